@@ -1,0 +1,63 @@
+"""Priors: the pretrained generators an avatar starts from, as folders of config, landmarks and weights."""
+
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.files import read_arrays, read_json, sha256_file
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """A base generator and the head space it lives in.
+
+    Head space: origin at the head's center, x to the right of a frontal image, y up, z out of the face, unit = side of the
+    generator's box.
+    """
+
+    name: str
+    folder: Path
+    family: str
+    config: dict[str, Any]
+    """Fields of the family's config (for `eg3d`: models.eg3d.EG3DConfig)."""
+    meters_per_unit: float
+    crop_extent: float
+    """Side of the square training crop at the depth of the origin, in units."""
+    landmarks: np.ndarray
+    """[478,3] positions of the tracker's landmarks on the neutral mean head, in units."""
+    origin: str
+    license: str
+    weights: Path | None
+    sha256: str
+    """Of the weights, or of prior.json for a prior without weights."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def load_prior(name: str) -> Prior:
+    """The prior of a shipped name (`quick`) or of a folder; SettingError when there is none, UnusableMaterial when it is broken."""
+    folder = Path(name) if Path(name).is_dir() else Path(str(resources.files("models") / "priors" / name))
+    if not (folder / "prior.json").exists():
+        raise SettingError(f"there is no prior {name!r}; shipped priors: {', '.join(shipped_priors())}, or give a prior folder.")
+    record = read_json(folder / "prior.json")
+    if record.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    weights = folder / "weights.safetensors" if record["weights_sha256"] else None
+    if weights is not None and sha256_file(weights) != record["weights_sha256"]:
+        raise UnusableMaterial(f"{weights} does not have the sha256 its prior.json names; fetch or install it again.")
+    return Prior(
+        name=record["name"], folder=folder, family=record["family"], config=record["config"],
+        meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
+        landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
+        weights=weights, sha256=record["weights_sha256"] or sha256_file(folder / "prior.json"),
+    )  # fmt: skip
+
+
+def shipped_priors() -> list[str]:
+    root = Path(str(resources.files("models") / "priors"))
+    return sorted(path.parent.name for path in root.glob("*/prior.json"))
