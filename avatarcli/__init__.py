@@ -1,0 +1,1 @@
+"""The words the user types: parse, call one recipe, show its report."""

@@ -1,0 +1,6 @@
+"""`python -m avatarcli`."""
+
+from avatarcli.app import main
+
+if __name__ == "__main__":
+    main()

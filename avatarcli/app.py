@@ -1,0 +1,103 @@
+"""`avatarcli`: registers the commands and holds the one error boundary.
+
+Exit codes: 0 done, 1 failed, 2 usage or setting, 3 missing tool or weights, 4 material unusable, 130 interrupted.
+"""
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from avatarcli import batch, capture, demo, doctor, drive, evaluate, run, train
+from avatarcli.console import FLAGS, failed
+from avatarcli.options import EVERYWHERE
+from pipelines.errors import AvatarError
+
+GLOBAL = ("--json", "--quiet", "--debug")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+for command in (
+    run.run, capture.capture, train.train, drive.drive, evaluate.evaluate, batch.batch, demo.demo, doctor.doctor,
+):  # fmt: skip
+    app.command(epilog=EVERYWHERE)(command)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; no library catches it by accident."""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from pipelines import __version__
+
+        typer.echo(f"avatarcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def avatarcli(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only results and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks (also AVATARCLI_DEBUG=1).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a phone video to a 3D avatar of your head that somebody else's video moves."""
+    FLAGS.json, FLAGS.quiet, FLAGS.debug = json, quiet, debug or os.environ.get("AVATARCLI_DEBUG") == "1"
+    FLAGS.command = context.invoked_subcommand or ""
+    if not FLAGS.debug:
+        _hush()
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(flags_first(sys.argv[1:]))
+    except Interrupted:
+        _leave("interrupted; the same command continues where it stopped.", 130)
+    except AvatarError as error:
+        _leave(str(error), error.exit_code, error)
+    except OSError as error:
+        _leave(os_sentence(error), 1, error)
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever happened becomes one sentence
+        _leave(f"{type(error).__name__}: {error}; this is a fault of avatarcli, --debug shows where.", 1, error)
+
+
+def flags_first(words: list[str]) -> list[str]:
+    """--json, --quiet and --debug may stand anywhere; the parser wants them before the command."""
+    end = words.index("--") if "--" in words else len(words)
+    found = [word for word in words[:end] if word in GLOBAL]
+    return found + [word for word in words[:end] if word not in GLOBAL] + words[end:]
+
+
+def os_sentence(error: OSError) -> str:
+    """What the operating system refused, with the file."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or type(error).__name__}{where}; nothing half-written was kept under its final name."
+
+
+def _leave(sentence: str, code: int, error: Exception | None = None) -> NoReturn:
+    """Say it and exit at once: threads of native libraries must not keep the process or change its exit code."""
+    failed(sentence, code, error)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted
+
+
+def _hush() -> None:
+    """Libraries keep their notices to themselves."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

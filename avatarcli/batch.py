@@ -1,0 +1,36 @@
+"""`avatarcli batch`: many people, one row each, every row in its own process."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarcli.console import console
+
+
+class Only(StrEnum):
+    failed = "failed"
+    pending = "pending"
+
+
+def batch(
+    jobs: Annotated[Path, typer.Argument(help="A TOML file with [[job]] rows.", show_default=False)],
+    retry: Annotated[int, typer.Option("--retry", min=0, help="Tries more for a row that fails or crashes.")] = 0,
+    only: Annotated[Only | None, typer.Option("--only", help="Run only the rows in this state.")] = None,
+) -> None:
+    """Run the rows of a jobs file; one that fails does not stop the others."""
+    from avatarcli.child import run_in_child
+    from pipelines.batch import load_batch, run_batch
+
+    states = run_batch(load_batch(jobs), runner=run_in_child, retry=retry, only=only, progress=console())
+    rows = [
+        [name, row["state"], f"{row.get('seconds', 0):.0f} s", row.get("error", row.get("out", ""))]
+        for name, row in states.items()
+    ]
+    console().table("batch", ["name", "state", "time", ""], rows)
+    failed = sum(row["state"] == "failed" for row in states.values())
+    line = f"{len(rows) - failed} of {len(rows)} rows are without a fault"
+    console().result({"status": "failed" if failed else "done", "rows": states}, [line])
+    if failed:
+        raise typer.Exit(1)

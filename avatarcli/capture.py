@@ -1,0 +1,32 @@
+"""`avatarcli capture`: footage becomes a folder of aligned, matted crops with cameras."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarcli.console import console
+from avatarcli.options import Out, Overwrite, Set, SettingsFile, chosen
+from avatarcli.settings import resolve
+
+
+def capture(
+    video: Annotated[Path, typer.Argument(help="The footage.", show_default=False)],
+    out: Out,
+    cameras: Annotated[str | None, typer.Option(help="auto, landmarks or colmap.")] = None,
+    mattes: Annotated[str | None, typer.Option(help="Who cuts the person out: mediapipe or a rembg model.")] = None,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn footage into a capture: frames, mattes, cameras, aligned crops."""
+    from pipelines.capture import CaptureSettings
+    from pipelines.capture import capture as make
+
+    asked = resolve(
+        CaptureSettings(),
+        file=settings,
+        stage="capture",
+        assignments=[*(changes or []), *chosen(cameras=cameras, mattes=mattes)],
+    )
+    console().report(make(video, out, asked, progress=console(), overwrite=overwrite))

@@ -1,0 +1,195 @@
+"""The only place that prints: people read stderr (rich), programs read stdout.
+
+stdout carries results alone: a few lines, the output path with --quiet, or with --json one object
+`{"schema": 1, "command", "status", "out", "seconds", "figures", "warnings", ...}`. Whatever libraries write to stdout is led to
+stderr, so that the object stays alone even when native code chats.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from pipelines.stage import Report
+
+SCHEMA = 1
+
+
+@dataclass(kw_only=True)
+class Flags:
+    """What the user asked of the output; filled once from the command line."""
+
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    command: str = ""
+
+
+FLAGS = Flags()
+
+
+class Bar:
+    """One running task: a bar where stderr is a terminal, else a line at its end."""
+
+    def __init__(self, *, bars: "RichProgress | None", task: "TaskID | None", name: str) -> None:
+        self.bars, self.task, self.name = bars, task, name
+        self.done = 0
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        if self.bars is not None and self.task is not None:
+            self.bars.advance(self.task, count)
+
+    def note(self, text: str) -> None:
+        if self.bars is not None and self.task is not None:
+            self.bars.update(self.task, note=text)
+
+
+class Console:
+    """Implements pipelines.stage.Progress for people, and prints results for both."""
+
+    def __init__(self, flags: Flags, results: IO[str] | None = None) -> None:
+        from rich.console import Console as RichConsole
+
+        self.flags = flags
+        self.results = results or claim_stdout()
+        self.human: RichConsole = RichConsole(stderr=True, quiet=flags.quiet, highlight=False, soft_wrap=True)
+        self.errors: RichConsole = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self.bars: RichProgress | None = None
+        self.open = 0
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Bar]:
+        bars, start = self._start_bars(), time.perf_counter()
+        task = bars.add_task(name, total=total, note="") if bars else None
+        bar = Bar(bars=bars, task=task, name=name)
+        try:
+            yield bar
+            count = f"  {bar.done}" if bar.done > 1 else ""
+            self.human.print(f"[green]✓[/green] {name}[dim]{count}  {time.perf_counter() - start:.1f} s[/dim]")
+        finally:
+            if bars and task is not None:
+                bars.remove_task(task)
+            self._stop_bars()
+
+    def say(self, text: str) -> None:
+        self.human.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        self.human.print(f"[yellow]![/yellow] {_plain(text)}")
+
+    def error(self, text: str) -> None:
+        self.errors.print(f"[red]error:[/red] {_plain(text)}")
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """A small table for people."""
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index == 0 else "right")
+        for row in rows:
+            table.add_row(*map(_plain, row))
+        self.human.print(table)
+
+    def report(self, report: "Report") -> None:
+        """The result of one stage."""
+        self.result(report_json(report), [str(report.out)])
+
+    def result(self, fields: Mapping[str, Any], lines: list[str]) -> None:
+        """The one result of a command: the JSON object, or `lines` for people (only the last of them with --quiet)."""
+        if self.flags.json:
+            self.write(json.dumps(_json({"schema": SCHEMA, "command": self.flags.command, **fields}), allow_nan=False))
+        else:
+            self.write("\n".join(lines[-1:] if self.flags.quiet else lines))
+
+    def write(self, text: str) -> None:
+        print(text, file=self.results, flush=True)
+
+    def _start_bars(self) -> "RichProgress | None":
+        self.open += 1
+        if self.bars is None and self.human.is_terminal and not self.flags.quiet:
+            self.bars = _bars(self.human)
+            self.bars.start()
+        return self.bars
+
+    def _stop_bars(self) -> None:
+        self.open -= 1
+        if self.open == 0 and self.bars is not None:
+            self.bars.stop()
+            self.bars = None
+
+
+def report_json(report: "Report") -> dict[str, Any]:
+    return {
+        "status": report.status, "stage": report.stage, "out": str(report.out), "fingerprint": report.fingerprint,
+        "seconds": report.seconds, "figures": report.figures, "warnings": report.warnings,
+    }  # fmt: skip
+
+
+_console: Console | None = None
+
+
+def console() -> Console:
+    """The console of this process; from the first call on stdout belongs to results."""
+    global _console
+    if _console is None:
+        _console = Console(FLAGS)
+    return _console
+
+
+def claim_stdout() -> IO[str]:
+    """A private stream to the real stdout; everything else written there goes to stderr from now on."""
+    sys.stdout.flush()
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return results
+
+
+def failed(sentence: str, code: int, error: Exception | None = None) -> None:
+    """Say why a command ended: one sentence on stderr (a traceback before it with --debug), with --json the object on stdout."""
+    if FLAGS.debug and error is not None:
+        traceback.print_exception(error)
+    console().error(sentence)
+    if FLAGS.json:
+        console().result({"status": "failed", "error": sentence, "exit_code": code}, [])
+
+
+def _bars(human: "RichConsole") -> "RichProgress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    name, note = TextColumn("{task.description}"), TextColumn("[dim]{task.fields[note]}")
+    return Progress(
+        name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note, console=human, transient=True
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that rich must not read as markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _json(value: Any) -> Any:
+    """JSON values of `value`; a number that JSON cannot say (nan, infinite) becomes null."""
+    from pipelines.files import plain
+
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else _json(plain(value))

@@ -1,0 +1,49 @@
+"""`avatarcli run`: footage and a driver in, a driven video out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarcli.console import console, report_json
+from avatarcli.options import (
+    Budget,
+    Device,
+    OnDevice,
+    Overwrite,
+    Preset,
+    Set,
+    SettingsFile,
+    chosen,
+    pick_device,
+    preset,
+    seconds,
+)
+from avatarcli.settings import resolve, within
+
+
+def run(
+    video: Annotated[Path, typer.Argument(help="Footage of the person to become an avatar.", show_default=False)],
+    driver: Annotated[Path, typer.Option("--drive", help="Footage of anybody, who moves it.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all results.", show_default=False)],
+    preset_name: Preset = "quick",
+    budget: Budget = None,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    device: OnDevice = Device.auto,
+    overwrite: Overwrite = False,
+) -> None:
+    """From footage to a driven video, the whole way."""
+    budget_s = seconds(budget)
+    from pipelines.run import RunSettings
+    from pipelines.run import run as make
+    from pipelines.train import PRESETS
+
+    base = RunSettings(train=preset(PRESETS, preset_name))
+    asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(train__budget_s=budget_s)])
+    reports = make(video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite)
+    console().figures_beside_baselines(reports[1].figures)
+    console().result(
+        {"status": reports[-1].status, "out": str(reports[-1].out), "stages": [report_json(report) for report in reports]},
+        [str(reports[-1].out)],
+    )

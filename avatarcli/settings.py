@@ -1,0 +1,210 @@
+"""Settings from a preset, a TOML file and `--set key=value`: frozen dataclasses in, frozen dataclasses out.
+
+A key is a dotted path of field names (`finetune.r1_gamma`). Values are parsed by the field's type; an unknown key or a value of
+another type is a SettingError that names what would have been right.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pipelines.errors import SettingError
+
+T = TypeVar("T")
+STAGES = ("capture", "train", "drive")
+
+
+def resolve(base: T, *, file: Path | None = None, assignments: Sequence[str] = (), stage: str = "") -> T:
+    """`base` changed by a TOML file, then by `key=value` texts in order.
+
+    A file made of tables [capture], [train], [drive] configures the whole way; `stage` says which of them is meant here.
+    """
+    for key, value in _from_file(file, stage) if file else ():
+        base = assign(base, key, value, said=f"{file}: {key}")
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise SettingError(f"--set {text}: write it as key=value, such as --set finetune.steps=100.")
+        base = assign(base, key.strip(), value.strip(), said=f"--set {text}")
+    return base
+
+
+def assign(base: T, key: str, value: Any, *, said: str) -> T:
+    """`base` with the setting of the dotted `key` replaced; `said` is how the user put it, for the message."""
+    head, _, rest = key.partition(".")
+    hints = types_of(type(base))
+    if head not in hints:
+        raise SettingError(f"{said}: there is no setting {key!r}{_near(base, key)}.")
+    current, inner = getattr(base, head), group_of(hints[head])
+    if inner is not None and rest:
+        new: Any = assign(current if current is not None else inner(), rest, value, said=said)
+    elif rest:
+        raise SettingError(f"{said}: {head!r} is one value and has no parts.")
+    elif inner is not None and not _says_none(hints[head], value):
+        raise SettingError(f"{said}: {head!r} is a group; set one of {', '.join(f'{head}.{name}' for name in keys(inner))}.")
+    else:
+        new = _parsed(hints[head], value, said)
+    try:
+        return replace(base, **{head: new})  # type: ignore[type-var]
+    except ValueError as error:
+        raise SettingError(f"{said}: {error}") from error
+
+
+def within(base: Any, assignments: Sequence[str]) -> list[str]:
+    """`finetune.steps=9` as `train.finetune.steps=9` where the first part was left out and only one group has such a key."""
+    return [_within(base, text) for text in assignments]
+
+
+def _within(base: Any, text: str) -> str:
+    key = text.partition("=")[0].strip()
+    found = [name for name in types_of(type(base)) if key in keys(getattr(base, name))]
+    return f"{found[0]}.{text}" if len(found) == 1 and key.partition(".")[0] not in types_of(type(base)) else text
+
+
+def keys(of: Any) -> Iterator[str]:
+    """Dotted names of all settings of a dataclass type or instance."""
+    for name, hint in types_of(of if isinstance(of, type) else type(of)).items():
+        inner = group_of(hint)
+        if inner is None:
+            yield name
+        else:
+            yield from (f"{name}.{key}" for key in keys(inner))
+
+
+def types_of(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+
+
+def group_of(hint: Any) -> type | None:
+    """The dataclass behind a type or an optional type, if there is one."""
+    return next((kind for kind in (hint, *_choices(hint)) if isinstance(kind, type) and is_dataclass(kind)), None)
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
+
+
+def _from_file(path: Path, stage: str) -> Iterator[tuple[str, Any]]:
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SettingError(f"the settings file {path} does not exist.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"the settings file {path} cannot be read: {error}.") from error
+    if stage and table and set(table) <= set(STAGES):
+        table = table.get(stage, {})
+    return flat(table)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested tables."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _near(base: Any, key: str) -> str:
+    known = list(keys(base))
+    last = key.rsplit(".", 1)[-1]
+    found = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    found += [name for name in difflib.get_close_matches(key, known, n=3, cutoff=0.5) if name not in found]
+    leaves = {name.rsplit(".", 1)[-1]: name for name in known}
+    found += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7) if leaves[leaf] not in found]
+    return f"; did you mean {' or '.join(found[:3])}" if found else f"; there are {', '.join(known)}"
+
+
+def _says_none(hint: Any, value: Any) -> bool:
+    return type(None) in _choices(hint) and (value is None or str(value).lower() in ("none", "null"))
+
+
+def _parsed(hint: Any, value: Any, said: str) -> Any:
+    if _says_none(hint, value):
+        return None
+    for kind in _choices(hint) or (hint,):
+        try:
+            return _as(kind, value)
+        except (ValueError, TypeError):
+            continue
+    raise SettingError(f"{said}: this must be {describe(hint)}.")
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """`value`, a text or a TOML value, as `kind`; ValueError or TypeError when it is not one."""
+    if get_origin(kind) is Literal:
+        return _pick(value, {str(choice): choice for choice in get_args(kind)})
+    if get_origin(kind) is tuple:
+        return _as_tuple(get_args(kind), value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _pick(value, {name: choice for choice in kind for name in (choice.name, str(choice.value))})
+    return _SCALARS[kind](value)
+
+
+def _pick(value: Any, choices: Mapping[str, Any]) -> Any:
+    if str(value) not in choices:
+        raise ValueError
+    return choices[str(value)]
+
+
+def _as_tuple(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    items = [item for item in re.split(r"\s*,\s*", value.strip("()[] ")) if item] if isinstance(value, str) else list(value)
+    kinds = [parts[0]] * len(items) if parts[-1] is Ellipsis else list(parts)
+    if len(items) != len(kinds):
+        raise ValueError
+    return tuple(_as(kind, item) for kind, item in zip(kinds, items, strict=True))
+
+
+def _none(value: Any) -> None:
+    raise ValueError
+
+
+def _bool(value: Any) -> bool:
+    return _pick(
+        str(value).lower(), dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+    )
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or float(value) != float(value):
+        raise ValueError
+    return float(value)
+
+
+def _str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+_SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _bool, int: _int, float: _float, str: _str, Path: Path, type(None): _none}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", type(None): "none"}
+
+
+def describe(hint: Any) -> str:
+    """A type in a user's words."""
+    if _choices(hint):
+        return " or ".join(describe(kind) for kind in _choices(hint))
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        count = "any number of values" if parts[-1] is Ellipsis else f"{len(parts)} values"
+        return f"{count} with commas between, each {describe(parts[0])}"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of {', '.join(str(choice.value) for choice in hint)}"
+    return _WORDS.get(hint, str(hint))

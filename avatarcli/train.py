@@ -1,0 +1,48 @@
+"""`avatarcli train`: a capture becomes an avatar."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarcli.console import console
+from avatarcli.options import (
+    Budget,
+    Device,
+    OnDevice,
+    Out,
+    Overwrite,
+    Preset,
+    Set,
+    SettingsFile,
+    chosen,
+    pick_device,
+    preset,
+    seconds,
+)
+from avatarcli.settings import resolve
+
+
+def train(
+    capture: Annotated[Path, typer.Argument(help="A folder made by `avatarcli capture`.", show_default=False)],
+    out: Out,
+    preset_name: Preset = "quick",
+    budget: Budget = None,
+    torso: Annotated[str | None, typer.Option(help="none, still or follow: the shoulders behind the head.")] = None,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    device: OnDevice = Device.auto,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make an avatar from a capture."""
+    budget_s = seconds(budget)
+    from pipelines.train import PRESETS
+    from pipelines.train import train as make
+
+    asked = resolve(
+        preset(PRESETS, preset_name),
+        file=settings,
+        stage="train",
+        assignments=[*(changes or []), *chosen(torso=torso, budget_s=budget_s)],
+    )
+    console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -1,0 +1,41 @@
+"""The whole way: footage and a driver in, a capture, an avatar and a driven video out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.capture import CaptureSettings, capture
+from pipelines.drive import DriveSettings, drive
+from pipelines.stage import Progress, Report
+from pipelines.train import TrainSettings, train
+from pipelines.video import probe
+
+DRIVE_SHARE = 0.15
+"""Of a budget for the whole way, kept for rendering the driven video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Settings of the three stages."""
+
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    drive: DriveSettings = field(default_factory=DriveSettings)
+
+
+def run(
+    video: Path, driver: Path, out: Path, settings: RunSettings, *, progress: Progress, device: Any, overwrite: bool = False
+) -> tuple[Report, Report, Report]:
+    """Reports of capture, training and driving; finished stages of an earlier call are taken as they are.
+
+    `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the share for
+    driving leave of it.
+    """
+    for path in (video, driver):
+        probe(path)
+    shared: Any = {"progress": progress, "overwrite": overwrite}
+    captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
+    spent_s = sum(captured.seconds.values()) + DRIVE_SHARE * (settings.train.budget_s or 0.0)
+    trained = train(captured.out, out / f"{video.stem}.avatar", settings.train, device=device, spent_s=spent_s, **shared)
+    driven = drive(trained.out, driver, out / f"{driver.stem}.mp4", settings.drive, device=device, **shared)
+    return captured, trained, driven
