@@ -1,0 +1,168 @@
+"""What lies between the stages: the dataset inside a capture folder, a driver's track, an avatar folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.errors import UnusableMaterial
+from pipelines.files import read_arrays, read_image, read_json, write_arrays
+
+if TYPE_CHECKING:
+    from models.camera import Camera
+    from models.eg3d import EG3D
+    from models.expression_map import ExpressionMap
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Aligned square crops with their cameras; rows are frames in the order of time."""
+
+    folder: Path
+    names: list[str]
+    source_index: np.ndarray
+    """[N] decoded frame number in the source video, from 0."""
+    time_s: np.ndarray
+    split: np.ndarray
+    """[N] of `train` or `test`; test is the last part of the video by time."""
+    weight: np.ndarray
+    """[N] in 0..1, confidence of the camera."""
+    world_from_camera: np.ndarray
+    """[N,4,4] float64, head space, OpenCV axes."""
+    intrinsics: np.ndarray
+    """[N,3,3] normalized by the crop's side."""
+    box: np.ndarray
+    """[N,3] x0, y0, side of the crop in pixels of the source frame."""
+    frame_size: tuple[int, int]
+    """Width, height of the source frame."""
+
+    def rows(self, split: str) -> np.ndarray:
+        return np.flatnonzero(self.split == split)
+
+    def images(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [len(rows),size,size,3] RGB crops."""
+        return np.stack([_resized(read_image(self.folder / "crops" / f"{self.names[i]}.png"), size) for i in rows])
+
+    def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [len(rows),size,size]: the person's alpha times the neck weight; what the generator is to reproduce."""
+        return np.stack([_resized(read_image(self.folder / "heads" / f"{self.names[i]}.png"), size) for i in rows])
+
+    def inside(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """bool [len(rows),size,size]: pixels whose center lies in the source frame; the others are padding and count nowhere."""
+        centers = (np.arange(size) + 0.5) / size
+        x = self.box[rows, None, 0] + centers * self.box[rows, None, 2]
+        y = self.box[rows, None, 1] + centers * self.box[rows, None, 2]
+        margin = self.box[rows, None, 2] / size
+        across = (x > margin) & (x < self.frame_size[0] - margin)
+        down = (y > margin) & (y < self.frame_size[1] - margin)
+        return down[:, :, None] & across[:, None, :]
+
+    def tracking(self) -> dict[str, np.ndarray]:
+        """landmarks [N,478,3] px in the source frame, expression_measured [N,E], camera_from_head [N,4,4]."""
+        return read_arrays(self.folder / "tracking.npz")
+
+
+def load_dataset(capture: Path) -> Dataset:
+    """The dataset of a capture folder; UnusableMaterial when it is missing, broken or of another schema."""
+    record = read_json(capture / "dataset.json", "avatarcli capture VIDEO -o " + capture.name)
+    if record.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{capture / 'dataset.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    items = record["items"]
+    labels = np.array([label for _, label in record["labels"]], np.float64)
+    return Dataset(
+        folder=capture, names=[item["name"] for item in items],
+        source_index=np.array([item["source_index"] for item in items]), time_s=np.array([item["time_s"] for item in items]),
+        split=np.array([item["split"] for item in items]), weight=np.array([item["weight"] for item in items]),
+        world_from_camera=labels[:, :16].reshape(-1, 4, 4), intrinsics=labels[:, 16:].reshape(-1, 3, 3),
+        box=np.array([item["box"] for item in items], np.float64),
+        frame_size=(record["frame_size"][0], record["frame_size"][1]),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A driver's motion, a row a frame."""
+
+    space: str
+    """Name of the expression space, see pipelines.face_fit."""
+    names: tuple[str, ...]
+    rate_hz: float
+    times_s: np.ndarray
+    expression: np.ndarray
+    """[T,E] raw scores of the space."""
+    world_from_head: np.ndarray
+    """[T,4,4] the driver's camera frame as world, OpenCV axes."""
+    confidence: np.ndarray
+    valid: np.ndarray
+    """[T] bool; False where the face was lost and the row is interpolated or held."""
+
+
+def save_track(path: Path, track: Track) -> None:
+    write_arrays(
+        path, space=np.array(track.space), names=np.array(track.names), rate_hz=np.array(track.rate_hz), times_s=track.times_s,
+        expression=track.expression, world_from_head=track.world_from_head, confidence=track.confidence, valid=track.valid,
+    )  # fmt: skip
+
+
+def load_track(path: Path) -> Track:
+    values = read_arrays(path)
+    named = {"space": str(values.pop("space")), "names": tuple(map(str, values.pop("names"))), "rate_hz": float(values.pop("rate_hz"))}
+    return Track(**named, **values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Avatar:
+    """A personal generator with its expression map, ready to drive."""
+
+    folder: Path
+    generator: "EG3D"
+    expression_map: "ExpressionMap"
+    """Raw expression [B,E] of `space` -> ws [B,num_ws,w_dim]."""
+    space: str
+    names: tuple[str, ...]
+    neutral: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    """[E] the range found in the person's own frontal renders."""
+    frontal: "Camera"
+    image_size: int
+    prior_landmarks: np.ndarray
+    record: dict[str, Any]
+
+
+def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
+    """The avatar of a folder, in eval mode on `device`; UnusableMaterial when it is missing or of another schema."""
+    import torch
+    from safetensors.torch import load_file
+
+    from models.camera import Camera
+    from models.eg3d import EG3D, EG3DConfig
+    from models.expression_map import ExpressionMap
+
+    record = read_json(folder / "avatar.json", "avatarcli train CAPTURE -o " + folder.name)
+    if record.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{folder / 'avatar.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    generator = EG3D(EG3DConfig(**record["config"]))
+    generator.load_state_dict(load_file(folder / "generator.safetensors"), strict=True)
+    weights = load_file(folder / "expression_map.safetensors")
+    mapping = ExpressionMap.from_state(weights, generator.latent)
+    space = record["expression"]
+    return Avatar(
+        folder=folder, generator=generator.eval().to(device), expression_map=mapping.eval().to(device),
+        space=space["space"], names=tuple(space["names"]), neutral=np.array(space["neutral"], np.float32),
+        low=np.array(space["low"], np.float32), high=np.array(space["high"], np.float32),
+        frontal=Camera.from_label(torch.tensor([record["frontal_camera"]])).to(device), image_size=record["image_size"],
+        prior_landmarks=np.array(read_arrays(folder / "landmarks.npz")["landmarks"]), record=record,
+    )  # fmt: skip
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    if image.shape[0] == size:
+        return image
+    shrink = image.shape[0] > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)

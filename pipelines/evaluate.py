@@ -1,0 +1,179 @@
+"""The frozen evaluation: held-out frames only, against baselines made of the same person's training frames.
+
+Protocol `heldout-1`: the last 15 % of the capture by time; crop and camera of the dataset; the head matte over mid gray, at the
+generator's image size; crop pixels outside the source frame count nowhere. `full` averages over the rest of the frame, `head`
+weights every pixel by the head matte. Baselines: `mean` = per-pixel mean of the matted training frames; `retrieval` = the
+training frame nearest in expression and pose; `oracle` = the training frame with the least pixel error.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+PROTOCOL = "heldout-1"
+ROTATION_WEIGHT = 50.0
+TRANSLATION_WEIGHT = 0.01
+"""Of the squared Frobenius distance of rotations and the squared pixel distance of head positions in `retrieval`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Frames over mid gray with what counts in them; float32, colors in 0..1."""
+
+    image: np.ndarray
+    """[N,S,S,3]"""
+    matte: np.ndarray
+    """[N,S,S]"""
+    inside: np.ndarray
+    """[N,S,S] bool"""
+
+
+def score(renders: np.ndarray, truth: Pictures) -> dict[str, float]:
+    """Mean figures of renders [N,S,S,3] in 0..1 against the truth: PSNR in dB, SSIM, sharpness ratio; full and head."""
+    full = truth.inside.astype(np.float32)
+    head = full * truth.matte
+    rows = []
+    for render, image, everywhere, inside_head in zip(renders, truth.image, full, head, strict=True):
+        similarity = ssim(render, image)
+        rows.append(
+            {
+                "psnr_full": psnr(render, image, everywhere), "psnr_head": psnr(render, image, inside_head),
+                "ssim_full": weighted(similarity, everywhere), "ssim_head": weighted(similarity, inside_head),
+                "sharpness_head": sharpness(render, inside_head) / max(sharpness(image, inside_head), 1e-12),
+            }
+        )  # fmt: skip
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def psnr(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> float:
+    """-10 log10 of the weighted mean squared error of [S,S,3] images in 0..1; 60 dB where they are equal."""
+    return float(-10 * np.log10(max(weighted(((a - b) ** 2).mean(-1), weight), 1e-6)))
+
+
+def weighted(values: np.ndarray, weight: np.ndarray) -> float:
+    return float((values * weight).sum() / max(float(weight.sum()), 1e-6))
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Structural similarity map [S,S] of gray values, 11x11 Gaussian window of sigma 1.5, constants 0.01 and 0.03."""
+    a, b = a.mean(-1), b.mean(-1)
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return gaussian_filter(x, 1.5, truncate=5 / 1.5, mode="reflect")
+
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b, cov = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * mean_a * mean_b + c1) * (2 * cov + c2)) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+
+
+def sharpness(image: np.ndarray, weight: np.ndarray) -> float:
+    """Mean squared gradient of the gray values where `weight` says."""
+    down, across = np.gradient(image.mean(-1))
+    return weighted(down**2 + across**2, weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poses:
+    """What `retrieval` compares: a row a frame."""
+
+    expression: np.ndarray
+    """[N,E]"""
+    rotation: np.ndarray
+    """[N,3,3]"""
+    position_px: np.ndarray
+    """[N,2] of the head's center in the source frame."""
+
+
+def retrieve(query: Poses, train: Poses) -> np.ndarray:
+    """Row numbers [Q] into `train`: least |z-scored expression|^2 + 50 |R-R'|_F^2 + 0.01 |t-t'|_px^2."""
+    mean, std = train.expression.mean(0), np.maximum(train.expression.std(0), 1e-6)
+    a, b = (query.expression - mean) / std, (train.expression - mean) / std
+    cost = ((a[:, None] - b[None]) ** 2).sum(-1)
+    cost = cost + ROTATION_WEIGHT * ((query.rotation[:, None] - train.rotation[None]) ** 2).sum((-1, -2))
+    cost = cost + TRANSLATION_WEIGHT * ((query.position_px[:, None] - train.position_px[None]) ** 2).sum(-1)
+    return cost.argmin(1)
+
+
+def oracle(truth: Pictures, train: np.ndarray) -> np.ndarray:
+    """Row numbers [N] of the training images with the least squared error inside the source frame."""
+    errors = [(((train - image) ** 2).mean(-1) * inside).sum((1, 2)) for image, inside in zip(truth.image, truth.inside, strict=True)]
+    return np.stack(errors).argmin(1)
+
+
+def baselines(truth: Pictures, query: Poses, train_images: np.ndarray, train: Poses) -> dict[str, dict[str, float]]:
+    mean = np.broadcast_to(train_images.mean(0), truth.image.shape)
+    return {
+        "mean": score(mean, truth),
+        "retrieval": score(train_images[retrieve(query, train)], truth),
+        "oracle": score(train_images[oracle(truth, train_images)], truth),
+    }
+
+
+def pictures(capture: "Any", split: str, size: int) -> Pictures:
+    """The truth of one split of a Dataset."""
+    rows = capture.rows(split)
+    matte = capture.head_mattes(rows, size).astype(np.float32) / 255
+    color = capture.images(rows, size).astype(np.float32) / 255
+    image = color * matte[..., None] + 0.5 * (1 - matte[..., None])
+    return Pictures(image=image, matte=matte, inside=capture.inside(rows, size))
+
+
+def poses(capture: "Any", split: str, expression: np.ndarray) -> Poses:
+    rows = capture.rows(split)
+    center = capture.box[rows, :2] + capture.box[rows, 2:] / 2
+    return Poses(expression=expression[rows], rotation=capture.world_from_camera[rows, :3, :3], position_px=center)
+
+
+def evaluate(avatar: Path, capture: Path, device: str = "cpu") -> dict[str, Any]:
+    """Figures of an avatar on the held-out frames of a capture, beside the baselines; see the protocol above."""
+    from pipelines.artifacts import load_avatar, load_dataset
+
+    model, dataset = load_avatar(avatar, device), load_dataset(capture)
+    return evaluate_model(model, dataset, device)[0]
+
+
+def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str, Any], np.ndarray]:
+    """The record and the renders [N,S,S,3] of the held-out frames."""
+    size = model.image_size
+    expression = tracked_expression(dataset, model)
+    truth = pictures(dataset, "test", size)
+    renders = render_rows(model, dataset, dataset.rows("test"), expression, device)
+    record = {
+        "protocol": PROTOCOL, "frames": len(renders), "image_size": size, "background": "mid gray", "region": "head matte",
+        "avatar": score(renders, truth),
+        "baselines": baselines(
+            truth, poses(dataset, "test", expression), pictures(dataset, "train", size).image, poses(dataset, "train", expression)
+        ),
+    }  # fmt: skip
+    return record, renders
+
+
+def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
+    """[N,E] of every frame in the avatar's space, as the capture tracked them (they never trained the generator)."""
+    from pipelines.errors import UnusableMaterial
+
+    tracking = dataset.tracking()
+    name = f"expression_{model.space}"
+    if name not in tracking:
+        raise UnusableMaterial(f"{dataset.folder} was not tracked in the space {model.space!r}; capture it again with those weights.")
+    return tracking[name]
+
+
+def render_rows(model: "Any", dataset: "Any", rows: np.ndarray, expression: np.ndarray, device: str) -> np.ndarray:
+    """Renders [len(rows),S,S,3] in 0..1 over mid gray, from tracked expression and the frames' own cameras."""
+    import torch
+
+    from pipelines.train.frames import GRAY, camera_of
+
+    images = []
+    with torch.no_grad():
+        for row in rows:
+            ws = model.expression_map(torch.from_numpy(expression[row : row + 1]).float().to(device))
+            gray = torch.full((1, 3, 1, 1), GRAY, device=device)
+            rendering = model.generator.synthesis(ws, camera_of(dataset, np.array([row])).to(device), background=gray)
+            images.append(((rendering.image[0].permute(1, 2, 0).cpu().numpy() + 1) / 2).clip(0, 1))
+    return np.stack(images)

@@ -1,0 +1,321 @@
+"""Appearance: one person's generator, from images and cameras only (GAN-Avatar section 3.1).
+
+Two terms share the generator. Photometric: frame i has a free latent w_i (an auto-decoder), rendered under its own camera and
+compared with the frame; only rays that may hit the head, and some background, are marched. Adversarial: latents under other
+frames' cameras against real frames, R1 on the discriminator. No expression of a training frame is looked at.
+
+Every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one.
+"""
+
+import copy
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.discriminators import DualDiscriminator
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from models.generator import Rendering
+from models.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
+from models.photometric import color_loss, gradient_loss, weighted_mean
+from models.sampling import Sampling
+from pipelines.stage import Progress
+from pipelines.train.checkpoint import Tree, load_checkpoint, load_optimizer, optimizer_tree, save_checkpoint
+from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
+from pipelines.train.settings import FinetuneSettings
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Everything a step changes."""
+
+    generator: EG3D
+    discriminator: DualDiscriminator
+    latents: nn.Parameter
+    """[N,w_dim], one a training frame."""
+    generator_optimizer: torch.optim.Adam
+    discriminator_optimizer: torch.optim.Adam
+    average: Tree
+    """Exponential moving average of the generator's state and the latents."""
+    step: int = 0
+
+    def tree(self) -> Tree:
+        return {
+            "generator": self.generator.state_dict(), "discriminator": self.discriminator.state_dict(),
+            "latents": {"w": self.latents.data}, "average": self.average,
+            "generator_optimizer": optimizer_tree(self.generator_optimizer),
+            "discriminator_optimizer": optimizer_tree(self.discriminator_optimizer),
+        }  # fmt: skip
+
+    def load(self, step: int, tree: Tree) -> None:
+        self.step = step
+        self.generator.load_state_dict(tree["generator"])
+        self.discriminator.load_state_dict(tree["discriminator"])
+        self.latents.data.copy_(tree["latents"]["w"])
+        self.average = tree["average"]
+        load_optimizer(self.generator_optimizer, tree["generator_optimizer"])
+        load_optimizer(self.discriminator_optimizer, tree.get("discriminator_optimizer", {}))
+
+
+def make_trainer(generator: EG3D, discriminator: DualDiscriminator, frames: int, settings: FinetuneSettings, seed: int) -> Trainer:
+    """Latents start at the generator's mean w with a small seeded spread; static planes have a learning rate of their own."""
+    device = next(generator.parameters()).device
+    mean = generator.backbone.mapping.w_avg.detach()
+    spread = 0.05 * torch.randn(frames, len(mean), generator=keyed(seed, 0, "latents")).to(device)
+    latents = nn.Parameter(mean + spread)
+    planes = [parameter for name, parameter in generator.named_parameters() if name == "static_planes"]
+    others = [parameter for name, parameter in generator.named_parameters() if name != "static_planes"]
+    groups = [
+        {"params": others, "lr": settings.learning_rate}, {"params": planes, "lr": settings.planes_learning_rate},
+        {"params": [latents], "lr": settings.latent_learning_rate},
+    ]  # fmt: skip
+    betas = (0.0, 0.99) if settings.photometric == 0 else (0.9, 0.99)
+    trainer = Trainer(
+        generator=generator, discriminator=discriminator, latents=latents,
+        generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
+        discriminator_optimizer=torch.optim.Adam(
+            discriminator.parameters(), lr=settings.discriminator_learning_rate, betas=(0.0, 0.99)
+        ),
+        average={},
+    )  # fmt: skip
+    trainer.average = _averaged(trainer)
+    for group in trainer.generator_optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    return trainer
+
+
+def finetune(
+    trainer: Trainer, frames: Frames, settings: FinetuneSettings, *, steps: int, seed: int, folder: Path, progress: Progress,
+    probe: Callable[[Trainer], dict[str, float]],
+) -> None:  # fmt: skip
+    """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`."""
+    checkpoint, log = folder / "checkpoint.safetensors", folder / "train_log.jsonl"
+    if checkpoint.exists():
+        trainer.load(*load_checkpoint(checkpoint, str(trainer.latents.device)))
+    _cut_log(log, trainer.step)
+    batches = Batches(frames, trainer.generator, settings)
+    start = time.perf_counter()
+    with progress.task("appearance", steps) as task:
+        task.advance(trainer.step)
+        while trainer.step < steps:
+            figures = train_step(trainer, batches, settings, steps=steps, seed=seed)
+            task.advance()
+            if trainer.step % settings.checkpoint_every == 0 or trainer.step == steps:
+                figures |= probe(trainer)
+                save_checkpoint(checkpoint, trainer.step, trainer.tree())
+                task.note(", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+            if trainer.step % 10 == 0 or trainer.step == steps:
+                _append(log, {"step": trainer.step, "seconds": round(time.perf_counter() - start, 2), **figures})
+
+
+class Batches:
+    """Frames on the device, with the raw-size truth and ray masks computed once."""
+
+    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings):
+        self.frames = frames
+        self.raw_size = generator.config.neural_rendering_resolution
+        self.raw_image, self.raw_alpha, self.raw_inside = frames.raw(self.raw_size)
+        self.foreground = foreground(self.raw_alpha)
+        self.odds = frames.weight.cpu().clamp(min=1e-3)
+        self.background_rays = settings.background_rays
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Frame numbers [count], by confidence, without repetition where there are enough frames."""
+        return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)
+
+
+def train_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int) -> dict[str, float]:
+    """One optimizer step of the generator, and one of the discriminator when it is its turn."""
+    step = trainer.step
+    _set_learning_rate(trainer, step / steps)
+    trainer.generator_optimizer.zero_grad(set_to_none=True)
+    figures: dict[str, float] = {}
+    if settings.photometric > 0:
+        figures |= photometric_step(trainer, batches, settings, keyed(seed, step, "photometric"))
+    if settings.adversarial > 0 and step >= settings.adversarial_from * steps and step % settings.adversarial_every == 0:
+        figures |= adversarial_step(trainer, batches, settings, keyed(seed, step, "adversarial"))
+    if settings.density > 0 and step % 4 == 0:
+        figures |= density_step(trainer, settings, keyed(seed, step, "density"))
+    clean_gradients(trainer.generator)
+    trainer.generator_optimizer.step()
+    trainer.step += 1
+    _update_average(trainer, settings)
+    return figures
+
+
+def photometric_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+    """Fitted latents under their own cameras against their own frames; gradients are added, nothing is stepped."""
+    chosen = batches.draw(settings.batch, random)
+    frames, generator = batches.frames, trainer.generator
+    rays = choose_rays(batches.foreground[chosen], batches.raw_inside[chosen], batches.background_rays, random)
+    w = trainer.latents[chosen]
+    rendering = render_chosen(generator, w, frames.camera[chosen], rays, sampling(settings, random), batches.raw_size)
+    marched = torch.zeros_like(batches.raw_alpha[chosen]).flatten(1).scatter(1, rays, 1.0).view_as(batches.raw_alpha[chosen])
+    known = batches.raw_inside[chosen] * marched
+    raw = color_loss(rendering.raw, batches.raw_image[chosen], known)
+    matte = weighted_mean((rendering.alpha - batches.raw_alpha[chosen]).abs(), known)
+    image = color_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
+    edges = gradient_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
+    photometric = raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
+    latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(trainer.latents)
+    (settings.photometric * photometric + latent).backward()
+    return {"raw": float(raw), "matte": float(matte), "image": float(image), "edges": float(edges)}
+
+
+def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Sampling, size: int) -> Rendering:
+    """March only the ray numbers [B,K]; the others are empty. Images over mid gray."""
+    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws))
+    origins, directions = camera.rays(size)
+    take = rays[..., None].expand(-1, -1, 3)
+    features, depth, alpha = generator.render_rays(planes, origins.gather(1, take), directions.gather(1, take), sampling=how)
+
+    def whole(values: Tensor, empty: float) -> Tensor:
+        full = values.new_full((len(values), size * size, values.shape[2]), empty)
+        full = full.scatter(1, rays[..., None].expand_as(values), values)
+        return full.transpose(1, 2).reshape(len(values), -1, size, size)
+
+    feature_image, alpha_image = whole(features, -1.0), whole(alpha, 0.0)
+    image = generator.super_resolve(feature_image, ws)
+    large = F.interpolate(alpha_image, size=image.shape[-2:], mode="bilinear", align_corners=False)
+    return Rendering(
+        image=image + (1 - large) * (GRAY + 1), raw=feature_image[:, :3] + (1 - alpha_image) * (GRAY + 1),
+        depth=whole(depth, 0.0), alpha=alpha_image,
+    )  # fmt: skip
+
+
+def adversarial_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+    """The discriminator's step, then the generator's gradients of softplus(-D); see the EG3D losses."""
+    count, frames = settings.adversarial_batch, batches.frames
+    views, real = batches.draw(count, random), batches.draw(count, random)
+    camera = frames.camera[views]
+    fake = trainer.generator.synthesis(
+        fake_latents(trainer, settings, count, random), camera, background=_gray(frames.image), sampling=sampling(settings, random)
+    )
+    figures = discriminator_step(trainer, batches, settings, real, fake, camera)
+    trainer.discriminator.requires_grad_(False)
+    loss = generator_loss(trainer.discriminator(fake, camera).logits)
+    (settings.adversarial * loss).backward()
+    trainer.discriminator.requires_grad_(True)
+    return figures | {"adversarial": float(loss)}
+
+
+def discriminator_step(
+    trainer: Trainer, batches: Batches, settings: FinetuneSettings, real: Tensor, fake: Rendering, camera
+) -> dict[str, float]:
+    """softplus(D(fake)) + softplus(-D(real)), with R1 over image and raw image every `r1_every` steps."""
+    discriminator, optimizer = trainer.discriminator, trainer.discriminator_optimizer
+    turn = trainer.step // settings.adversarial_every
+    image = batches.frames.image[real].clone().requires_grad_(True)
+    raw = F.interpolate(image.detach(), size=(batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
+    raw.requires_grad_(True)
+    logits = discriminator({"image": image, "image_raw": raw}, batches.frames.camera[real]).logits
+    judged = discriminator({"image": fake.image.detach(), "image_raw": fake.raw.detach()}, camera).logits
+    loss = discriminator_loss(real=logits, fake=judged)
+    if turn % settings.r1_every == 0:
+        loss = loss + settings.r1_every * (settings.r1_gamma / 2) * r1_penalty(logits, image, raw).mean()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    clean_gradients(discriminator)
+    optimizer.step()
+    return {"discriminator": float(loss), "real_sign": float(logits.sign().mean())}
+
+
+def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, random: torch.Generator) -> Tensor:
+    """ws [count,num_ws,w_dim] for the discriminator: the person's fitted latents, or mapping(z) without a camera, as in the paper."""
+    latent = trainer.generator.latent
+    device = trainer.latents.device
+    if settings.latents == "fitted":
+        chosen = torch.randint(len(trainer.latents), (count,), generator=random)
+        return broadcast(trainer.latents[chosen].detach(), latent.num_ws)
+    z = torch.randn(count, latent.z_dim, generator=random).to(device)
+    ws = trainer.generator.mapping(z)
+    trainer.generator.backbone.mapping.w_avg.lerp_(ws[:, 0].detach().mean(0), 0.002)
+    return ws
+
+
+def density_step(trainer: Trainer, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+    """Neighboring points should have like density; every fourth step, times four (EG3D's lazy regularization)."""
+    ws = fake_latents(trainer, settings, 1, random)
+    points = (torch.rand(1, 1000, 3, generator=random) * 2 - 1) * (trainer.generator.config.box_warp / 2)
+    twins = points + 0.004 * torch.randn(points.shape, generator=random)
+    planes = trainer.generator.planes(ws)
+    both = torch.cat([points, twins], 1).to(planes.device)
+    loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
+    (4 * settings.density * loss).backward()
+    return {"density": float(loss)}
+
+
+def sampling(settings: FinetuneSettings, random: torch.Generator | None) -> Sampling:
+    """Jittered while training, at interval centers when `random` is None."""
+    jitter = "random" if random is not None else "mid"
+    return Sampling(coarse=settings.coarse, fine=settings.fine, jitter=jitter, generator=random)
+
+
+def roughness(latents: Tensor) -> Tensor:
+    """Mean squared step between neighbors in time."""
+    return (latents[1:] - latents[:-1]).square().mean()
+
+
+def keyed(seed: int, step: int, purpose: str) -> torch.Generator:
+    """Random numbers that depend only on what they are for."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed}/{step}/{purpose}".encode()))
+
+
+def clean_gradients(module: nn.Module) -> None:
+    """NaN to 0 and infinities to +-1e5, as in the EG3D recipe."""
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            torch.nan_to_num(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad)
+
+
+def averaged_generator(trainer: Trainer) -> EG3D:
+    """A copy of the generator with the averaged weights, in eval mode."""
+    generator = copy.deepcopy(trainer.generator)
+    generator.load_state_dict(trainer.average["generator"])
+    return generator.eval().requires_grad_(False)
+
+
+def _averaged(trainer: Trainer) -> Tree:
+    state = {name: value.detach().clone() for name, value in trainer.generator.state_dict().items()}
+    return {"generator": state, "latents": {"w": trainer.latents.detach().clone()}}
+
+
+def _update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
+    """beta = 0.5^(batch / max(n, 1e-8)) with n = min(half-life, 0.05 * images seen), EG3D's ramp-up."""
+    half_life = min(settings.ema_images, 0.05 * trainer.step * settings.batch)
+    beta = 0.5 ** (settings.batch / max(half_life, 1e-8))
+    for name, value in trainer.generator.state_dict().items():
+        kept = trainer.average["generator"][name]
+        kept.copy_(value.lerp(kept, beta) if value.is_floating_point() else value)
+    trainer.average["latents"]["w"].copy_(trainer.latents.detach().lerp(trainer.average["latents"]["w"], beta))
+
+
+def _set_learning_rate(trainer: Trainer, done: float) -> None:
+    """Full for the first half, then a cosine to a twentieth."""
+    factor = 1.0 if done < 0.5 else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
+    for group in trainer.generator_optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def _gray(like: Tensor) -> Tensor:
+    return like.new_full((1, 3, 1, 1), GRAY)
+
+
+def _append(log: Path, row: dict[str, float]) -> None:
+    with log.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """Drop lines past the checkpoint: the resumed run writes them again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in lines))

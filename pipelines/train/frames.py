@@ -1,0 +1,75 @@
+"""The training frames as tensors: colors, head mattes, cameras, and which rays of a frame are worth a step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.camera import Camera
+from pipelines.artifacts import Dataset
+
+GRAY = 0.0
+"""The background behind every supervised and evaluated image: mid gray in [-1,1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Frames of one split at one image size; colors in [-1,1] are composited over mid gray by the head matte."""
+
+    image: Tensor
+    """[N,3,S,S]"""
+    alpha: Tensor
+    """[N,1,S,S] head matte in 0..1."""
+    inside: Tensor
+    """[N,1,S,S] 1 where the source frame has a pixel, 0 where the crop is padding."""
+    camera: Camera
+    weight: Tensor
+    """[N] confidence of the camera."""
+    time_s: Tensor
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def raw(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Image, alpha and inside at the neural rendering resolution, by area averages."""
+        return tuple(F.adaptive_avg_pool2d(value, size) for value in (self.image, self.alpha, self.inside))  # type: ignore[return-value]
+
+
+def load_frames(dataset: Dataset, split: str, size: int, device: str = "cpu") -> Frames:
+    rows = dataset.rows(split)
+    alpha = torch.from_numpy(dataset.head_mattes(rows, size)).to(device).float()[:, None] / 255
+    color = torch.from_numpy(dataset.images(rows, size)).to(device).float().permute(0, 3, 1, 2) / 127.5 - 1
+    return Frames(
+        image=color * alpha + GRAY * (1 - alpha), alpha=alpha,
+        inside=torch.from_numpy(dataset.inside(rows, size)).to(device).float()[:, None],
+        camera=camera_of(dataset, rows).to(device),
+        weight=torch.from_numpy(dataset.weight[rows]).float().to(device), time_s=torch.from_numpy(dataset.time_s[rows]).float(),
+    )  # fmt: skip
+
+
+def camera_of(dataset: Dataset, rows: np.ndarray) -> Camera:
+    return Camera(
+        world_from_camera=torch.from_numpy(dataset.world_from_camera[rows]).float(),
+        intrinsics=torch.from_numpy(dataset.intrinsics[rows]).float(),
+    )
+
+
+def foreground(raw_alpha: Tensor, margin: int = 2) -> Tensor:
+    """[N,1,R,R] matte -> bool [N,R*R]: rays that may hit the head, grown by `margin` raw pixels."""
+    grown = F.max_pool2d((raw_alpha > 0.01).float(), 2 * margin + 1, stride=1, padding=margin)
+    return grown.flatten(1) > 0.5
+
+
+def choose_rays(foreground: Tensor, inside: Tensor, background_share: float, random: torch.Generator) -> Tensor:
+    """Row-major ray numbers [B,K]: every foreground ray and a random share of the others, padding rays last.
+
+    K is the same for the whole batch, so images with a smaller head get more background rays. Some background has to stay,
+    else density floats in front of it unseen.
+    """
+    empty = (~foreground).sum(1)
+    count = int((foreground.sum(1) + (background_share * empty).long()).max())
+    score = foreground.float() * 4 + torch.rand(foreground.shape, generator=random).to(foreground.device)
+    score = score - 8 * (inside.flatten(1) < 0.5).float()
+    return score.topk(min(count, foreground.shape[1]), dim=1).indices

@@ -1,0 +1,128 @@
+"""Pairs of latent and expression, labeled on the generator's own near-frontal renders (GAN-Avatar section 3.2).
+
+The tracker works best on frontal faces, and the generator can show every latent frontally; so expressions are measured on its
+renders, not on the training frames.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.camera import Camera
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from models.sampling import Sampling
+from pipelines.errors import UnusableMaterial
+from pipelines.files import read_arrays, write_arrays
+from pipelines.stage import Progress
+from pipelines.train.finetune import keyed
+from pipelines.train.frames import GRAY
+from pipelines.train.settings import PairSettings
+
+CHUNK = 50
+"""Latents rendered and tracked between two files, so that a killed run repeats at most this many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    w: np.ndarray
+    """[P,w_dim]"""
+    expression: np.ndarray
+    """[P,E] raw scores."""
+    held_out: np.ndarray
+    """[P] bool: kept out of training."""
+    lost: int
+    """Latents whose render showed the tracker no face."""
+
+
+def make_pairs(
+    generator: EG3D, latents: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, count: int, seed: int,
+    folder: Path, how: Sampling, progress: Progress,
+) -> Pairs:  # fmt: skip
+    """Render `count` latents frontally and measure each; UnusableMaterial when most renders show the tracker no face."""
+    w = propose(generator, latents, settings, count, seed)
+    rows: list[np.ndarray] = []
+    with progress.task("labeling renders", len(w)) as task:
+        for first in range(0, len(w), CHUNK):
+            part = folder / "pairs" / f"{first:05d}.npz"
+            if not part.exists():
+                write_arrays(part, expression=label_chunk(generator, w[first : first + CHUNK], frontal, label, settings, how))
+            rows.append(read_arrays(part)["expression"])
+            task.advance(len(w[first : first + CHUNK]))
+    expression = np.concatenate(rows)
+    seen = np.isfinite(expression).all(1)
+    if seen.sum() < max(20, 0.3 * len(w)):
+        raise UnusableMaterial(
+            f"the tracker finds a face in only {seen.sum()} of {len(w)} renders of the avatar: its appearance is not trained far "
+            "enough. Give it a longer --budget, or a capture in which the face is larger and sharper."
+        )
+    held_out = torch.rand(len(w), generator=keyed(seed, 0, "held-out pairs")).numpy() < settings.held_out
+    return Pairs(w=w.cpu().numpy()[seen], expression=expression[seen], held_out=held_out[seen], lost=int((~seen).sum()))
+
+
+def propose(generator: EG3D, latents: Tensor, settings: PairSettings, count: int, seed: int) -> Tensor:
+    """w [count,w_dim]: the fitted latents and steps along their principal directions, or mapping(z) truncated."""
+    random = keyed(seed, 0, "pairs")
+    if settings.source == "sampled":
+        z = torch.randn(count, generator.latent.z_dim, generator=random).to(latents.device)
+        with torch.no_grad():
+            return generator.mapping(z, truncation=settings.truncation)[:, 0]
+    mean = latents.mean(0)
+    _, scale, directions = torch.linalg.svd(latents - mean, full_matrices=False)
+    kept = min(settings.directions, len(scale))
+    step = scale[:kept] / max(len(latents) - 1, 1) ** 0.5 * settings.spread
+    extra = max(count - len(latents), 0)
+    base = latents[torch.randint(len(latents), (extra,), generator=random)]
+    moved = base + (torch.randn(extra, kept, generator=random).to(latents.device) * step) @ directions[:kept]
+    fitted = latents if len(latents) <= count else latents[torch.linspace(0, len(latents) - 1, count).round().long()]
+    return torch.cat([fitted, moved])
+
+
+def label_chunk(
+    generator: EG3D, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, how: Sampling
+) -> np.ndarray:
+    """Expressions [P,E] of renders of w [P,w_dim]; a row of NaN where the tracker finds no face."""
+    return np.stack([label(render_face(generator, one, frontal, settings.render_px, how)) for one in w])
+
+
+def render_face(generator: EG3D, w: Tensor, camera: Camera, size: int, how: Sampling) -> np.ndarray:
+    """uint8 [size,size,3] over mid gray, enlarged for the tracker."""
+    import cv2
+
+    gray = torch.full((1, 3, 1, 1), GRAY, device=w.device)
+    with torch.no_grad():
+        rendering = generator.synthesis(broadcast(w[None], generator.latent.num_ws), camera, background=gray, sampling=how)
+    image = ((rendering.image[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).clip(0, 255).round().astype(np.uint8)
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+class Labeler:
+    """Image -> raw expression scores in one space, by the tracker; a context manager because the tracker holds native memory."""
+
+    def __init__(self, space: str, canonical: np.ndarray):
+        self.space = space
+        self.canonical = canonical
+
+    def __enter__(self) -> "Labeler":
+        from pipelines.face_fit import space_names
+        from pipelines.landmarks import FaceTracker
+        from pipelines.weights import find_weight
+
+        self.names = space_names(self.space)
+        weights = find_weight("face_landmarker.task") if self.space == "blendshapes" else None
+        self.tracker = FaceTracker(video=False, blendshapes=weights).__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.tracker.__exit__(*error)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        from pipelines.face_fit import expression
+
+        landmarks = self.tracker.track(image)
+        if landmarks is None:
+            return np.full(len(self.names), np.nan, np.float32)
+        return expression(landmarks, self.canonical, self.space)

@@ -1,0 +1,228 @@
+"""The steps of a training, each leaving its files in the avatar folder so that an interrupted training goes on behind the last one."""
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from models.camera import Camera
+from models.eg3d import EG3D, EG3DConfig
+from pipelines import evaluate
+from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
+from pipelines.errors import UnusableMaterial
+from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
+from pipelines.priors import Prior, load_prior
+from pipelines.stage import Progress, warn_in_record
+from pipelines.train.expression_map import fit_expression_map
+from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
+from pipelines.train.frames import Frames, load_frames
+from pipelines.train.networks import config_of, make_networks
+from pipelines.train.pairs import Labeler, Pairs, make_pairs
+from pipelines.train.plan import Plan, make_plan, median_seconds
+from pipelines.train.probe import Probe
+from pipelines.train.settings import TrainSettings
+
+SMALL_JAW_RANGE = 0.2
+
+
+class Recipe:
+    """One training: `capture` in, files in `folder` out. What a step needs from an earlier one it reads from there."""
+
+    def __init__(self, capture: Path, folder: Path, settings: TrainSettings, progress: Progress, device: str):
+        self.capture, self.folder, self.settings, self.progress, self.device = capture, folder, settings, progress, device
+
+    @cached_property
+    def prior(self) -> Prior:
+        return load_prior(self.settings.prior)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        dataset = load_dataset(self.capture)
+        known = read_json(self.capture / "capture.json")["prior"]["name"]
+        if known != self.prior.name:
+            raise UnusableMaterial(f"{self.capture} is aligned to the prior {known}, not {self.prior.name}; capture it again for it.")
+        if len(dataset.rows("train")) < 8 or len(dataset.rows("test")) < 1:
+            raise UnusableMaterial(f"{self.capture} has {len(dataset.rows('train'))} training frames; film for 10 s or longer.")
+        return dataset
+
+    @cached_property
+    def space(self) -> str:
+        if self.settings.expression_space != "auto":
+            return self.settings.expression_space
+        return "blendshapes" if "expression_blendshapes" in self.dataset.tracking() else "measured"
+
+    def plan(self, spent_s: float) -> dict[str, Any]:
+        """Budget to numbers, once, into plan.json."""
+        plan = make_plan(
+            self.folder / "plan.json", steps=self.settings.finetune.steps, pairs=self.settings.pairs.count,
+            budget_s=self.settings.budget_s, spent_s=spent_s, measure=self.measure_step,
+        )  # fmt: skip
+        self.progress.say(f"plan: {plan.steps} steps, {plan.pairs} pairs, {plan.threads} threads ({plan.why})")
+        return asdict(plan)
+
+    def measure_step(self) -> float:
+        """Seconds a step, the adversarial part at its share, on networks that are thrown away."""
+        settings = self.settings.finetune
+        trainer, frames, _ = self.begin()
+        batches = Batches(frames, trainer.generator, settings)
+
+        def run(step: int, adversarial: bool) -> None:
+            trainer.step = 1000 * settings.adversarial_every + (0 if adversarial else 1)
+            train_step(trainer, batches, settings, steps=trainer.step + 1000, seed=step)
+
+        plain = median_seconds(lambda step: run(step, False)) if settings.photometric > 0 else 0.0
+        if settings.adversarial == 0:
+            return plain
+        judged = median_seconds(lambda step: run(step, True), count=3, warmup=1)
+        share = (1 - settings.adversarial_from) / settings.adversarial_every
+        return plain + share * (judged - plain)
+
+    def begin(self) -> tuple[Trainer, Frames, str]:
+        generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
+        frames = load_frames(self.dataset, "train", generator.image_size, self.device)
+        trainer = make_trainer(generator, discriminator, len(frames), self.settings.finetune, self.settings.seed)
+        return trainer, frames, begun
+
+    def appearance(self) -> dict[str, Any]:
+        """The generator, fine-tuned to the person."""
+        plan = Plan(**read_json(self.folder / "plan.json"))
+        torch.set_num_threads(plan.threads)
+        trainer, frames, begun = self.begin()
+        expression = self.dataset.tracking()[f"expression_{self.space}"]
+        probe = Probe(self.dataset, expression, trainer.generator.image_size, self.settings.finetune)
+        finetune(
+            trainer, frames, self.settings.finetune, steps=plan.steps, seed=self.settings.seed, folder=self.folder,
+            progress=self.progress, probe=probe,
+        )  # fmt: skip
+        generator = averaged_generator(trainer)
+        write_bytes(self.folder / "generator.safetensors", save(contiguous(generator.state_dict())))
+        write_arrays(self.folder / "latents.npz", w=trainer.average["latents"]["w"].cpu().numpy(), time_s=frames.time_s.numpy())
+        write_arrays(self.folder / "landmarks.npz", landmarks=self.prior.landmarks)
+        write_json(self.folder / "config.json", asdict(generator.config))
+        return {"begun": begun, "steps": trainer.step}
+
+    @cached_property
+    def generator(self) -> EG3D:
+        from models.eg3d import FFHQ512
+
+        config: EG3DConfig = FFHQ512 if self.settings.network == "ffhq512" else config_of(self.prior)
+        generator = EG3D(config)
+        generator.load_state_dict(load_file(self.folder / "generator.safetensors"), strict=True)
+        return generator.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def frontal(self) -> Camera:
+        return near_frontal(self.dataset).to(self.device)
+
+    def pairs(self) -> dict[str, Any]:
+        """Latents and the expressions of their near-frontal renders."""
+        plan = Plan(**read_json(self.folder / "plan.json"))
+        latents = torch.from_numpy(read_arrays(self.folder / "latents.npz")["w"]).to(self.device)
+        with Labeler(self.space, self.prior.landmarks) as label:
+            pairs = make_pairs(
+                self.generator, latents, self.frontal, label, self.settings.pairs, count=plan.pairs, seed=self.settings.seed,
+                folder=self.folder, how=sampling(self.settings.finetune, None), progress=self.progress,
+            )  # fmt: skip
+            names = label.names
+        write_arrays(self.folder / "pairs.npz", w=pairs.w, expression=pairs.expression, held_out=pairs.held_out)
+        low, high = np.percentile(pairs.expression, [2, 98], axis=0)
+        jaw = float((high - low)[names.index("jawOpen")])
+        if jaw < SMALL_JAW_RANGE:
+            self.warn(
+                f"the avatar's mouth opens over a range of only {jaw:.2f} (at least {SMALL_JAW_RANGE} is wanted): "
+                "speech will look mumbled. Film yourself opening the mouth wide and talking, or train longer."
+            )
+        return {"pairs": len(pairs.w), "lost": pairs.lost, "jaw_range": jaw, "space": self.space, "names": names}
+
+    def expression_map(self) -> dict[str, Any]:
+        """e -> w, and with it the avatar's record."""
+        values = read_arrays(self.folder / "pairs.npz")
+        pairs = Pairs(w=values["w"], expression=values["expression"], held_out=values["held_out"], lost=0)
+        network, fit = fit_expression_map(
+            pairs, self.generator, self.frontal, self.settings.expression_map, seed=self.settings.seed,
+            how=sampling(self.settings.finetune, None), progress=self.progress,
+        )  # fmt: skip
+        write_bytes(self.folder / "expression_map.safetensors", save(contiguous(network.state_dict())))
+        self.write_record(pairs.expression)
+        return {"explained_train": fit.train, "explained_held_out": fit.held_out}
+
+    def write_record(self, expression: np.ndarray) -> None:
+        from pipelines.face_fit import calibrate, space_names
+
+        found = calibrate(expression, np.ones(len(expression), bool))
+        write_json(
+            self.folder / "avatar.json",
+            {
+                "schema": SCHEMA, "family": self.prior.family, "config": read_json(self.folder / "config.json"),
+                "image_size": self.generator.image_size, "prior": {"name": self.prior.name, "sha256": self.prior.sha256},
+                "capture": {"fingerprint": read_json(self.capture / "stage.json")["fingerprint"], "name": self.capture.name},
+                "frontal_camera": self.frontal.label()[0].tolist(), "crop_extent": self.prior.crop_extent,
+                "sampling": {"coarse": self.settings.finetune.coarse, "fine": self.settings.finetune.fine},
+                "expression": {
+                    "space": self.space, "names": space_names(self.space), "mean": expression.mean(0), "std": expression.std(0),
+                    "neutral": found.neutral, "low": found.low, "high": found.high,
+                },
+                "torso": self.settings.torso, "consent": None,
+            },
+        )  # fmt: skip
+
+    def torso(self) -> dict[str, Any]:
+        """The layer behind the head."""
+        if self.settings.torso == "none":
+            return {"mode": "none"}
+        from pipelines.drive.torso import build_torso
+
+        build_torso(self.capture, self.folder)
+        return {"mode": self.settings.torso}
+
+    def evaluation(self) -> dict[str, Any]:
+        """The frozen evaluation, and pictures of it."""
+        model = load_avatar(self.folder, self.device)
+        record, renders = evaluate.evaluate_model(model, self.dataset, self.device)
+        truth = evaluate.pictures(self.dataset, "test", model.image_size)
+        write_json(self.folder / "metrics.json", record)
+        shown = np.linspace(0, len(renders) - 1, min(8, len(renders))).round().astype(int)
+        sheet = np.concatenate([np.concatenate([truth.image[i], renders[i]], axis=0) for i in shown], axis=1)
+        write_image(self.folder / "samples" / "heldout.png", (sheet * 255).round().astype(np.uint8))
+        return record
+
+    def finish(self) -> dict[str, Any]:
+        """The report, and the figures of the whole training."""
+        from pipelines.report import avatar_report
+
+        write_text(self.folder / "report.html", avatar_report(self.folder))
+        steps = {path.stem: read_json(path)["figures"] for path in (self.folder / "steps").glob("*.json")}
+        pairs = steps["pairs"]
+        return {
+            "steps": steps["appearance"]["steps"], "begun": steps["appearance"]["begun"], "evaluation": steps["evaluation"],
+            "pairs": pairs["pairs"], "jaw_range": pairs["jaw_range"], **steps["expression_map"],
+        }  # fmt: skip
+
+    def warn(self, text: str) -> None:
+        self.progress.warn(text)
+        warn_in_record(self.folder, text)
+
+
+def near_frontal(dataset: Dataset) -> Camera:
+    """The training camera that sees the face most frontally, with the crop centered and at the median distance and focal length.
+
+    A view from outside the capture would show the tracker what the generator never learned.
+    """
+    rows = dataset.rows("train")
+    away = np.linalg.norm(dataset.world_from_camera[rows, :3, 2] - np.array([0.0, 0.0, -1.0]), axis=1)
+    rotation = dataset.world_from_camera[rows[away.argmin()], :3, :3]
+    distance = np.median(np.linalg.norm(dataset.world_from_camera[rows, :3, 3], axis=1))
+    focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
+    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+    return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())
+
+
+def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

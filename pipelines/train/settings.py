@@ -1,0 +1,136 @@
+"""What a training can be asked: three presets, every number with its unit and the paper's value."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings:
+    """Appearance model: GAN-Avatar's adversarial loss, and a photometric term on auto-decoded latents so that minutes suffice."""
+
+    steps: int | None = None
+    """Optimizer steps; None turns the budget into steps. Paper's release: 2,500 (80 thousand images of batch 32)."""
+    batch: int = 4
+    """Images a step. Paper: 32."""
+    photometric: float = 1.0
+    """Weight of the photometric terms on fitted latents; 0 is the paper's purely adversarial training."""
+    image: float = 1.0
+    """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
+    gradient: float = 0.5
+    """Weight of the image's gradients within the photometric term."""
+    alpha: float = 0.3
+    """Weight of the matte within the photometric term."""
+    adversarial: float = 0.02
+    """Weight of softplus(-D(G)). Paper: 1, alone."""
+    adversarial_every: int = 4
+    """Steps between adversarial steps (1 when photometric is 0)."""
+    adversarial_from: float = 0.4
+    """Part of the steps after which the adversarial term sets in; before it there is nothing worth judging."""
+    adversarial_batch: int = 4
+    """Images of an adversarial step. Paper: 32."""
+    latents: Literal["fitted", "sampled"] = "fitted"
+    """What the discriminator sees: fitted latents under other frames' cameras, or the paper's mapping(z)."""
+    r1_gamma: float = 5.0
+    """R1 weight gamma/2. Paper: 5."""
+    r1_every: int = 16
+    """Discriminator steps between R1 terms, each multiplied by this number."""
+    density: float = 0.05
+    """Weight of the density regularization (l1 of neighbors 0.004 units apart). Paper: 0.25."""
+    background_rays: float = 0.2
+    """Share of the rays off the head that a photometric step renders."""
+    coarse: int = 12
+    """Stratified samples a ray. Paper: 48."""
+    fine: int = 12
+    """Importance samples a ray. Paper: 48."""
+    learning_rate: float = 2e-3
+    """Of the generator's networks, Adam betas 0, 0.99. Paper: 0.0025."""
+    discriminator_learning_rate: float = 2e-3
+    """Paper: 0.002."""
+    planes_learning_rate: float = 2e-2
+    """Of the static planes."""
+    latent_learning_rate: float = 1e-2
+    """Of the fitted latents."""
+    latent_prior: float = 1e-3
+    """Weight of the squared distance of fitted latents from their mean."""
+    latent_smoothness: float = 1e-2
+    """Weight of the squared step between latents of neighboring frames."""
+    ema_images: float = 1000.0
+    """Half-life of the averaged weights in images, at most a twentieth of what was seen. Paper: 10,000."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints, each with a held-out probe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """Latent, near-frontal render, expression: the data of the expression map (paper section 3.2)."""
+
+    count: int = 400
+    """Latents. Paper's release: 1,000."""
+    source: Literal["fitted", "sampled"] = "fitted"
+    """Fitted latents and steps along their principal directions, or the paper's mapping(z)."""
+    truncation: float = 0.7
+    """Of sampled latents. Paper's release: 0.7."""
+    directions: int = 16
+    """Principal directions of the fitted latents that perturbations use."""
+    spread: float = 0.6
+    """Standard deviation of a perturbation, in standard deviations of the direction."""
+    held_out: float = 0.1
+    """Share of the pairs kept out of training. Paper's release: none."""
+    render_px: int = 320
+    """Size to which renders are enlarged for the tracker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """The expression-mapping network."""
+
+    hidden: int = 64
+    """Width of both hidden layers. Paper: the input's."""
+    steps: int = 1500
+    """Full-batch AdamW steps in w space. Paper's release: 6,000 of batch 8 in image space."""
+    learning_rate: float = 2e-3
+    """Paper: 1e-4."""
+    weight_decay: float = 1e-2
+    """Paper's release: 0."""
+    image_steps: int = 0
+    """Further steps on the photometric loss through the frozen generator, as in the paper."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Training of one avatar."""
+
+    preset: str = "quick"
+    """Name of the preset these settings started from."""
+    prior: str = "quick"
+    """Shipped prior or prior folder."""
+    network: Literal["prior", "ffhq512"] = "prior"
+    """The prior's own configuration, or EG3D at 512x512 begun from scratch in the prior's head space."""
+    budget_s: float | None = 600.0
+    """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
+    torso: Literal["none", "still", "follow"] = "follow"
+    """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
+    expression_space: Literal["auto", "measured", "blendshapes"] = "auto"
+    """Computed from landmarks, or the 52 scores of face_landmarker.task; auto takes what the capture holds."""
+    seed: int = 0
+    """Of every random choice."""
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    pairs: PairSettings = field(default_factory=PairSettings)
+    expression_map: MapSettings = field(default_factory=MapSettings)
+
+
+QUICK = TrainSettings()
+WORKSTATION = replace(
+    QUICK, preset="workstation", network="ffhq512", budget_s=1200.0,
+    finetune=FinetuneSettings(coarse=48, fine=48, adversarial=0.1, ema_images=5000.0, density=0.25),
+    pairs=PairSettings(count=1000, render_px=512),
+)  # fmt: skip
+PAPER = replace(
+    QUICK, preset="paper", budget_s=None,
+    finetune=FinetuneSettings(
+        steps=2500, batch=32, photometric=0.0, adversarial=1.0, adversarial_every=1, adversarial_from=0.0, adversarial_batch=32,
+        latents="sampled", density=0.25, learning_rate=2.5e-3, planes_learning_rate=2.5e-3, coarse=48, fine=48, ema_images=10_000.0,
+    ),
+    pairs=PairSettings(count=1000, source="sampled"), expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, image_steps=6000),
+)  # fmt: skip
+PRESETS = {"quick": QUICK, "workstation": WORKSTATION, "paper": PAPER}
