@@ -87,7 +87,7 @@ def run_stage(
     figures = work(partial)
     known = {
         "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
-        "seconds": _seconds(partial), "figures": figures, "warnings": _warnings(partial),
+        "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
     }  # fmt: skip
     _publish(partial, out, known)
     return report_from(known, out, "done")
@@ -106,7 +106,7 @@ def step(partial: Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[s
 
 def warn_in_record(partial: Path, text: str) -> None:
     """Keep a warning with the stage, so that reports show it (the caller also tells the user at once)."""
-    known = _warnings(partial)
+    known = step_warnings(partial)
     if text not in known:
         write_json(partial / "warnings.json", [*known, text])
 
@@ -187,11 +187,13 @@ def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
     os.replace(partial, out)
 
 
-def _seconds(partial: Path) -> dict[str, float]:
+def step_seconds(partial: Path) -> dict[str, float]:
+    """Seconds of the finished steps, in their order."""
     records = {path.stem: read_json(path) for path in (partial / "steps").glob("*.json")}
     return {name: round(value["seconds"], 2) for name, value in sorted(records.items(), key=lambda item: item[1]["order"])}
 
 
-def _warnings(partial: Path) -> list[str]:
+def step_warnings(partial: Path) -> list[str]:
+    """What was warned of while the stage worked here."""
     path = partial / "warnings.json"
     return read_json(path) if path.exists() else []
