@@ -13,7 +13,6 @@ from pipelines.files import sha256_file
 class Weight:
     """A file a user may fetch to get more."""
 
-    file_name: str
     sha256: str
     gives: str
     source: str
@@ -21,8 +20,7 @@ class Weight:
 
 
 KNOWN = {
-    "face_landmarker": Weight(
-        file_name="face_landmarker.task",
+    "face_landmarker.task": Weight(
         sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         gives="the 52 blendshapes of the MediaPipe face landmarker instead of the measured channels",
         source="the MediaPipe face landmarker model page (face_landmarker.task, float16, version 1)",
@@ -37,20 +35,18 @@ def weights_folder() -> Path:
 
 
 def find_weight(name: str) -> Path | None:
-    """The checked file of a known weight, or None when it is not there; MissingTool when its content is another's."""
-    weight, path = KNOWN[name], weights_folder() / KNOWN[name].file_name
+    """The checked file of a known name, or None when it is not there; MissingTool when its content is another's."""
+    weight, path = KNOWN[name], weights_folder() / name
     if not path.is_file():
         return None
     if _sha256(path, path.stat().st_mtime_ns) != weight.sha256:
-        raise MissingTool(
-            f"{path} does not have the sha256 {weight.sha256[:12]}... of {weight.file_name}; fetch it again or move it away."
-        )
+        raise MissingTool(f"{path} does not have the sha256 {weight.sha256[:12]}... of {name}; fetch it again or move it away.")
     return path
 
 
 def how_to_get(name: str) -> str:
     weight = KNOWN[name]
-    return f"Fetch {weight.file_name} ({weight.license}) from {weight.source} and put it into {weights_folder()}."
+    return f"Fetch {name} ({weight.license}) from {weight.source} and put it into {weights_folder()}."
 
 
 @lru_cache(maxsize=16)
