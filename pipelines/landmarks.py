@@ -1,8 +1,9 @@
 """Finding one face in an image or following it through a video: 478 points by mediapipe's face mesh.
 
-Notable choices: the mesh sees only a window around the face (its own detector misses faces under about 15 % of the width), chosen by a
-full-range detector where needed and moved rarely, because the mesh is steadiest while it follows its own last landmarks;
-after each move it runs twice on the same frame, so that a fresh start and a long run agree. No state outside the tracker.
+Notable choices: the mesh sees only a window around the face (its own detector misses faces under about 15 % of the width),
+chosen by a full-range detector where needed and moved rarely, because the mesh is steadiest while it follows its own last
+landmarks; after each move it runs twice on the same frame, so that a fresh start and a long run agree. No state lies outside
+the tracker.
 """
 
 import os
@@ -28,7 +29,7 @@ LEAST_SIDE_PX = 320
 WINDOW_SCALE = 2.4
 """Side of the window over the longer side of the face's box."""
 
-_NOISE = re.compile(rb"Feedback manager requires|TensorFlow Lite XNNPACK|absl::InitializeLog|SymbolDatabase\.GetPrototype|GL version:")
+_NOISE = re.compile(rb"Feedback manager requires|TensorFlow Lite XNNPACK|absl::InitializeLog|GL version:")
 
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, inside the image."""
@@ -50,7 +51,7 @@ class FaceTracker:
     """A context manager around mediapipe's models.
 
     `video=True` follows one face from frame to frame; two trackers that start at the same frame give the same points.
-    `video=False` treats every image alone. `blendshapes` is the path of `face_landmarker.task`; MissingTool if it is not that file.
+    `video=False` treats every image alone. `blendshapes` is the path of `face_landmarker.task`; MissingTool if it is not it.
     """
 
     def __init__(self, *, video: bool, blendshapes: Path | None = None):
