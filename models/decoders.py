@@ -1,0 +1,67 @@
+"""From tri-plane features to density and color features (EG3D section 4.1, spec 1.9), and the solid a fresh network starts from.
+
+Notable choices: the view direction is ignored; points are the last dimension (a 1x1 convolution), see planes.py; the density prior
+is a formula of the config, not a weight, so a checkpoint stays a checkpoint of the official names.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.stylegan2.layers import FullyConnected
+
+
+class Decoder(nn.Module):
+    """FC -> softplus -> FC: mean plane feature [B,C,N] -> color features [B,F,N] and raw density [B,N].
+
+    Output 0 is the raw density, the others become sigmoid(x) 1.002 - 0.001, so both 0 and 1 can be reached.
+    """
+
+    def __init__(self, inputs: int, *, hidden: int, features: int, lr_multiplier: float = 1.0):
+        super().__init__()
+        first = FullyConnected(inputs, hidden, lr_multiplier=lr_multiplier)
+        self.net = nn.Sequential(first, nn.Softplus(), FullyConnected(hidden, 1 + features, lr_multiplier=lr_multiplier))
+
+    def forward(self, planes_feature: Tensor) -> tuple[Tensor, Tensor]:
+        output = _pointwise(self.net[2], self._hidden(planes_feature))
+        return torch.sigmoid(output[:, 1:]) * 1.002 - 0.001, output[:, 0]
+
+    def density(self, planes_feature: Tensor) -> Tensor:
+        """The raw density [B,N] alone: a thirty-third of the second layer."""
+        return _pointwise(self.net[2], self._hidden(planes_feature), rows=1)[:, 0]
+
+    def _hidden(self, planes_feature: Tensor) -> Tensor:
+        return self.net[1](_pointwise(self.net[0], planes_feature))
+
+
+def _pointwise(layer: nn.Module, x: Tensor, rows: int | None = None) -> Tensor:
+    assert isinstance(layer, FullyConnected)
+    weight, bias = layer.scaled()
+    return F.conv1d(x, weight[:rows, :, None], None if bias is None else bias[:rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityPrior:
+    """A soft ellipsoid added to the raw density: strength * sigmoid((1 - |(p - center)/radii|) / softness) - emptiness.
+
+    With strength 16, emptiness 4, softness 0.1: +12 deep inside (half of the light gone after ln 2 / 11 = 0.063 units), +4 on the
+    surface, -4 outside (2 % opaque over a whole unit), where the softplus still lets gradients through.
+    """
+
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Head units."""
+    radii: tuple[float, float, float] = (0.25, 0.35, 0.3)
+    """Half axes along x, y, z, head units."""
+    strength: float = 16.0
+    """Raw density added inside."""
+    emptiness: float = 4.0
+    """Raw density subtracted everywhere."""
+    softness: float = 0.1
+    """Width of the border as a share of the radius."""
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """[B,N,3] -> [B,N]"""
+        distance = ((points - points.new_tensor(self.center)) / points.new_tensor(self.radii)).norm(dim=-1)
+        return self.strength * torch.sigmoid((1 - distance) / self.softness) - self.emptiness

@@ -1,0 +1,103 @@
+"""Layers of StyleGAN2 (Karras et al. 2020, section 2 and appendix B; EG3D spec 1.2 and 1.4).
+
+Notable choices:
+- equalized learning rate: stored weights are N(0,1) / lr_multiplier, the gain is applied when the layer runs;
+- modulation scales activations instead of weights: y = d * conv(s * x, W), d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^-1/2.
+  One dense convolution serves the whole batch and no weight tensor per sample is built; equal to the fused form up to rounding;
+- order after a convolution: + noise, + bias, activation, gain, clamp.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.stylegan2.resampling import binomial_filter, downsampled_convolution, upsampled_convolution
+
+GAIN = {"linear": 1.0, "lrelu": math.sqrt(2)}
+"""Factor that keeps the variance through an activation."""
+
+
+def bias_act(x: Tensor, bias: Tensor | None, activation: str, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """act(x + bias) * GAIN[act] * gain, then clamped to +-clamp * gain; features are dimension 1.
+
+    Worked: x = -1, bias 0.5, lrelu -> -0.5 * 0.2 * sqrt 2 = -0.1414.
+    """
+    if bias is not None:
+        x = x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
+    if activation == "lrelu":
+        x = F.leaky_relu(x, 0.2)
+    scale = GAIN[activation] * gain
+    x = x * scale if scale != 1 else x
+    return x.clamp(-clamp * gain, clamp * gain) if clamp is not None else x
+
+
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """x * (mean of x^2 over features + 1e-8)^-1/2 for x [B,C]."""
+    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+class FullyConnected(nn.Module):
+    """act((W lr_multiplier / sqrt(in)) x + b lr_multiplier), [B,in] -> [B,out]."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, activation: str = "linear", bias: bool = True,
+        lr_multiplier: float = 1.0, bias_init: float = 0.0,
+    ):  # fmt: skip
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias_init))) if bias else None
+        self.activation = activation
+        self.bias_gain = lr_multiplier
+        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+
+    def scaled(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with their run-time gains."""
+        return self.weight * self.weight_gain, None if self.bias is None else self.bias * self.bias_gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.scaled()
+        return bias_act(F.linear(x, weight, bias), None, self.activation)
+
+
+class Convolution(nn.Module):
+    """Equalized convolution of the discriminator, stride 1 or halving the size: act(conv(x, W / sqrt(in k^2)) + b) * gain."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, *, activation: str = "linear", bias: bool = True, down: bool = False,
+        clamp: float | None = None,
+    ):  # fmt: skip
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.register_buffer("resample_filter", binomial_filter())
+        self.activation, self.down, self.clamp = activation, down, clamp
+        self.weight_gain = 1 / math.sqrt(inputs * size**2)
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        weight = self.weight * self.weight_gain
+        if self.down:
+            x = downsampled_convolution(x, weight, self.resample_filter)
+        else:
+            x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        return bias_act(x, self.bias, self.activation, gain, self.clamp)
+
+
+def modulated_convolution(
+    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, up_filter: Tensor | None = None
+) -> Tensor:
+    """x [B,C,H,W], weight [O,C,k,k], styles [B,C] -> [B,O,H,W], or [B,O,2H,2W] with an `up_filter`."""
+    y = x * styles[:, :, None, None]
+    if up_filter is not None:
+        y = upsampled_convolution(y, weight, up_filter)
+    else:
+        y = F.conv2d(y, weight, padding=weight.shape[-1] // 2)
+    return y * demodulation(weight, styles)[:, :, None, None] if demodulate else y
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """[B,O] d_o = (sum over inputs of s_i^2 sum_k W_oik^2 + 1e-8)^-1/2: outputs keep unit variance whatever the style."""
+    return (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()

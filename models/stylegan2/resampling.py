@@ -1,0 +1,68 @@
+"""Resampling with the binomial filter of StyleGAN2 (EG3D spec 1.4): every up- and downsampling of the networks goes through here.
+
+Notable choices:
+- one filter, f = outer([1,3,3,1],[1,3,3,1]) / 64, kept as the buffer `resample_filter` wherever the official networks have one;
+- all padding is zero padding, so images darken by design at their border;
+- the plain forms (transposed convolution, then a depthwise 4x4 convolution) are also the fast ones: on one CPU thread merging
+  them into one 6x6 kernel, separating the filter, or interpolating first were 2 to 5 times slower, forward and backward.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def binomial_filter() -> Tensor:
+    """[4,4] outer([1,3,3,1], [1,3,3,1]) / 64; sums to 1."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return taps.outer(taps) / 64
+
+
+def filtered(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+    """True convolution of every channel of x [B,C,H,W] with kernel [k,k]; the filters used are symmetric, so nothing is flipped."""
+    channels = x.shape[1]
+    return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, -1, -1), padding=padding, stride=stride, groups=channels)
+
+
+def upsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """[B,C,H,W] -> [B,C,2H,2W]: zeros between the pixels, pad (2,1,2,1), filter with 4f.
+
+    A constant image of ones keeps 1 inside and gets 0.75 along a border, 0.5625 in a corner.
+    """
+    channels = x.shape[1]
+    weight = (4 * kernel).to(x.dtype).expand(channels, 1, -1, -1)
+    return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
+
+
+def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+    """Twice the size, then a 3x3 convolution: x [B,C,H,W], weight [O,C,3,3] -> [B,O,2H,2W].
+
+    Transposed convolution of stride 2 (H -> 2H+1), then 4f over one pixel of zero padding.
+    """
+    return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 4 * kernel, padding=1)
+
+
+def downsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+    """Half the size with a 3x3 or 1x1 convolution: x [B,C,2H,2W], weight [O,C,k,k] -> [B,O,H,W].
+
+    3x3: filter over two pixels of zero padding, then stride 2. 1x1: filter over one pixel, keep every second, then mix channels.
+    """
+    if weight.shape[-1] == 1:
+        return F.conv2d(filtered(x, kernel, padding=1, stride=2), weight)
+    return F.conv2d(filtered(x, kernel, padding=2), weight, stride=2)
+
+
+def resize(x: Tensor, size: int, antialias: bool = True) -> Tensor:
+    """Bilinear resize of [B,C,H,W] to [B,C,size,size], pixel centers at +0.5."""
+    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def blur(x: Tensor, sigma: float) -> Tensor:
+    """f(i) = 2^-(i/sigma)^2 for |i| <= floor(3 sigma), normalized, both directions, zero padding; sigma 0 changes nothing."""
+    reach = int(3 * sigma)
+    if reach == 0:
+        return x
+    taps = torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float32).div(sigma).square().neg().exp2()
+    taps = (taps / taps.sum()).to(x.dtype).expand(x.shape[1], 1, 1, -1)
+    x = F.conv2d(x, taps, padding=(0, reach), groups=x.shape[1])
+    return F.conv2d(x, taps.mT, padding=(reach, 0), groups=x.shape[1])

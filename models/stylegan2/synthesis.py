@@ -1,0 +1,121 @@
+"""Synthesis network ws -> feature image (StyleGAN2 with skip outputs; EG3D spec 1.5).
+
+Notable choices:
+- a block owns conv0 (usually doubling), conv1 and toRGB; the output is the sum of all toRGB images, doubled from block to block;
+- each block reads num_conv + 1 consecutive ws, starting where the convolutions of the block before ended, so its toRGB shares
+  its w with the next block's conv0;
+- noise is an argument of the call: `const` (the stored noise, for everything deterministic), `random`, `none`.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.layers import FullyConnected, bias_act, modulated_convolution
+from models.stylegan2.resampling import binomial_filter, upsample
+
+Noise = Literal["none", "const", "random"]
+
+
+def block_channels(resolution: int, base: int, most: int) -> int:
+    """min(base // resolution, most); base 32768 and most 512: 512 up to 64x64, 128 at 256x256."""
+    return min(base // resolution, most)
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU: x [B,C,H,W], w [B,w_dim] -> [B,O,H,W] or [B,O,2H,2W]."""
+
+    resample_filter: Tensor
+    noise_const: Tensor
+
+    def __init__(self, inputs: int, outputs: int, *, w_dim: int, resolution: int, up: bool, clamp: float | None = None):
+        super().__init__()
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("resample_filter", binomial_filter())
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.up, self.clamp = up, clamp
+
+    def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
+        up_filter = self.resample_filter if self.up else None
+        x = modulated_convolution(x, self.weight, self.affine(w), up_filter=up_filter)
+        if noise == "const":
+            x = x + self.noise_const * self.noise_strength
+        elif noise == "random":
+            x = x + torch.randn_like(x[:, :1]) * self.noise_strength
+        return bias_act(x, self.bias, "lrelu", gain, self.clamp)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution without demodulation or activation: styles affine(w) / sqrt(inputs)."""
+
+    def __init__(self, inputs: int, outputs: int, *, w_dim: int, clamp: float | None = None):
+        super().__init__()
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight_gain, self.clamp = 1 / math.sqrt(inputs), clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = self.affine(w) * self.weight_gain
+        return bias_act(modulated_convolution(x, self.weight, styles, demodulate=False), self.bias, "linear", clamp=self.clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: features x and skip image in, both out. With inputs 0 it starts from a learned constant."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, *, w_dim: int, resolution: int, image_channels: int, up: bool = True,
+        clamp: float | None = None,
+    ):  # fmt: skip
+        super().__init__()
+        self.register_buffer("resample_filter", binomial_filter())
+        self.up, self.num_conv = up, 2 if inputs else 1
+        if inputs:
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim=w_dim, resolution=resolution, up=up, clamp=clamp)
+        else:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim=w_dim, resolution=resolution, up=False, clamp=clamp)
+        self.torgb = ToRGB(outputs, image_channels, w_dim=w_dim, clamp=clamp)
+
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """ws [B,num_conv+1,w_dim]; returns x and image + toRGB(x), the image kept in float32."""
+        if x is None:
+            x = self.const.expand(len(ws), -1, -1, -1)
+        else:
+            x = self.conv0(x, ws[:, 0], noise)
+        x = self.conv1(x, ws[:, self.num_conv - 1], noise)
+        color = self.torgb(x, ws[:, self.num_conv]).float()
+        if image is None:
+            return x, color
+        return x, (upsample(image, self.resample_filter) if self.up else image) + color
+
+
+class Synthesis(nn.Module):
+    """Blocks b4, b8, ... b{resolution}: ws [B,num_ws,w_dim] -> [B,image_channels,resolution,resolution]."""
+
+    def __init__(self, *, w_dim: int, resolution: int, image_channels: int, channel_base: int, channel_max: int):
+        super().__init__()
+        self.resolutions = [4 << step for step in range(int(math.log2(resolution)) - 1)]
+        self.num_ws = 2 * len(self.resolutions)
+        channels = {size: block_channels(size, channel_base, channel_max) for size in self.resolutions}
+        for size in self.resolutions:
+            inputs = channels[size // 2] if size > 4 else 0
+            block = SynthesisBlock(inputs, channels[size], w_dim=w_dim, resolution=size, image_channels=image_channels)
+            self.add_module(f"b{size}", block)
+
+    def forward(self, ws: Tensor, noise: Noise) -> Tensor:
+        x = image = None
+        start = 0
+        for size in self.resolutions:
+            block = self.get_submodule(f"b{size}")
+            x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise)
+            start += block.num_conv
+        assert image is not None
+        return image
