@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from avatarcli import batch, capture, demo, doctor, drive, evaluate, run, train
-from avatarcli.console import FLAGS, failed
+from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
 from pipelines.errors import AvatarError
 
@@ -50,6 +50,8 @@ def avatarcli(
     FLAGS.command = context.invoked_subcommand or ""
     if not FLAGS.debug:
         _hush()
+    if "--help" not in sys.argv:
+        console()
 
 
 def main() -> None:

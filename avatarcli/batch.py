@@ -28,9 +28,9 @@ def batch(
         [name, row["state"], f"{row.get('seconds', 0):.0f} s", row.get("error", row.get("out", ""))]
         for name, row in states.items()
     ]
-    console().table("batch", ["name", "state", "time", ""], rows)
+    console().table(["name", "state", "time", ""], rows)
     failed = sum(row["state"] == "failed" for row in states.values())
-    line = f"{len(rows) - failed} of {len(rows)} rows are without a fault"
-    console().result({"status": "failed" if failed else "done", "rows": states}, [line])
+    line = f"{failed} of {len(rows)} rows failed" if failed else f"{len(rows)} rows, none failed"
+    console().result({"status": "failed" if failed else "done", "rows": states}, line)
     if failed:
         raise typer.Exit(1)

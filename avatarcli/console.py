@@ -1,8 +1,8 @@
 """The only place that prints: people read stderr (rich), programs read stdout.
 
-stdout carries results alone: a few lines, the output path with --quiet, or with --json one object
-`{"schema": 1, "command", "status", "out", "seconds", "figures", "warnings", ...}`. Whatever libraries write to stdout is led to
-stderr, so that the object stays alone even when native code chats.
+stdout carries results alone: tables of figures and, last, the path of the result; only that line with --quiet; with --json one
+object `{"schema": 1, "command", "status", "out", "seconds", "figures", "warnings", ...}`. Whatever libraries write to stdout is
+led to stderr, so that the object stays alone even when native code chats.
 """
 
 import json
@@ -92,27 +92,52 @@ class Console:
     def error(self, text: str) -> None:
         self.errors.print(f"[red]error:[/red] {_plain(text)}")
 
-    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A small table for people."""
+    def table(self, columns: list[str], rows: list[list[str]], *, numbers: bool = False) -> None:
+        """A table of results for people; `numbers` of all columns but the first stand at the right."""
+        from rich.console import Console as RichConsole
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+        if self.flags.json or self.flags.quiet:
+            return
+        table = Table(box=None, pad_edge=False, header_style="dim")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right")
+            table.add_column(column, justify="right" if numbers and index else "left", overflow="fold")
         for row in rows:
             table.add_row(*map(_plain, row))
-        self.human.print(table)
+        RichConsole(file=self.results, highlight=False).print(table)
+
+    def evaluation(self, metrics: Mapping[str, Any]) -> str:
+        """Shows held-out figures beside their baselines and returns what they mean in one sentence."""
+        from pipelines.report import comparison, verdict
+
+        head, rows = comparison(metrics)
+        self.table(
+            head,
+            [[f"{cell:.2f}" if isinstance(cell, float) else str(cell or "") for cell in row] for row in rows],
+            numbers=True,
+        )
+        return " ".join(verdict(metrics))
 
     def report(self, report: "Report") -> None:
         """The result of one stage."""
-        self.result(report_json(report), [str(report.out)])
+        self.finished(report)
+        self.result(report_json(report), str(report.out))
 
-    def result(self, fields: Mapping[str, Any], lines: list[str]) -> None:
-        """The one result of a command: the JSON object, or `lines` for people (only the last of them with --quiet)."""
+    def finished(self, report: "Report") -> None:
+        """Tells people how a stage ended."""
+        took = (
+            f"made in {sum(report.seconds.values()):.0f} s"
+            if report.status == "done"
+            else "is there already, made from the same"
+        )
+        self.human.print(f"[green]✓[/green] {_plain(str(report.out))} [dim]{took}[/dim]")
+
+    def result(self, fields: Mapping[str, Any], line: str) -> None:
+        """The one result of a command: the JSON object, or a line for people."""
         if self.flags.json:
             self.write(json.dumps(_json({"schema": SCHEMA, "command": self.flags.command, **fields}), allow_nan=False))
-        else:
-            self.write("\n".join(lines[-1:] if self.flags.quiet else lines))
+        elif line:
+            self.write(line)
 
     def write(self, text: str) -> None:
         print(text, file=self.results, flush=True)
@@ -142,7 +167,7 @@ _console: Console | None = None
 
 
 def console() -> Console:
-    """The console of this process; from the first call on stdout belongs to results."""
+    """The console of this process; from the first call on, before a command runs, stdout belongs to results."""
     global _console
     if _console is None:
         _console = Console(FLAGS)
@@ -158,12 +183,12 @@ def claim_stdout() -> IO[str]:
 
 
 def failed(sentence: str, code: int, error: Exception | None = None) -> None:
-    """Say why a command ended: one sentence on stderr (a traceback before it with --debug), with --json the object on stdout."""
+    """Say why a command ended: a sentence on stderr, a traceback before it with --debug, the object on stdout with --json."""
     if FLAGS.debug and error is not None:
         traceback.print_exception(error)
     console().error(sentence)
     if FLAGS.json:
-        console().result({"status": "failed", "error": sentence, "exit_code": code}, [])
+        console().result({"status": "failed", "error": sentence, "exit_code": code}, "")
 
 
 def _bars(human: "RichConsole") -> "RichProgress":

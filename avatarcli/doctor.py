@@ -12,12 +12,13 @@ def doctor() -> None:
     from pipelines.doctor import examine
 
     checks = examine(progress=console())
-    console().table("", ["part", "", "found"], [[check.name, check.mark, check.found] for check in checks])
+    marks = {check.name: "ok" if check.ok else "missing" if check.required else "not there" for check in checks}
+    console().table(["part", "", "found"], [[check.name, marks[check.name], check.found] for check in checks])
     for check in checks:
         if not check.ok:
-            console().say(f"{check.name}: needed for {check.needed_for}. {check.remedy}")
+            console().say(f"{check.name} is needed for {check.needed_for}. {check.remedy}")
     ready = all(check.ok for check in checks if check.required)
-    line = "everything the default way needs is here" if ready else "the default way cannot run here"
-    console().result({"status": "done" if ready else "failed", "checks": [asdict(check) for check in checks]}, [line])
+    line = "what the default way needs is here" if ready else "the default way cannot run here"
+    console().result({"status": "done" if ready else "failed", "checks": [asdict(check) for check in checks]}, line)
     if not ready:
         raise typer.Exit(3)

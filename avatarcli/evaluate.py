@@ -17,6 +17,5 @@ def evaluate(
     """Score an avatar on held-out frames, beside its baselines."""
     from pipelines.evaluate import evaluate as score
 
-    figures = score(avatar, capture, progress=console(), device=pick_device(device))
-    console().figures_beside_baselines(figures)
-    console().result({"status": "done", "out": str(avatar), "figures": figures}, [])
+    figures = score(avatar, capture, device=pick_device(device))
+    console().result({"status": "done", "out": str(avatar), "figures": figures}, console().evaluation(figures))

@@ -42,14 +42,14 @@ def chosen(**flags: Any) -> list[str]:
     return [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
 
 
-def pick_device(device: Device) -> Any:
-    """The torch device of a choice; MissingTool when a GPU is asked for and PyTorch sees none."""
+def pick_device(device: Device) -> str:
+    """`cuda` or `cpu`; MissingTool when a GPU is asked for and PyTorch sees none."""
     import torch
 
     seen = torch.cuda.is_available()
     if device is Device.cuda and not seen:
         raise MissingTool("--device cuda: PyTorch sees no CUDA GPU; `avatarcli doctor` says why, or use --device cpu.")
-    return torch.device("cuda" if seen and device is not Device.cpu else "cpu")
+    return "cuda" if seen and device is not Device.cpu else "cpu"
 
 
 def preset(presets: dict[str, Any], name: str) -> Any:

@@ -42,8 +42,8 @@ def run(
     base = RunSettings(train=preset(PRESETS, preset_name))
     asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(train__budget_s=budget_s)])
     reports = make(video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite)
-    console().figures_beside_baselines(reports[1].figures)
-    console().result(
-        {"status": reports[-1].status, "out": str(reports[-1].out), "stages": [report_json(report) for report in reports]},
-        [str(reports[-1].out)],
-    )
+    for report in reports:
+        console().finished(report)
+    console().say(console().evaluation(reports[1].figures.get("evaluation", {})))
+    stages = [report_json(report) for report in reports]
+    console().result({"status": reports[-1].status, "out": str(reports[-1].out), "stages": stages}, str(reports[-1].out))

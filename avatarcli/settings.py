@@ -17,6 +17,7 @@ from pipelines.errors import SettingError
 
 T = TypeVar("T")
 STAGES = ("capture", "train", "drive")
+NONE = ("none", "null")
 
 
 def resolve(base: T, *, file: Path | None = None, assignments: Sequence[str] = (), stage: str = "") -> T:
@@ -36,19 +37,31 @@ def resolve(base: T, *, file: Path | None = None, assignments: Sequence[str] = (
 
 def assign(base: T, key: str, value: Any, *, said: str) -> T:
     """`base` with the setting of the dotted `key` replaced; `said` is how the user put it, for the message."""
+    _check(base, key, value, said)
+    return _replaced(base, key, value, said)
+
+
+def _check(base: Any, key: str, value: Any, said: str) -> None:
+    """Raise SettingError unless `key` is one setting of `base`, or a group that is set to none."""
+    known = list(keys(base))
+    parts = [name for name in known if name.startswith(f"{key}.")]
+    owner = next((name for name in known if key.startswith(f"{name}.")), None)
+    if parts and str(value).lower() not in NONE:
+        raise SettingError(f"{said}: {key!r} is a group; set one of {', '.join(parts)}.")
+    if owner:
+        raise SettingError(f"{said}: {owner!r} is one value and has no parts.")
+    if not parts and key not in known:
+        raise SettingError(f"{said}: there is no setting {key!r}{_near(known, key)}.")
+
+
+def _replaced(base: T, key: str, value: Any, said: str) -> T:
     head, _, rest = key.partition(".")
-    hints = types_of(type(base))
-    if head not in hints:
-        raise SettingError(f"{said}: there is no setting {key!r}{_near(base, key)}.")
-    current, inner = getattr(base, head), group_of(hints[head])
-    if inner is not None and rest:
-        new: Any = assign(current if current is not None else inner(), rest, value, said=said)
-    elif rest:
-        raise SettingError(f"{said}: {head!r} is one value and has no parts.")
-    elif inner is not None and not _says_none(hints[head], value):
-        raise SettingError(f"{said}: {head!r} is a group; set one of {', '.join(f'{head}.{name}' for name in keys(inner))}.")
+    hint = types_of(type(base))[head]
+    current, inner = getattr(base, head), group_of(hint)
+    if rest:
+        new: Any = _replaced(current if current is not None or inner is None else inner(), rest, value, said)
     else:
-        new = _parsed(hints[head], value, said)
+        new = _parsed(hint, value, said)
     try:
         return replace(base, **{head: new})  # type: ignore[type-var]
     except ValueError as error:
@@ -113,18 +126,16 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def _near(base: Any, key: str) -> str:
-    known = list(keys(base))
-    last = key.rsplit(".", 1)[-1]
+def _near(known: Sequence[str], key: str) -> str:
+    last, leaves = key.rsplit(".", 1)[-1], {name.rsplit(".", 1)[-1]: name for name in known}
     found = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    found += [name for name in difflib.get_close_matches(key, known, n=3, cutoff=0.5) if name not in found]
-    leaves = {name.rsplit(".", 1)[-1]: name for name in known}
-    found += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7) if leaves[leaf] not in found]
-    return f"; did you mean {' or '.join(found[:3])}" if found else f"; there are {', '.join(known)}"
+    found += difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    found += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7)]
+    return f"; did you mean {' or '.join(list(dict.fromkeys(found))[:3])}" if found else f"; there are {', '.join(known)}"
 
 
 def _says_none(hint: Any, value: Any) -> bool:
-    return type(None) in _choices(hint) and (value is None or str(value).lower() in ("none", "null"))
+    return type(None) in _choices(hint) and str(value).lower() in NONE
 
 
 def _parsed(hint: Any, value: Any, said: str) -> Any:

@@ -16,7 +16,8 @@ def page(title: str, subtitle: str, sections: Sequence[tuple[str, str]]) -> str:
     missing = '<p class="quiet">Not available.</p>'
     body = "".join(f"<h2>{escape(name)}</h2>{content or missing}" for name, content in sections)
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE.read_text()}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1><p class="quiet">{escape(subtitle)}</p>{body}</body></html>\n'
+    top = f'<h1>{escape(title)}</h1><p class="quiet">{escape(subtitle)}</p>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{top}{body}</body></html>\n'
 
 
 def table(rows: Sequence[Sequence[Any]], head: Sequence[str] = (), strong: int = -1) -> str:
@@ -29,6 +30,12 @@ def table(rows: Sequence[Sequence[Any]], head: Sequence[str] = (), strong: int =
         for number, row in enumerate(rows)
     )
     return f"<table>{top}{''.join(lines)}</table>"
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """Names and values, one a line."""
+    lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(said(value))}</td></tr>" for name, value in values.items())
+    return f'<table class="facts">{lines}</table>' if lines else ""
 
 
 def said(value: Any) -> str:

@@ -32,10 +32,11 @@ def capture_report(folder: Path) -> str:
     poses = np.array([frame["transform_matrix"] for frame in frames], float).reshape(-1, 4, 4)
     times = [float(frame["time_s"]) for frame in frames]
     sections = [
-        ("Source", html.table(list(known.get("source", {}).items()))),
+        ("Source", html.facts(known.get("source", {}))),
         ("Frames", _image(folder / "contact.png", f"{len(frames)} frames kept")),
         ("Cameras", _cameras(known) + _camera_plots(poses, times)),
-        ("Alignment to head space", html.table(list(known.get("alignment", {}).items())) + _image(folder / "overlay.png", "head space over frames")),
+        ("Alignment to head space", html.facts(known.get("alignment", {}))),
+        ("Head space over the frames", _image(folder / "overlay.png", "")),
         ("Mattes", _mattes(folder)),
         ("Coverage", _coverage(poses)),
         ("Dropped frames", _dropped(transforms)),
@@ -52,7 +53,7 @@ def avatar_report(folder: Path) -> str:
         ("Beside the baselines", _baselines(metrics)),
         ("Training", _curves(folder / "train_log.jsonl")),
         ("Expressions", _expressions(record)),
-        ("Plan", html.table(list(_json(folder / "plan.json").items()))),
+        ("Plan", html.facts(_json(folder / "plan.json"))),
         *_ends(folder, None),
     ]
     made_of = record.get("capture", {}).get("name", "")
@@ -87,7 +88,7 @@ def _cameras(known: Mapping[str, Any]) -> str:
     why, candidates = str(camera.pop("why", "")), camera.pop("candidates", [])
     columns = list(dict.fromkeys(key for candidate in candidates for key in candidate))
     rows = [[candidate.get(key) for key in columns] for candidate in candidates]
-    return (html.sentence(why) if why else "") + html.table(list(camera.items())) + html.table(rows, head=columns)
+    return (html.sentence(why) if why else "") + html.facts(camera) + html.table(rows, head=columns)
 
 
 def _camera_plots(poses: np.ndarray, times: Sequence[float]) -> str:
@@ -95,15 +96,16 @@ def _camera_plots(poses: np.ndarray, times: Sequence[float]) -> str:
         return ""
     x, y, z = poses[:, :3, 3].T.tolist()
     yaw, pitch = camera_angles(poses)
-    plots = [
+    plans = [
         svg.plan_view([(a, -b) for a, b in zip(x, z, strict=True)], "Cameras from above", ("x", "z, out of the face")),
-        svg.plan_view(list(zip(z, y, strict=True)), "Cameras from the side", ("z", "y below")),
-        svg.curve(list(zip(times, yaw.tolist(), strict=True)), "Yaw, degrees", x_label="s"),
-        svg.curve(list(zip(times, pitch.tolist(), strict=True)), "Pitch, degrees", x_label="s"),
+        svg.plan_view(list(zip(z, y, strict=True)), "Cameras from the side", ("z", "y up, z to the right")),
     ]
-    return html.row(plots) + html.sentence(
-        "Positions in head space, first frame blue, last frame orange; the circle is the head.", "quiet"
-    )
+    curves = [
+        svg.curve(list(zip(times, angles.tolist(), strict=True)), f"{name} in degrees, last", x_label="s")
+        for name, angles in (("Yaw", yaw), ("Pitch", pitch))
+    ]
+    note = "Positions in head space, first frame blue, last frame orange; the circle is the head."
+    return html.row(plans) + html.sentence(note, "quiet") + html.row(curves)
 
 
 def camera_angles(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,13 +131,11 @@ def _mattes(folder: Path) -> str:
 
 def _matte(folder: Path, name: str) -> str:
     """A crop with what is not the person in orange and what is not the head washed out."""
-    try:
-        crop = read_image(folder / "crops" / f"{name}.png")[..., :3].astype(np.float32)
-        person, head = (
-            read_image(folder / part / f"{name}.png").astype(np.float32)[..., None] / 255 for part in ("mattes", "heads")
-        )
-    except AvatarError:
+    paths = [folder / part / f"{name}.png" for part in ("crops", "mattes", "heads")]
+    if not all(path.exists() for path in paths):
         return ""
+    crop, person, head = (read_image(path).astype(np.float32) for path in paths)
+    crop, person, head = crop[..., :3], person[..., None] / 255, head[..., None] / 255
     washed = crop * head + (0.5 * crop + 127) * (1 - head)
     shown = washed * person + np.array([221.0, 107.0, 32.0]) * (1 - person)
     return html.picture(shown.clip(0, 255).astype(np.uint8), name, longest_px=220)
@@ -207,10 +207,7 @@ def _ends(folder: Path, settings: Any) -> list[tuple[str, str]]:
 
 
 def _image(path: Path, caption: str) -> str:
-    try:
-        return html.picture(read_image(path), caption)
-    except AvatarError:
-        return ""
+    return html.picture(read_image(path), caption) if path.exists() else ""
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class RunSettings:
 
 
 def run(
-    video: Path, driver: Path, out: Path, settings: RunSettings, *, progress: Progress, device: Any, overwrite: bool = False
+    video: Path, driver: Path, out: Path, settings: RunSettings, *, progress: Progress, device: str, overwrite: bool = False
 ) -> tuple[Report, Report, Report]:
     """Reports of capture, training and driving; finished stages of an earlier call are taken as they are.
 

@@ -1,0 +1,133 @@
+"""What is on this machine: each part looked at by using it, and a way to get what is missing."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.errors import AvatarError
+from pipelines.stage import Progress
+from pipelines.weights import KNOWN, find_weight, how_to_get
+
+REINSTALL = "Install again: pip install -c constraints.txt ."
+FREE_GB = 2.0
+"""A capture takes about 0.3 GB, a training as much again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One part: whether it works, what was found, what it is for, how to get it."""
+
+    name: str
+    ok: bool
+    found: str
+    needed_for: str
+    required: bool = True
+    """Whether the default way cannot run without it."""
+    remedy: str = ""
+
+
+def examine(progress: Progress) -> list[Check]:
+    """All checks, the required ones first; each part that could crash is tried in a child process."""
+    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _prior, _disk, _gpu, _colmap, _landmarker]
+    checks = []
+    with progress.task("looking", total=len(parts)) as task:
+        for part in parts:
+            checks.append(part())
+            task.advance()
+    return checks
+
+
+def _torch() -> Check:
+    return _child("PyTorch", "import torch; torch.zeros(2).sum(); print(torch.__version__)", "everything")
+
+
+def _pyav() -> Check:
+    code = "import av; av.codec.Codec('hevc', 'r'); av.codec.Codec('h264', 'r'); print(av.__version__, 'reads h264 and hevc')"
+    return _child("PyAV", code, "reading videos")
+
+
+def _ffmpeg() -> Check:
+    code = (
+        "import imageio_ffmpeg as f, subprocess as s; exe = f.get_ffmpeg_exe();"
+        "said = s.run([exe, '-hide_banner', '-encoders'], capture_output=True, text=True).stdout;"
+        "lost = [n for n in ('libx264', 'libvpx-vp9', 'prores_ks', 'aac') if n not in said];"
+        "assert not lost, f'no encoder {lost}';"
+        "print(f.get_ffmpeg_version(), 'writes h264, vp9, prores')"
+    )
+    return _child("ffmpeg", code, "writing videos")
+
+
+def _mediapipe() -> Check:
+    code = (
+        "import mediapipe as m, numpy as n; f = m.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True);"
+        "f.process(n.zeros((64, 64, 3), n.uint8)); m.solutions.selfie_segmentation.SelfieSegmentation(); print(m.__version__)"
+    )
+    return _child("mediapipe", code, "finding the face and cutting the person out")
+
+
+def _colmap() -> Check:
+    code = "import pycolmap; print(pycolmap.__version__, 'with CUDA' if pycolmap.has_cuda else 'on the CPU')"
+    return _child("COLMAP", code, "cameras from the scene (else they come from landmarks)", required=False)
+
+
+def _prior() -> Check:
+    from pipelines.priors import load_prior
+
+    name, needed = "prior", "every avatar: the generator it starts from"
+    try:
+        prior = load_prior("quick")
+    except AvatarError as error:
+        return Check(name=name, ok=False, found=str(error), needed_for=needed, remedy=REINSTALL)
+    return Check(name=name, ok=True, found=f"{prior.name}, sha256 {prior.sha256[:12]}", needed_for=needed)
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    remedy = f"Free {FREE_GB:.0f} GB or work in another folder."
+    return Check(
+        name="disk", ok=free >= FREE_GB, found=f"{free:.0f} GB free here", needed_for="captures and avatars", remedy=remedy
+    )
+
+
+def _gpu() -> Check:
+    import torch
+
+    needed = "the presets workstation and paper in reasonable time (quick needs none)"
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        found = f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
+        return Check(name="GPU", ok=True, found=found, needed_for=needed, required=False)
+    if torch.version.cuda is None:
+        version = torch.__version__.partition("+")[0]
+        remedy = f"This PyTorch is a CPU build; with an NVIDIA GPU: pip install --force-reinstall torch=={version} from PyPI."
+    else:
+        remedy = "PyTorch was built for CUDA but sees no GPU: check the NVIDIA driver with nvidia-smi."
+    return Check(name="GPU", ok=False, found="none seen by PyTorch", needed_for=needed, required=False, remedy=remedy)
+
+
+def _landmarker() -> Check:
+    name = "face_landmarker.task"
+    needed = KNOWN[name].gives
+    try:
+        path = find_weight(name)
+    except AvatarError as error:
+        return Check(name=name, ok=False, found=str(error), needed_for=needed, required=False, remedy=how_to_get(name))
+    found = str(path) if path else "not there"
+    return Check(name=name, ok=path is not None, found=found, needed_for=needed, required=False, remedy=how_to_get(name))
+
+
+def _child(name: str, code: str, needed_for: str, required: bool = True) -> Check:
+    """Ok when `code` runs in a fresh process; its printed line is what was found."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        )
+        ok, said = done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr)
+    except subprocess.TimeoutExpired:
+        ok, said = False, "gave no answer in 120 s"
+    lines = said.strip().splitlines()
+    return Check(
+        name=name, ok=ok, found=lines[-1] if lines else "crashed", needed_for=needed_for, required=required, remedy=REINSTALL
+    )
