@@ -44,12 +44,14 @@ def chosen(**flags: Any) -> list[str]:
 
 def pick_device(device: Device) -> str:
     """`cuda` or `cpu`; MissingTool when a GPU is asked for and PyTorch sees none."""
+    if device is Device.cpu:
+        return "cpu"
     import torch
 
     seen = torch.cuda.is_available()
     if device is Device.cuda and not seen:
         raise MissingTool("--device cuda: PyTorch sees no CUDA GPU; `avatarcli doctor` says why, or use --device cpu.")
-    return "cuda" if seen and device is not Device.cpu else "cpu"
+    return "cuda" if seen else "cpu"
 
 
 def preset(presets: dict[str, Any], name: str) -> Any:

@@ -76,7 +76,7 @@ def test_errors_become_one_sentence_and_an_exit_code(error: str, code: int, said
 
 def test_json_is_alone_on_stdout_also_when_libraries_chat() -> None:
     chat = f"print('python'); os.write(1, b'native'); os.system('echo child'); return {FIGURES}"
-    done = avatarcli("evaluate", "a", "b", "--json", before=evaluating(chat))
+    done = avatarcli("evaluate", "a", "b", "--device", "cpu", "--json", before=evaluating(chat))
     result = json.loads(done.stdout)
     assert done.returncode == 0
     assert (result["schema"], result["command"], result["status"]) == (1, "evaluate", "done")
@@ -86,7 +86,7 @@ def test_json_is_alone_on_stdout_also_when_libraries_chat() -> None:
 
 
 def test_a_failure_is_an_object_too() -> None:
-    done = avatarcli("--json", "evaluate", "a", "b", before=failing("e.UnusableMaterial('film again.')"))
+    done = avatarcli("--json", "evaluate", "a", "b", "--device", "cpu", before=failing("e.UnusableMaterial('film again.')"))
     assert json.loads(done.stdout) == {
         "schema": 1, "command": "evaluate", "status": "failed", "error": "film again.", "exit_code": 4,
     }  # fmt: skip
@@ -94,17 +94,17 @@ def test_a_failure_is_an_object_too() -> None:
 
 
 def test_people_see_a_table_and_the_quiet_only_a_line() -> None:
-    done = avatarcli("evaluate", "a", "b", before=evaluating(f"return {FIGURES}"))
+    done = avatarcli("evaluate", "a", "b", "--device", "cpu", before=evaluating(f"return {FIGURES}"))
     assert "24.25" in done.stdout
     assert "2.4 dB above the mean training frame" in done.stdout
-    quiet = avatarcli("evaluate", "a", "b", "--quiet", before=evaluating(f"return {FIGURES}"))
+    quiet = avatarcli("evaluate", "a", "b", "--quiet", "--device", "cpu", before=evaluating(f"return {FIGURES}"))
     assert len(quiet.stdout.splitlines()) == 1
     assert quiet.stderr == ""
 
 
 @pytest.mark.parametrize("way", ["flag", "variable"])
 def test_debug_shows_where(way: str) -> None:
-    words = ["evaluate", "a", "b"] + (["--debug"] if way == "flag" else [])
+    words = ["evaluate", "a", "b", "--device", "cpu"] + (["--debug"] if way == "flag" else [])
     env = {"AVATARCLI_DEBUG": "1"} if way == "variable" else {}
     done = avatarcli(*words, before=failing("e.SettingError('here')"), env=env)
     assert done.returncode == 2
@@ -140,7 +140,10 @@ def test_a_gpu_that_is_not_there_exits_with_3() -> None:
 def test_an_interruption_is_one_line_and_130(number: int) -> None:
     before = evaluating("os.write(2, b'ready'); import time; time.sleep(60)")
     child = subprocess.Popen(
-        command("evaluate", "a", "b", before=before), stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        command("evaluate", "a", "b", "--device", "cpu", before=before),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
     )
     assert child.stderr is not None
     said = b""

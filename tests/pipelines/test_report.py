@@ -1,0 +1,96 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.report import avatar_report, camera_angles, capture_report, verdict
+from tests.folders import METRICS, opengl_pose
+
+
+class Well(HTMLParser):
+    """Complains about tags that are not closed in order."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None: ...
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def check(text: str) -> None:
+    """Whole, and nothing in it is fetched from elsewhere."""
+    Well(text)
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert "<script" not in text
+
+
+def test_a_capture_is_told(capture_folder: Path) -> None:
+    text = capture_report(capture_folder)
+    check(text)
+    assert "COLMAP registered 9 of 24 frames" in text
+    assert text.count("data:image/jpeg;base64,") == 1 + 6
+    assert "<td>blurred</td><td>2</td><td>0.0, 0.1</td>" in text
+    assert "<td>cameras</td><td>22.5</td>" in text
+    assert str(capture_folder.parent) not in text
+
+
+def test_an_avatar_is_told(avatar_folder: Path) -> None:
+    text = avatar_report(avatar_folder)
+    check(text)
+    assert "2.4 dB above the mean training frame" in text
+    assert "the mouth opens &lt; little" in text
+    assert "photometric" in text and "jawOpen" in text
+    assert str(avatar_folder.parent) not in text
+
+
+@pytest.mark.parametrize("report", [capture_report, avatar_report])
+def test_what_is_missing_is_said(tmp_path: Path, report) -> None:  # noqa: ANN001
+    text = report(tmp_path / "empty.partial")
+    check(text)
+    assert text.count("Not available.") >= 5
+    assert "partial" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["transforms.json", "capture.json", "dataset.json", "stage.json", "contact.png", "mattes", "heads", "crops"]
+)
+def test_every_part_of_a_capture_may_be_missing(capture_folder: Path, name: str) -> None:
+    (capture_folder / name).rename(capture_folder / "gone")
+    check(capture_report(capture_folder))
+
+
+@pytest.mark.parametrize("name", ["train_log.jsonl", "metrics.json", "plan.json", "avatar.json", "samples", "stage.json"])
+def test_every_part_of_an_avatar_may_be_missing(avatar_folder: Path, name: str) -> None:
+    (avatar_folder / name).rename(avatar_folder / "gone")
+    check(avatar_report(avatar_folder))
+
+
+def test_a_log_that_ends_in_half_a_line_is_not_shown(avatar_folder: Path) -> None:
+    log = avatar_folder / "train_log.jsonl"
+    log.write_text(log.read_text()[:-5])
+    check(avatar_report(avatar_folder))
+
+
+def test_worse_than_a_baseline_is_said_too() -> None:
+    worse = {**METRICS, "avatar": {"psnr_head": 20.0}}
+    assert "1.8 dB below the mean training frame" in verdict(worse)[0]
+    assert verdict({}) == []
+
+
+def test_angles_of_a_camera_to_the_right() -> None:
+    yaw, pitch = camera_angles(np.stack([opengl_pose(np.radians(20.0))]))
+    assert yaw[0] == pytest.approx(20)
+    assert pitch[0] == pytest.approx(0)
