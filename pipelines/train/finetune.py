@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.compositing import over
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
 from models.expression_map import broadcast
@@ -167,7 +168,7 @@ def photometric_step(trainer: Trainer, batches: Batches, settings: FinetuneSetti
     photometric = raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
     latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(trainer.latents)
     (settings.photometric * photometric + latent).backward()
-    return {"raw": float(raw), "matte": float(matte), "image": float(image), "edges": float(edges)}
+    return figures_of(raw=raw, matte=matte, image=image, edges=edges)
 
 
 def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Sampling, size: int) -> Rendering:
@@ -183,12 +184,9 @@ def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Samplin
         return full.transpose(1, 2).reshape(len(values), -1, size, size)
 
     feature_image, alpha_image = whole(features, -1.0), whole(alpha, 0.0)
-    image = generator.super_resolve(feature_image, ws)
-    large = F.interpolate(alpha_image, size=image.shape[-2:], mode="bilinear", align_corners=False)
-    return Rendering(
-        image=image + (1 - large) * (GRAY + 1), raw=feature_image[:, :3] + (1 - alpha_image) * (GRAY + 1),
-        depth=whole(depth, 0.0), alpha=alpha_image,
-    )  # fmt: skip
+    image = over(generator.super_resolve(feature_image, ws), alpha_image, _gray(alpha_image))
+    raw = over(feature_image[:, :3], alpha_image, _gray(alpha_image))
+    return Rendering(image=image, raw=raw, depth=whole(depth, 0.0), alpha=alpha_image)
 
 
 def adversarial_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
@@ -204,7 +202,7 @@ def adversarial_step(trainer: Trainer, batches: Batches, settings: FinetuneSetti
     loss = generator_loss(trainer.discriminator(fake, camera).logits)
     (settings.adversarial * loss).backward()
     trainer.discriminator.requires_grad_(True)
-    return figures | {"adversarial": float(loss)}
+    return figures | figures_of(adversarial=loss)
 
 
 def discriminator_step(
@@ -225,7 +223,7 @@ def discriminator_step(
     loss.backward()
     clean_gradients(discriminator)
     optimizer.step()
-    return {"discriminator": float(loss), "real_sign": float(logits.sign().mean())}
+    return figures_of(discriminator=loss, real_sign=logits.sign().mean())
 
 
 def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, random: torch.Generator) -> Tensor:
@@ -250,13 +248,17 @@ def density_step(trainer: Trainer, settings: FinetuneSettings, random: torch.Gen
     both = torch.cat([points, twins], 1).to(planes.device)
     loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
     (4 * settings.density * loss).backward()
-    return {"density": float(loss)}
+    return figures_of(density=loss)
 
 
 def sampling(settings: FinetuneSettings, random: torch.Generator | None) -> Sampling:
     """Jittered while training, at interval centers when `random` is None."""
     jitter = "random" if random is not None else "mid"
     return Sampling(coarse=settings.coarse, fine=settings.fine, jitter=jitter, generator=random)
+
+
+def figures_of(**values: Tensor) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in values.items()}
 
 
 def roughness(latents: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pipelines.train.settings import TrainSettings
 
 def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[EG3D, DualDiscriminator, str]:
     """Generator, discriminator and one sentence on where the generator's weights come from."""
-    config = FFHQ512 if settings.network == "ffhq512" else config_of(prior)
+    config = config_for(prior, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         generator, discriminator = EG3D(config), DualDiscriminator(config)
@@ -24,6 +24,10 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
         generator.load_state_dict(load_file(prior.weights), strict=True)
         begun = f"The generator starts from the prior {prior.name}."
     return generator.to(device), discriminator.to(device), begun
+
+
+def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
+    return FFHQ512 if settings.network == "ffhq512" else config_of(prior)
 
 
 def config_of(prior: Prior) -> EG3DConfig:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.camera import Camera
-from models.eg3d import EG3D, EG3DConfig
+from models.eg3d import EG3D
 from pipelines import evaluate
 from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
 from pipelines.errors import UnusableMaterial
@@ -21,7 +21,7 @@ from pipelines.stage import Progress, warn_in_record
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
 from pipelines.train.frames import Frames, load_frames
-from pipelines.train.networks import config_of, make_networks
+from pipelines.train.networks import config_for, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs
 from pipelines.train.plan import Plan, make_plan, median_seconds
 from pipelines.train.probe import Probe
@@ -108,10 +108,7 @@ class Recipe:
 
     @cached_property
     def generator(self) -> EG3D:
-        from models.eg3d import FFHQ512
-
-        config: EG3DConfig = FFHQ512 if self.settings.network == "ffhq512" else config_of(self.prior)
-        generator = EG3D(config)
+        generator = EG3D(config_for(self.prior, self.settings))
         generator.load_state_dict(load_file(self.folder / "generator.safetensors"), strict=True)
         return generator.eval().requires_grad_(False).to(self.device)
 
