@@ -59,7 +59,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(flags_first(sys.argv[1:]))
+        app(flags_first(sys.argv[1:]), prog_name="avatarcli")
     except Interrupted:
         _leave("interrupted; the same command continues where it stopped.", 130)
     except AvatarError as error:

@@ -1,7 +1,7 @@
 """`avatarcli capture`: footage becomes a folder of aligned, matted crops with cameras."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,11 +9,13 @@ from avatarcli.console import console
 from avatarcli.options import Out, Overwrite, Set, SettingsFile, chosen
 from avatarcli.settings import resolve
 
+Cameras = Literal["auto", "landmarks", "colmap"]
+
 
 def capture(
     video: Annotated[Path, typer.Argument(help="The footage.", show_default=False)],
     out: Out,
-    cameras: Annotated[str | None, typer.Option(help="auto, landmarks or colmap.")] = None,
+    cameras: Annotated[Cameras | None, typer.Option(help="Where cameras come from.")] = None,
     mattes: Annotated[str | None, typer.Option(help="Who cuts the person out: mediapipe or a rembg model.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
@@ -23,10 +25,6 @@ def capture(
     from pipelines.capture import CaptureSettings
     from pipelines.capture import capture as make
 
-    asked = resolve(
-        CaptureSettings(),
-        file=settings,
-        stage="capture",
-        assignments=[*(changes or []), *chosen(cameras=cameras, mattes=mattes)],
-    )
+    flags = chosen(cameras__method=cameras, mattes__model=mattes)
+    asked = resolve(CaptureSettings(), file=settings, stage="capture", assignments=[*(changes or []), *flags])
     console().report(make(video, out, asked, progress=console(), overwrite=overwrite))

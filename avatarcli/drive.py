@@ -1,13 +1,16 @@
 """`avatarcli drive`: a video of anybody moves an avatar."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from avatarcli.console import console
 from avatarcli.options import Device, OnDevice, Out, Overwrite, Set, SettingsFile, chosen, pick_device
 from avatarcli.settings import resolve
+from avatarcli.train import Torso
+
+View = Literal["driver", "still", "orbit"]
 
 
 def drive(
@@ -16,9 +19,9 @@ def drive(
         Path, typer.Option("--video", help="Who moves it: expressions, head and sound come from here.", show_default=False)
     ],
     out: Out,
-    view: Annotated[str | None, typer.Option(help="driver (its head motion), still or orbit.")] = None,
+    view: Annotated[View | None, typer.Option(help="Head motion of the driver, none, or a sway.")] = None,
     background: Annotated[str | None, typer.Option(help="A color '#808080', an image file or transparent.")] = None,
-    torso: Annotated[str | None, typer.Option(help="none, still or follow.")] = None,
+    torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,

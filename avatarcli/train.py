@@ -1,7 +1,7 @@
 """`avatarcli train`: a capture becomes an avatar."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,13 +22,15 @@ from avatarcli.options import (
 )
 from avatarcli.settings import resolve
 
+Torso = Literal["none", "still", "follow"]
+
 
 def train(
     capture: Annotated[Path, typer.Argument(help="A folder made by `avatarcli capture`.", show_default=False)],
     out: Out,
     preset_name: Preset = "quick",
     budget: Budget = None,
-    torso: Annotated[str | None, typer.Option(help="none, still or follow: the shoulders behind the head.")] = None,
+    torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
@@ -39,10 +41,6 @@ def train(
     from pipelines.train import PRESETS
     from pipelines.train import train as make
 
-    asked = resolve(
-        preset(PRESETS, preset_name),
-        file=settings,
-        stage="train",
-        assignments=[*(changes or []), *chosen(torso=torso, budget_s=budget_s)],
-    )
+    flags = chosen(torso=torso, budget_s=budget_s)
+    asked = resolve(preset(PRESETS, preset_name), file=settings, stage="train", assignments=[*(changes or []), *flags])
     console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -3,10 +3,11 @@
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.errors import AvatarError
+from pipelines.errors import AvatarError, MissingTool
 from pipelines.stage import Progress
 from pipelines.weights import KNOWN, find_weight, how_to_get
 
@@ -30,7 +31,7 @@ class Check:
 
 def examine(progress: Progress) -> list[Check]:
     """All checks, the required ones first; each part that could crash is tried in a child process."""
-    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _prior, _disk, _gpu, _colmap, _landmarker]
+    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _prior, _disk, _gpu, _colmap, _landmarker, _rembg]
     checks = []
     with progress.task("looking", total=len(parts)) as task:
         for part in parts:
@@ -116,6 +117,20 @@ def _landmarker() -> Check:
         return Check(name=name, ok=False, found=str(error), needed_for=needed, required=False, remedy=how_to_get(name))
     found = str(path) if path else "not there"
     return Check(name=name, ok=path is not None, found=found, needed_for=needed, required=False, remedy=how_to_get(name))
+
+
+def _rembg() -> Check:
+    from pipelines.capture.mattes import REMBG_MODELS, rembg_file
+
+    found = []
+    for model in REMBG_MODELS:
+        with suppress(MissingTool):
+            found.append(f"{model} ({rembg_file(model)})")
+    remedy = f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME)."
+    needed = "other mattes than mediapipe's (capture --mattes NAME)"
+    return Check(
+        name="rembg models", ok=bool(found), found=", ".join(found) or "none", needed_for=needed, required=False, remedy=remedy
+    )
 
 
 def _child(name: str, code: str, needed_for: str, required: bool = True) -> Check:

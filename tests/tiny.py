@@ -1,0 +1,39 @@
+"""An avatar folder as training leaves it, with a few thousand random weights: enough to drive and render."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+
+def write_tiny_avatar(folder: Path) -> Path:
+    import torch
+    from safetensors.torch import save
+
+    from models.camera import Camera
+    from models.eg3d import EG3D, UNIT
+    from models.expression_map import ExpressionMap
+    from pipelines.face_fit import space_names
+    from pipelines.files import write_arrays, write_bytes, write_json
+    from pipelines.priors import load_prior
+
+    torch.manual_seed(0)
+    generator, prior, names = EG3D(UNIT), load_prior("quick"), space_names("measured")
+    zero, one = torch.zeros(len(names)), torch.ones(len(names))
+    mapping = ExpressionMap(mean=zero, std=0.3 * one, mean_w=torch.zeros(UNIT.w_dim), hidden=8, latent=generator.latent)
+    for name, module in (("generator", generator), ("expression_map", mapping)):
+        state = {key: value.detach().contiguous().clone() for key, value in module.state_dict().items()}
+        write_bytes(folder / f"{name}.safetensors", save(state))
+    write_arrays(folder / "landmarks.npz", landmarks=prior.landmarks)
+    values = {"mean": zero, "std": 0.3 * one, "neutral": 0.1 * one, "low": zero, "high": 0.8 * one}
+    record = {
+        "schema": 1, "family": "eg3d", "config": asdict(UNIT), "image_size": UNIT.image_size,
+        "prior": {"name": prior.name, "sha256": prior.sha256}, "capture": {"fingerprint": "0" * 64, "name": "tiny.capture"},
+        "frontal_camera": Camera.frontal(distance=2.7, focal=2.6).label()[0].tolist(), "crop_extent": prior.crop_extent,
+        "sampling": {"coarse": 6, "fine": 6}, "torso": "none", "consent": None,
+        "expression": {"space": "measured", "names": names, **{key: np.asarray(value) for key, value in values.items()}},
+    }  # fmt: skip
+    write_json(folder / "avatar.json", record)
+    write_json(folder / "stage.json", {"schema": 1, "stage": "train", "version": 1, "fingerprint": "1" * 64, "settings": {},
+                                       "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
+    return folder
