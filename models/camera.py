@@ -43,7 +43,7 @@ class Camera:
         return Camera(world_from_camera=self.world_from_camera.to(device), intrinsics=self.intrinsics.to(device))
 
     def rays(self, size: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Origins and unit directions [B,H*W,3], row by row, through the pixel centers of an image of `size` (side, or H and W).
+        """Origins and unit directions [B,H*W,3], row by row, through the pixel centers of an image of `size` (side, or H, W).
 
         u = (j+.5)/W, v = (i+.5)/H; Y = (v - cy)/fy, X = (u - cx - skew Y)/fx; direction = normalize(R (X, Y, 1)).
         """

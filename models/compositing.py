@@ -1,8 +1,8 @@
 """Volume rendering along rays (EG3D section 4.3, Max 1995; spec 1.10 and 3.2 X2).
 
 Notable choices:
-- weights belong to intervals between neighboring samples, as in the official marcher; they are handed back to the samples, half to
-  each end, so colors are never sorted: sum_i w_i (c_i + c_{i+1})/2 = sum_i v_i c_i with v_i = (w_{i-1} + w_i)/2;
+- weights belong to intervals between neighboring samples, as in the official marcher; half of each is handed to the samples at
+  its ends, so colors are never sorted: sum_i w_i (c_i + c_{i+1})/2 = sum_i v_i c_i with v_i = (w_{i-1} + w_i)/2;
 - depth is kept within its own ray; the release clamps it to the whole batch.
 """
 

@@ -1,7 +1,7 @@
-"""From tri-plane features to density and color features (EG3D section 4.1, spec 1.9), and the solid a fresh network starts from.
+"""From tri-plane features to density and color (EG3D section 4.1, spec 1.9), and the solid a fresh network starts from.
 
-Notable choices: the view direction is ignored; points are the last dimension (a 1x1 convolution), see planes.py; the density prior
-is a formula of the config, not a weight, so a checkpoint stays a checkpoint of the official names.
+Notable choices: the view direction is ignored; points are the last dimension (a 1x1 convolution), see planes.py; the density
+prior is a formula of the config, not a weight, so a checkpoint keeps the official names.
 """
 
 from dataclasses import dataclass
@@ -46,20 +46,24 @@ def _pointwise(layer: nn.Module, x: Tensor, rows: int | None = None) -> Tensor:
 class DensityPrior:
     """A soft ellipsoid added to the raw density: strength * sigmoid((1 - |(p - center)/radii|) / softness) - emptiness.
 
-    With strength 16, emptiness 4, softness 0.1: +12 deep inside (half of the light gone after ln 2 / 11 = 0.063 units), +4 on the
-    surface, -4 outside (2 % opaque over a whole unit), where the softplus still lets gradients through.
+    With strength 15, emptiness 3, softness 0.1: +12 at the center (half of the light gone after ln 2 / 11 = 0.063 units), +4.5
+    on the surface, -3 far outside (1.8 % opaque over a whole unit), where the softplus still lets gradients through.
     """
 
-    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Head units."""
+    center: tuple[float, float, float] = (0.0, 0.05, 0.0)
+    """Head units; between chin and crown of the mean head."""
     radii: tuple[float, float, float] = (0.25, 0.35, 0.3)
     """Half axes along x, y, z, head units."""
-    strength: float = 16.0
+    strength: float = 15.0
     """Raw density added inside."""
-    emptiness: float = 4.0
+    emptiness: float = 3.0
     """Raw density subtracted everywhere."""
     softness: float = 0.1
     """Width of the border as a share of the radius."""
+
+    def __post_init__(self) -> None:
+        for name in ("center", "radii"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def __call__(self, points: Tensor) -> Tensor:
         """[B,N,3] -> [B,N]"""

@@ -22,7 +22,7 @@ CONV_CLAMP = 256.0
 
 
 class DualDiscriminator(nn.Module):
-    """image [B,3,H,H] and raw [B,3,h,h] of a camera -> logits [B,1], which depend on the batch through its deviation channel."""
+    """image [B,3,H,H], raw [B,3,h,h] and camera -> logits [B,1], which depend on the batch through its deviation channel."""
 
     resample_filter: Tensor
 

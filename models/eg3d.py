@@ -2,14 +2,14 @@
 (arXiv 2112.07945, section 4). GAN-Avatar's appearance model is this network fine-tuned on one person (section 3.1).
 
 Notable choices:
-- parameter names are the official ones, so converted weights load strictly; the fields below `static_planes` add ours, all off by
-  default: a static part of the planes, which a person's fine-tuning learns in minutes, and a head-shaped density prior;
+- parameter names are the official ones, so converted weights load strictly; the config's fields from `static_planes` on are
+  ours, off by default: a static part of the planes, learned in minutes for a person, and a head-shaped density prior;
 - planes -> rays -> super-resolution are separate calls, so training can march a subset of the rays and drive can keep planes;
 - nothing is remembered between calls, and rendering is deterministic unless its `Sampling` or `noise` says random.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -86,10 +86,10 @@ class EG3DConfig:
     """A solid that the raw density starts from."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.density_prior, dict):
-            values = {name: tuple(value) if isinstance(value, list) else value for name, value in self.density_prior.items()}
-            object.__setattr__(self, "density_prior", DensityPrior(**values))
-        if isinstance(self.superresolution_channels, list):
+        prior: Any = self.density_prior  # a dict and lists when read from JSON
+        if isinstance(prior, dict):
+            object.__setattr__(self, "density_prior", DensityPrior(**prior))
+        if self.superresolution_channels is not None:
             object.__setattr__(self, "superresolution_channels", tuple(self.superresolution_channels))
         if (self.ray_start == "auto") != (self.ray_end == "auto"):
             raise ValueError(f"ray_start {self.ray_start!r} and ray_end {self.ray_end!r}: either both are `auto` or none")
@@ -125,10 +125,10 @@ QUICK = EG3DConfig(
 """Ours for a laptop: 128x128 from 64x64 rays."""
 
 UNIT = EG3DConfig(
-    z_dim=8, w_dim=8, channel_base=128, channel_max=8, plane_resolution=32, plane_channels=4, decoder_hidden=8, decoder_features=4,
-    image_size=32, neural_rendering_resolution=16, depth_resolution=6, depth_resolution_importance=6, ray_start="auto",
-    ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X", superresolution_channels=(8, 4), static_planes=True,
-    dynamic_gain=0.3, density_prior=DensityPrior(),
+    z_dim=8, w_dim=8, channel_base=128, channel_max=8, plane_resolution=32, plane_channels=4, decoder_hidden=8,
+    decoder_features=4, image_size=32, neural_rendering_resolution=16, depth_resolution=6, depth_resolution_importance=6,
+    ray_start="auto", ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X", superresolution_channels=(8, 4),
+    static_planes=True, dynamic_gain=0.3, density_prior=DensityPrior(),
 )  # fmt: skip
 """For tests: the structure of QUICK with a few thousand parameters."""
 
@@ -175,9 +175,7 @@ class EG3D(nn.Module):
     def image_size(self) -> int:
         return self.config.image_size
 
-    def mapping(
-        self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
-    ) -> Tensor:
+    def mapping(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """ws [B,num_ws,w_dim] of z [B,z_dim]; `condition` [B,25] is a camera label, the frontal one at inference."""
         if self.config.c_gen_conditioning_zero:
             condition = z.new_zeros(len(z), LABEL_DIM)
@@ -189,7 +187,7 @@ class EG3D(nn.Module):
         """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]."""
         planes = self.backbone.synthesis(ws, noise)
         if self.config.static_planes:
-            planes = self.static_planes + self.config.dynamic_gain * planes
+            planes = torch.add(self.static_planes, planes, alpha=self.config.dynamic_gain)
         return planes.unflatten(1, (3, -1))
 
     def field(self, planes: Tensor) -> Field:
@@ -205,7 +203,9 @@ class EG3D(nn.Module):
         """Raw density [B,N,1] at points [B,N,3] in head units; rendered is softplus(raw - 1) per unit of length."""
         return self._with_prior(self.decoder.density(self._lookup(planes, points)), points)[..., None]
 
-    def render_rays(self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor]:
+    def render_rays(
+        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B,N,C] in about [-1,1] (empty: -1), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
         return render_rays(self.field(planes), origins, directions, sampling, self.config.volume)
 

@@ -1,8 +1,8 @@
 """Tri-plane lookup (EG3D section 4.1; spec 1.6).
 
 Notable choices:
-- which coordinates a plane reads belongs to the weights: the released EG3D reads (x,y), (x,z), (z,x) and never y-z, GAN-Avatar's
-  patched one (x,y), (x,z), (z,y). One cannot be converted into the other, so it is a field of the config;
+- which coordinates a plane reads belongs to the weights: the released EG3D reads (x,y), (x,z), (z,x) and never y-z,
+  GAN-Avatar's patched one (x,y), (x,z), (z,y). One cannot be converted into the other, so it is a field of the config;
 - the lookup returns the mean of the three planes, all a decoder ever uses, with channels before points, the layout in which
   lookup, decoder and compositing are fastest on a CPU.
 """

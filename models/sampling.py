@@ -106,9 +106,9 @@ def stratified(near: Tensor, far: Tensor, count: int, u: Tensor, disparity: bool
 def importance(depths: Tensor, weights: Tensor, u: Tensor) -> Tensor:
     """Depths [B,N,F] drawn from the coarse weights [B,N,S-1] between coarse depths [B,N,S] at uniforms u [B,N,F].
 
-    a_k = max(w_{k-1}, w_k), b_j = (a_j + a_{j+1})/2 + 0.01, of which b_1..b_{S-3} are the density over the bins between midpoints
-    m_i = (z_i + z_{i+1})/2. As in the release there is one weight fewer than bins, so mass lies half an interval too near and the
-    last bin is never reached.
+    a_k = max(w_{k-1}, w_k), b_j = (a_j + a_{j+1})/2 + 0.01, of which b_1..b_{S-3} are the density over the bins between
+    midpoints m_i = (z_i + z_{i+1})/2. As in the release there is one weight fewer than bins, so mass lies half an interval too
+    near and the last bin is never reached.
     """
     padded = torch.nn.functional.pad(weights, (1, 1), value=-torch.inf)
     peak = torch.maximum(padded[..., :-1], padded[..., 1:])

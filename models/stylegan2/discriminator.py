@@ -1,7 +1,7 @@
 """Blocks of the residual StyleGAN2 discriminator (spec 1.13).
 
-Notable choices: skip and main branch both have gain sqrt(1/2), so a block keeps variance; the epilogue adds one channel that says
-how much the samples of a minibatch group differ, hence logits depend on who else is in the batch.
+Notable choices: skip and main branch both have gain sqrt(1/2), so a block keeps variance; the epilogue adds one channel that
+says how much the samples of a minibatch group differ, hence logits depend on who else is in the batch.
 """
 
 import math
@@ -16,7 +16,7 @@ HALF = math.sqrt(0.5)
 
 
 class DiscriminatorBlock(nn.Module):
-    """conv1_down(conv0(x)) + skip_down(x): [B,C,2H,2W] -> [B,O,H,W]; the first block turns an image into features with fromrgb."""
+    """conv1_down(conv0(x)) + skip_down(x): [B,C,2H,2W] -> [B,O,H,W]; the first block starts from an image, with fromrgb."""
 
     resample_filter: Tensor
 

@@ -1,4 +1,4 @@
-"""Resampling with the binomial filter of StyleGAN2 (EG3D spec 1.4): every up- and downsampling of the networks goes through here.
+"""Resampling with the binomial filter of StyleGAN2 (EG3D spec 1.4): all up- and downsampling of the networks is here.
 
 Notable choices:
 - one filter, f = outer([1,3,3,1],[1,3,3,1]) / 64, kept as the buffer `resample_filter` wherever the official networks have one;
@@ -19,7 +19,7 @@ def binomial_filter() -> Tensor:
 
 
 def filtered(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
-    """True convolution of every channel of x [B,C,H,W] with kernel [k,k]; the filters used are symmetric, so nothing is flipped."""
+    """True convolution of every channel of x [B,C,H,W] with kernel [k,k], symmetric and so not flipped."""
     channels = x.shape[1]
     return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, -1, -1), padding=padding, stride=stride, groups=channels)
 
@@ -45,7 +45,7 @@ def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
 def downsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     """Half the size with a 3x3 or 1x1 convolution: x [B,C,2H,2W], weight [O,C,k,k] -> [B,O,H,W].
 
-    3x3: filter over two pixels of zero padding, then stride 2. 1x1: filter over one pixel, keep every second, then mix channels.
+    3x3: filter over two pixels of zero padding, then stride 2. 1x1: filter over one, keep every second, then mix channels.
     """
     if weight.shape[-1] == 1:
         return F.conv2d(filtered(x, kernel, padding=1, stride=2), weight)

@@ -1,7 +1,7 @@
 """Synthesis network ws -> feature image (StyleGAN2 with skip outputs; EG3D spec 1.5).
 
 Notable choices:
-- a block owns conv0 (usually doubling), conv1 and toRGB; the output is the sum of all toRGB images, doubled from block to block;
+- a block owns conv0 (usually doubling), conv1 and toRGB; the output is the sum of all toRGB images, doubled block by block;
 - each block reads num_conv + 1 consecutive ws, starting where the convolutions of the block before ended, so its toRGB shares
   its w with the next block's conv0;
 - noise is an argument of the call: `const` (the stored noise, for everything deterministic), `random`, `none`.
@@ -12,8 +12,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from models.stylegan2.layers import FullyConnected, bias_act, modulated_convolution
+from models.stylegan2.layers import GAIN, FullyConnected, demodulation, modulated_convolution
 from models.stylegan2.resampling import binomial_filter, upsample
 
 Noise = Literal["none", "const", "random"]
@@ -41,13 +42,19 @@ class SynthesisLayer(nn.Module):
         self.up, self.clamp = up, clamp
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
-        up_filter = self.resample_filter if self.up else None
-        x = modulated_convolution(x, self.weight, self.affine(w), up_filter=up_filter)
-        if noise == "const":
-            x = x + self.noise_const * self.noise_strength
-        elif noise == "random":
-            x = x + torch.randn_like(x[:, :1]) * self.noise_strength
-        return bias_act(x, self.bias, "lrelu", gain, self.clamp)
+        """lrelu(d conv(s x, W) + noise + b) sqrt 2 gain; leaky ReLU commutes with positive factors, so they scale d and b."""
+        styles, scale = self.affine(w), GAIN["lrelu"] * gain
+        y = modulated_convolution(x, self.weight, styles, demodulate=False, up_filter=self.resample_filter if self.up else None)
+        shift = (self.bias[:, None, None] + self._noise(y, noise)) * scale
+        y = torch.addcmul(shift, y, demodulation(self.weight, styles)[:, :, None, None] * scale)
+        y = F.leaky_relu(y, 0.2)
+        return y if self.clamp is None else y.clamp(-self.clamp * gain, self.clamp * gain)
+
+    def _noise(self, y: Tensor, noise: Noise) -> Tensor | float:
+        if noise == "none":
+            return 0.0
+        field = self.noise_const if noise == "const" else torch.randn_like(y[:, :1])
+        return field * self.noise_strength
 
 
 class ToRGB(nn.Module):
@@ -62,7 +69,8 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
-        return bias_act(modulated_convolution(x, self.weight, styles, demodulate=False), self.bias, "linear", clamp=self.clamp)
+        y = F.conv2d(x * styles[:, :, None, None], self.weight, self.bias)
+        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
 class SynthesisBlock(nn.Module):
@@ -86,15 +94,12 @@ class SynthesisBlock(nn.Module):
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """ws [B,num_conv+1,w_dim]; returns x and image + toRGB(x), the image kept in float32."""
-        if x is None:
-            x = self.const.expand(len(ws), -1, -1, -1)
-        else:
-            x = self.conv0(x, ws[:, 0], noise)
-        x = self.conv1(x, ws[:, self.num_conv - 1], noise)
-        color = self.torgb(x, ws[:, self.num_conv]).float()
+        y = self.const.expand(len(ws), -1, -1, -1) if x is None else self.conv0(x, ws[:, 0], noise)
+        y = self.conv1(y, ws[:, self.num_conv - 1], noise)
+        color = self.torgb(y, ws[:, self.num_conv]).float()
         if image is None:
-            return x, color
-        return x, (upsample(image, self.resample_filter) if self.up else image) + color
+            return y, color
+        return y, (upsample(image, self.resample_filter) if self.up else image) + color
 
 
 class Synthesis(nn.Module):
@@ -111,11 +116,8 @@ class Synthesis(nn.Module):
             self.add_module(f"b{size}", block)
 
     def forward(self, ws: Tensor, noise: Noise) -> Tensor:
-        x = image = None
-        start = 0
-        for size in self.resolutions:
-            block = self.get_submodule(f"b{size}")
-            x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise)
-            start += block.num_conv
-        assert image is not None
+        blocks: list[SynthesisBlock] = [getattr(self, f"b{size}") for size in self.resolutions]
+        x, image = blocks[0](None, None, ws[:, :2], noise)
+        for number, block in enumerate(blocks[1:]):
+            x, image = block(x, image, ws[:, 1 + 2 * number : 4 + 2 * number], noise)
         return image
