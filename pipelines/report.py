@@ -138,7 +138,7 @@ def _matte(folder: Path, name: str) -> str:
     crop, person, head = crop[..., :3], person[..., None] / 255, head[..., None] / 255
     washed = crop * head + (0.5 * crop + 127) * (1 - head)
     shown = washed * person + np.array([221.0, 107.0, 32.0]) * (1 - person)
-    return html.picture(shown.clip(0, 255).astype(np.uint8), name, longest_px=220)
+    return html.picture(shown.clip(0, 255).astype(np.uint8), name, longest_px=165)
 
 
 def _dropped(transforms: Mapping[str, Any]) -> str:
