@@ -1,0 +1,125 @@
+"""Fine-tuning on a solid whose cameras and expressions are known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.artifacts import load_dataset
+from pipelines.files import read_arrays, write_arrays
+from pipelines.priors import load_prior
+from pipelines.stage import Silent
+from pipelines.train import PRESETS
+from pipelines.train.finetune import finetune, make_trainer
+from pipelines.train.frames import choose_rays, foreground, load_frames
+from pipelines.train.networks import make_networks
+from pipelines.train.settings import FinetuneSettings, TrainSettings
+from tests.worlds import write_solid_capture, write_unit_prior
+
+FAST = FinetuneSettings(coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.3)
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAfter(Silent):
+    """Progress that ends the run in the middle, after so many steps."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def task(self, name: str, total: int | None = None):
+        return _Task(self)
+
+
+class _Task(Silent):
+    def __init__(self, owner: KilledAfter):
+        self.owner = owner
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def advance(self, count: int = 1) -> None:
+        self.owner.left -= count
+        if self.owner.left < 0:
+            raise Killed
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    torch.set_num_threads(1)
+    write_unit_prior(tmp_path / "prior")
+    return write_solid_capture(tmp_path / "solid.capture")
+
+
+def run(capture: Path, name: str, changes: dict[str, object], steps: int = 10, progress: Silent | None = None) -> dict[str, torch.Tensor]:
+    """The averaged generator after fine-tuning in the folder `name` beside the capture."""
+    settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
+    frames = load_frames(load_dataset(capture), "train", 32)
+    folder = capture.parent / name
+    folder.mkdir(exist_ok=True)
+    generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
+    trainer = make_trainer(generator, discriminator, len(frames), settings.finetune, seed=0)
+    finetune(
+        trainer, frames, settings.finetune, steps=steps, seed=0, folder=folder, progress=progress or Silent(), probe=lambda _: {}
+    )
+    return trainer.average["generator"]
+
+
+def log_of(capture: Path, name: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (capture.parent / name / "train_log.jsonl").read_text().splitlines()]
+
+
+def test_training_draws_the_solid(capture: Path) -> None:
+    run(capture, "draws", {"adversarial": 0.0}, steps=120)
+    rows = log_of(capture, "draws")
+    assert rows[-1]["image"] < 0.7 * rows[0]["image"]
+    assert rows[-1]["matte"] < rows[0]["matte"]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "paper"])
+def test_a_killed_run_resumes_bit_by_bit(capture: Path, mode: str) -> None:
+    changes: dict[str, object] = {} if mode == "hybrid" else {"photometric": 0.0, "latents": "sampled", "adversarial_every": 1}
+    whole = run(capture, "whole", changes)
+    with pytest.raises(Killed):
+        run(capture, "killed", changes, progress=KilledAfter(6))
+    resumed = run(capture, "killed", changes)
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    strip = [{name: value for name, value in row.items() if name != "seconds"} for row in log_of(capture, "whole")]
+    assert strip == [{name: value for name, value in row.items() if name != "seconds"} for row in log_of(capture, "killed")]
+
+
+def test_paper_mode_is_purely_adversarial(capture: Path) -> None:
+    run(capture, "paper", {"photometric": 0.0, "latents": "sampled", "adversarial_every": 1, "adversarial_from": 0.0})
+    names = set(log_of(capture, "paper")[-1])
+    assert {"adversarial", "discriminator"} <= names and not names & {"raw", "image", "matte", "edges"}
+
+
+def test_appearance_never_looks_at_tracked_expressions(capture: Path) -> None:
+    before = run(capture, "before", {})
+    tracking = read_arrays(capture / "tracking.npz")
+    tracking["expression_measured"] = np.random.default_rng(0).random(tracking["expression_measured"].shape).astype(np.float32)
+    tracking["landmarks"] += 100
+    write_arrays(capture / "tracking.npz", **tracking)
+    after = run(capture, "after", {})
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_rays_cover_the_head_and_some_background_and_no_padding() -> None:
+    alpha = torch.zeros(2, 1, 16, 16)
+    alpha[0, :, 4:12, 4:12] = 1
+    alpha[1, :, 6:8, 6:8] = 1
+    inside = torch.ones(2, 1, 16, 16)
+    inside[:, :, :, :2] = 0
+    head = foreground(alpha, margin=1)
+    rays = choose_rays(head, inside, 0.25, torch.Generator().manual_seed(0))
+    marched = torch.zeros(2, 256).scatter(1, rays, 1.0)
+    assert (marched[head] == 1).all()
+    assert int(marched[0].sum()) == int(marched[1].sum()) == 100 + int(0.25 * 156)
+    assert marched.view(2, 16, 16)[:, :, :2].sum() == 0

@@ -1,0 +1,98 @@
+"""A textured head-like solid with known cameras and mattes, written as a capture folder: exact truth for small trainings."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from models.camera import Camera
+from models.eg3d import UNIT
+from pipelines.face_fit import space_names
+from pipelines.files import write_arrays, write_image, write_json
+from pipelines.priors import load_prior
+
+RADII = np.array([0.24, 0.32, 0.27])
+
+
+def render_solid(world_from_camera: np.ndarray, focal: float, size: int, mouth: float) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 RGB [size,size,3] and matte [size,size] of an ellipsoid with eyes, stripes and a mouth open by `mouth` in 0..1."""
+    grid = ((np.arange(size) + 0.5) / size - 0.5) / focal
+    x, y = np.meshgrid(grid, grid)
+    directions = np.stack([x, y, np.ones_like(x)], -1) @ world_from_camera[:3, :3].T
+    origin, scaled = world_from_camera[:3, 3] / RADII, directions / RADII
+    a, b, c = (scaled**2).sum(-1), (scaled * origin).sum(-1), (origin**2).sum() - 1
+    root = b**2 - a * c
+    depth = (-b - np.sqrt(np.maximum(root, 0))) / a
+    points = (world_from_camera[:3, 3] + depth[..., None] * directions) / RADII
+    return _painted(points, root > 0, mouth), ((root > 0) * 255).astype(np.uint8)
+
+
+def _painted(points: np.ndarray, hit: np.ndarray, mouth: float) -> np.ndarray:
+    across, up, out = np.moveaxis(points, -1, 0)
+    color = np.stack([0.75 + 0.1 * np.sin(9 * up), 0.55 + 0.2 * across, 0.45 + 0.1 * out], -1)
+    color[(up > 0.45) | (out < -0.2)] = (0.25, 0.18, 0.12)
+    for side in (-0.35, 0.35):
+        color[((across - side) ** 2 + (up - 0.15) ** 2 < 0.012) & (out > 0)] = (0.1, 0.1, 0.2)
+    color[(across / 0.35) ** 2 + ((up + 0.45) / (0.05 + 0.2 * mouth)) ** 2 < np.where(out > 0, 1, 0)] = (0.35, 0.05, 0.08)
+    return (np.where(hit[..., None], color, 0.5) * 255).round().astype(np.uint8)
+
+
+def write_solid_capture(folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4) -> Path:
+    """A capture folder as `pipelines.capture` leaves it: the solid turns and opens its mouth; the last 15 % are held out."""
+    labels, items, poses, mouths = [], [], [], []
+    for number in range(frames):
+        phase = number / frames
+        pose = _orbit(0.35 * math.sin(2 * math.pi * phase), 0.1 * math.cos(4 * math.pi * phase), 2.9)
+        mouth = 0.5 + 0.5 * math.sin(6 * math.pi * phase)
+        name = f"{3 * number:06d}"
+        image, matte = render_solid(pose, focal, size, mouth)
+        for kind, picture in (("crops", image), ("mattes", matte), ("heads", matte)):
+            write_image(folder / kind / f"{name}.png", picture)
+        camera = Camera(world_from_camera=_tensor(pose), intrinsics=_tensor(np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])))
+        labels.append([f"crops/{name}.png", camera.label()[0].tolist()])
+        split = "test" if number >= 0.85 * frames else "train"
+        items.append({"name": name, "source_index": 3 * number, "time_s": number / 10, "split": split, "weight": 1.0, "box": [10.0, 10.0, 80.0]})
+        poses.append(np.linalg.inv(pose))
+        mouths.append(mouth)
+    write_json(folder / "dataset.json", {"schema": 1, "crop_size": size, "frame_size": [100, 100], "labels": labels, "items": items})
+    names = space_names("measured")
+    expression = np.zeros((frames, len(names)), np.float32)
+    expression[:, names.index("jawOpen")] = mouths
+    landmarks = np.zeros((frames, 478, 3), np.float32)
+    write_arrays(folder / "tracking.npz", landmarks=landmarks, expression_measured=expression, camera_from_head=np.stack(poses))
+    write_json(folder / "capture.json", {"schema": 1, "prior": {"name": "unit"}})
+    write_json(folder / "stage.json", {"schema": 1, "stage": "capture", "version": 1, "fingerprint": "a" * 64, "settings": {},
+                                       "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
+    return folder
+
+
+def write_unit_prior(folder: Path) -> Path:
+    """A prior folder with the smallest network and no weights, in the head space of the shipped prior."""
+    quick = load_prior("quick")
+    write_arrays(folder / "landmarks.npz", landmarks=quick.landmarks)
+    write_json(
+        folder / "prior.json",
+        {
+            "schema": 1, "name": "unit", "family": "eg3d", "config": asdict(UNIT), "meters_per_unit": quick.meters_per_unit,
+            "crop_extent": quick.crop_extent, "license": "Apache-2.0", "origin": "tests", "weights_sha256": None,
+        },
+    )  # fmt: skip
+    return folder
+
+
+def _orbit(yaw: float, pitch: float, distance: float) -> np.ndarray:
+    """world_from_camera, OpenCV axes, of a camera that looks at the origin."""
+    out = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)])
+    right = np.cross([0.0, 1.0, 0.0], out)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, -np.cross(out, right), -out], axis=1)
+    pose[:3, 3] = distance * out
+    return pose
+
+
+def _tensor(matrix: np.ndarray):
+    import torch
+
+    return torch.from_numpy(matrix)[None].float()
