@@ -174,14 +174,15 @@ def _as_tuple(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     return tuple(_as(kind, item) for kind, item in zip(kinds, items, strict=True))
 
 
+_TRUTH = {True: ("true", "yes", "on", "1"), False: ("false", "no", "off", "0")}
+
+
 def _none(value: Any) -> None:
     raise ValueError
 
 
 def _bool(value: Any) -> bool:
-    return _pick(
-        str(value).lower(), dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
-    )
+    return _pick(str(value).lower(), {word: truth for truth, words in _TRUTH.items() for word in words})
 
 
 def _int(value: Any) -> int:
