@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.errors import SettingError
+from pipelines.face_channels import channel_names, channel_scores
 from pipelines.landmarks import FaceLandmarks
 
 ARKIT_52: tuple[str, ...] = (
@@ -24,13 +25,8 @@ ARKIT_52: tuple[str, ...] = (
     "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
-MEASURED: tuple[str, ...] = (
-    "jawOpen", "jawLeft", "mouthLeft", "mouthFunnel", "mouthPucker", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft",
-    "mouthFrownRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollUpper", "mouthRollLower", "mouthUpperUpLeft",
-    "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "eyeBlinkLeft", "eyeBlinkRight", "browInnerUp",
-    "browDownLeft", "browDownRight", "browOuterUpLeft", "browOuterUpRight", "eyeLookOutLeft", "eyeLookOutRight",
-    "eyeLookUpLeft", "eyeLookUpRight",
-)  # fmt: skip
+MEASURED: tuple[str, ...] = channel_names()
+"""The 27 channels of the measured space."""
 
 OPPOSITE: dict[str, str] = {
     "jawLeft": "jawRight", "mouthLeft": "mouthRight", "eyeBlinkLeft": "eyeWideLeft", "eyeBlinkRight": "eyeWideRight",
@@ -79,9 +75,14 @@ def normalized_points(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
 
     `points` are the tracker's (pixels, y down, z smaller = nearer). Outliers count less (Huber weights at 1.5 medians).
     """
+    return lay_over(points, canonical)[0]
+
+
+def lay_over(points: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The normalized points and the rotation [3,3] that made them upright; its [2,0] is the sine of the head's yaw."""
     upright = np.asarray(points, np.float64) * (1.0, -1.0, -1.0)
     scale, rotation, shift = similarity(upright[RIGID], np.asarray(canonical, np.float64)[RIGID])
-    return scale * upright @ rotation.T + shift
+    return scale * upright @ rotation.T + shift, rotation
 
 
 def similarity(source: np.ndarray, target: np.ndarray, rounds: int = 4) -> tuple[float, np.ndarray, np.ndarray]:
@@ -111,7 +112,7 @@ def solve_pose(
     """
     import cv2
 
-    seen, solid = np.asarray(points_px, np.float64)[:, :2], np.asarray(model, np.float64)
+    seen, solid = np.array(points_px, np.float64)[:, :2].copy(), np.array(model, np.float64)
     if len(seen) == 478:
         seen, solid = seen[RIGID], solid[RIGID]
     matrix = np.array([[fx_px, 0.0, center_px[0]], [0.0, fx_px, center_px[1]], [0.0, 0.0, 1.0]])
@@ -141,68 +142,14 @@ def _first_pose(solid: np.ndarray, seen: np.ndarray, matrix: np.ndarray) -> np.n
 def measure(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """float32 [len(MEASURED)] raw scores: about 0 at a mean resting face, about 1 at a full expression, not person-normalized.
 
-    Lengths are in outer-eye-corner distances of the canonical head, which the points were laid over.
+    Heads turned by up to 30 degrees give nearly the same scores; beyond, the points of the far side are the tracker's guesses.
     """
-    unit = float(np.linalg.norm(canonical[33] - canonical[263]))
-    p = normalized_points(points, canonical) / unit
-    return _scores(p)
-
-
-def _at(p: np.ndarray, *indices: int) -> np.ndarray:
-    """The mean of some points, [3]."""
-    return p[list(indices)].mean(0)
-
-
-def _gap(p: np.ndarray, a: int, b: int) -> float:
-    return float(np.linalg.norm(p[a] - p[b]))
-
-
-def _scores(p: np.ndarray) -> np.ndarray:
-    """Every channel from points in eye-corner units; its two numbers are its rest and its travel to a full expression."""
-    values: dict[str, float] = {}
-    nose, chin = p[2], _at(p, 152, 175, 199)
-    gap, drop, width = _gap(p, 13, 14), float(nose[1] - chin[1]), _gap(p, 61, 291)
-    lips = _at(p, 13, 14)
-    forward = float(_at(p, 0, 17, 13, 14)[2] - 0.5 * (p[61, 2] + p[291, 2]))
-    values["jawOpen"] = 0.5 * (drop - 0.72) / 0.30 + 0.5 * gap / 0.40
-    values["jawLeft"] = float(chin[0]) / 0.12
-    values["mouthLeft"] = float(_at(p, 61, 291, 13, 14)[0]) / 0.12
-    narrow = (0.58 - width) / 0.16
-    values["mouthFunnel"] = 0.5 * narrow + 0.5 * gap / 0.15
-    values["mouthPucker"] = 0.7 * narrow + 0.3 * (forward - 0.13) / 0.08
-    for side, corner, sign in (("Right", 61, -1.0), ("Left", 291, 1.0)):
-        up, out = float(p[corner, 1] - nose[1]), sign * float(p[corner, 0])
-        values["mouthSmile" + side] = 0.6 * (up + 0.28) / 0.12 + 0.4 * (out - 0.29) / 0.08
-        values["mouthFrown" + side] = (float(lips[1] - p[corner, 1]) - 0.02) / 0.08
-        values["mouthStretch" + side] = 0.7 * (out - 0.29) / 0.07 - 0.3 * (up + 0.28) / 0.10
-    values["mouthRollUpper"] = (0.08 - _gap(p, 0, 13)) / 0.06
-    values["mouthRollLower"] = (0.10 - _gap(p, 14, 17)) / 0.07
-    for side, upper, lower in (("Right", (37, 39, 82), (84, 181, 87)), ("Left", (267, 269, 312), (314, 405, 317))):
-        values["mouthUpperUp" + side] = (float(_at(p, *upper)[1] - nose[1]) + 0.16) / 0.08
-        values["mouthLowerDown" + side] = (0.30 - float(_at(p, *lower)[1] - chin[1])) / 0.10
-    eyes = {
-        "Right": ((33, 133), ((159, 145), (158, 153), (160, 144)), 468, (107, 55), (46, 70, 53), -1.0),
-        "Left": ((263, 362), ((386, 374), (385, 380), (387, 373)), 473, (336, 285), (276, 300, 283), 1.0),
-    }
-    inner_up = 0.0
-    for side, (corners, lids, iris, inner_brow, outer_brow, sign) in eyes.items():
-        eye_width = _gap(p, *corners)
-        middle = _at(p, *corners)
-        open_ = float(np.mean([_gap(p, *pair) for pair in lids])) / eye_width
-        values["eyeBlink" + side] = 1.0 - open_ / 0.27
-        look = (p[iris] - middle) / eye_width
-        values["eyeLookOut" + side] = sign * float(look[0]) / 0.20
-        values["eyeLookUp" + side] = (float(look[1]) - 0.03) / 0.12
-        inner, outer = float(_at(p, *inner_brow)[1] - middle[1]), float(_at(p, *outer_brow)[1] - middle[1])
-        inner_up += 0.5 * (inner - 0.24) / 0.08
-        values["browDown" + side] = (0.24 - inner) / 0.07
-        values["browOuterUp" + side] = (outer - 0.20) / 0.08
-    values["browInnerUp"] = inner_up
-    return np.array([values[name] for name in MEASURED], np.float32)
+    laid, rotation = lay_over(points, canonical)
+    return channel_scores(laid / np.linalg.norm(canonical[33] - canonical[263]), turn=float(rotation[2, 0]))
 
 
 def calibrate(expression: np.ndarray, valid: np.ndarray) -> Calibration:
-    """The resting face and the 2nd and 98th percentiles of `expression` [T,E] over its valid rows.
+    """The resting face and the 1st and 99th percentiles of `expression` [T,E] over its valid rows.
 
     The rest is where faces are densest: the median of the quarter of the frames nearest to the running center, after every
     channel is divided by its spread; starts from the median and repeats, so that a clip half full of grimaces still finds it.
@@ -215,6 +162,6 @@ def calibrate(expression: np.ndarray, valid: np.ndarray) -> Calibration:
     for _ in range(8):
         distance = np.minimum(np.abs(rows - neutral) / spread, 3.0).mean(axis=1)
         neutral = np.median(rows[distance <= np.quantile(distance, 0.25)], axis=0)
-    low, high = np.percentile(rows, [2.0, 98.0], axis=0)
+    low, high = np.percentile(rows, [1.0, 99.0], axis=0)
     low, high = np.minimum(low, neutral), np.maximum(high, neutral)
     return Calibration(*(value.astype(np.float32) for value in (neutral, low, high)))

@@ -22,14 +22,15 @@ import numpy as np
 
 from pipelines.errors import MissingTool
 from pipelines.files import sha256_file
+from pipelines.weights import KNOWN, how_to_get
 
-LANDMARKER_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 LEAST_SIDE_PX = 320
 """Windows smaller than this are enlarged before the mesh sees them (renders of 128 px)."""
 WINDOW_SCALE = 2.4
 """Side of the window over the longer side of the face's box."""
 
-_NOISE = re.compile(rb"Feedback manager requires|TensorFlow Lite XNNPACK|absl::InitializeLog|GL version:")
+_NOISE = re.compile(rb"^[IW]\d{4} \d\d:\d\d|TensorFlow Lite XNNPACK|absl::InitializeLog")
+"""Information and warnings of absl; its errors are passed on."""
 
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, inside the image."""
@@ -158,11 +159,9 @@ def _face_detector() -> Any:
 
 def _landmarker(path: Path) -> Any:
     """Mediapipe's landmarker with blendshapes; the file is checked before it is opened."""
-    if not path.is_file() or sha256_file(path) != LANDMARKER_SHA256:
-        raise MissingTool(
-            f"{path} is not mediapipe's face_landmarker.task (sha256 {LANDMARKER_SHA256[:8]}...); "
-            "download it from google-ai-edge/mediapipe-samples, or leave the setting out to use the built-in measurements."
-        )
+    known = KNOWN["face_landmarker.task"].sha256
+    if not path.is_file() or sha256_file(path) != known:
+        raise MissingTool(f"{path} is not the file of sha256 {known[:8]}... " + how_to_get("face_landmarker.task"))
     import mediapipe
     from mediapipe.tasks.python.core.base_options import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
