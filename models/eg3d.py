@@ -82,6 +82,8 @@ class EG3DConfig:
     """planes = static_planes + dynamic_gain * backbone: what does not move is learned once, for all latents."""
     dynamic_gain: float = 1.0
     """Share of the backbone in the planes; 0.3 in QUICK."""
+    density_gain: float = 1.0
+    """Multiplies the decoder's raw density: surfaces get sharp in fewer steps. Official: 1."""
     density_prior: DensityPrior | None = None
     """A solid that the raw density starts from."""
 
@@ -237,7 +239,7 @@ class EG3D(nn.Module):
         return lookup(planes, points, PLANE_AXES[self.config.plane_axes], self.config.box_warp)
 
     def _with_prior(self, density: Tensor, points: Tensor) -> Tensor:
-        prior = self.config.density_prior
+        prior, density = self.config.density_prior, self.config.density_gain * density
         return density if prior is None else density + prior(points)
 
 
