@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+
+from models.camera import Camera, centered_intrinsics, look_at, orbit
+from tests.reference import golden_case, largest_difference
+
+
+def tilted(count: int = 2) -> Camera:
+    """Cameras around the head with a principal point off the center and some skew."""
+    intrinsics = torch.tensor([[2.1, 0.05, 0.47], [0.0, 2.4, 0.52], [0.0, 0.0, 1.0]]).repeat(count, 1, 1)
+    return Camera(world_from_camera=orbit(torch.linspace(1.2, 1.9, count), 1.4, 2.7), intrinsics=intrinsics)
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_rays_are_the_official_ones(size: int):
+    inputs, outputs = golden_case("camera", f"ray_sampler_{size}")
+    origins, directions = Camera.from_label(inputs["c"]).rays(size)
+    assert largest_difference(origins, outputs["ray_origins"]) < 1e-6
+    assert largest_difference(directions, outputs["ray_directions"]) < 1e-6
+
+
+@pytest.mark.parametrize(("case", "target", "radius"), [("lookat_pivot0_r1.0", 0.0, 1.0), ("lookat_pivot0.2_r2.7", 0.2, 2.7)])
+def test_orbit_is_the_official_look_at(case: str, target: float, radius: float):
+    inputs, outputs = golden_case("camera", case)
+    poses = orbit(inputs["hv"][:, 0], inputs["hv"][:, 1], radius, (0.0, 0.0, target))
+    assert largest_difference(poses, outputs["cam2world"]) < 2e-6
+
+
+def test_look_at_is_the_official_one():
+    inputs, outputs = golden_case("camera", "create_cam2world_matrix")
+    assert largest_difference(look_at(inputs["forward"], inputs["origin"]), outputs["cam2world"]) < 1e-6
+
+
+def test_the_frontal_camera_looks_at_the_face():
+    camera = Camera.frontal(2.7, 4.2647)
+    expected = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    expected[2, 3] = 2.7
+    assert largest_difference(camera.world_from_camera[0], expected) < 1e-6
+    assert math.degrees(2 * math.atan(0.5 / camera.intrinsics[0, 0, 0].item())) == pytest.approx(13.37, abs=0.01)
+
+
+def test_projecting_a_point_on_a_ray_gives_its_pixel_center():
+    camera = tilted()
+    origins, directions = camera.rays((3, 5))
+    pixels, depth = camera.project(origins + 1.7 * directions)
+    assert largest_difference(pixels[0, 7], torch.tensor([2.5 / 5, 1.5 / 3])) < 1e-5
+    assert (depth > 0).all()
+    assert directions.norm(dim=2).sub(1).abs().max() < 1e-6
+
+
+def test_a_crop_sees_what_the_image_saw_there():
+    camera = tilted()
+    crop = camera.cropped((0.25, 0.5, 0.5, 0.75))
+    part = camera.rays(8)[1].view(2, 8, 8, 3)[:, 4:6, 2:4].reshape(2, 4, 3)
+    assert largest_difference(crop.rays(2)[1], part) < 1e-6
+
+
+def test_crop_worked_number_and_one_box_a_camera():
+    half = Camera.frontal(2.7, 2.0).cropped((0.25, 0.25, 0.75, 0.75))
+    assert largest_difference(half.intrinsics, centered_intrinsics(4.0)) < 1e-6
+    boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [-0.5, -0.5, 1.5, 1.5]])
+    cameras = tilted().cropped(boxes)
+    assert largest_difference(cameras.intrinsics[0], tilted().intrinsics[0]) < 1e-6
+    assert cameras.intrinsics[1, 0, 0].item() == pytest.approx(2.1 / 2)
+
+
+def test_labels_are_row_major_and_come_back():
+    camera = tilted()
+    label = camera.label()
+    assert label.shape == (2, 25)
+    assert label[0, 3] == camera.world_from_camera[0, 0, 3]
+    assert label[0, 18] == camera.intrinsics[0, 0, 2]
+    assert torch.equal(Camera.from_label(label).intrinsics, camera.intrinsics)
+
+
+def test_choosing_cameras_keeps_a_batch():
+    camera = tilted(3)
+    assert len(camera[1]) == 1
+    assert len(camera.select(torch.tensor([2, 0]))) == 2
+    assert torch.equal(camera.select([2])[0].world_from_camera, camera[2].world_from_camera)
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\[B,4,4\] poses"):
+        Camera(world_from_camera=torch.eye(4), intrinsics=torch.eye(3))

@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import torch
+
+from models.camera import Camera
+from models.discriminators import DualDiscriminator
+from models.eg3d import QUICK, UNIT
+from models.generator import Rendering
+
+
+def inputs(batch: int = 2) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    torch.manual_seed(1)
+    images = {"image": torch.randn(batch, 3, 32, 32), "image_raw": torch.randn(batch, 3, 16, 16)}
+    return images, torch.randn(batch, 25)
+
+
+def test_a_rendering_is_judged_like_its_two_images():
+    images, label = inputs()
+    discriminator = DualDiscriminator(UNIT)
+    empty = torch.zeros(2, 1, 16, 16)
+    rendering = Rendering(image=images["image"], raw=images["image_raw"], depth=empty, alpha=empty)
+    logits = discriminator(rendering, Camera.from_label(label)).logits
+    assert logits.shape == (2, 1)
+    assert torch.equal(logits, discriminator(images, label).logits)
+
+
+def test_both_images_and_the_camera_matter():
+    images, label = inputs()
+    discriminator = DualDiscriminator(UNIT)
+    logits = discriminator(images, label).logits
+    for name, value in images.items():
+        assert not torch.equal(discriminator({**images, name: value + 1}, label).logits, logits)
+    assert not torch.equal(discriminator(images, label + 1).logits, logits)
+
+
+def test_label_noise_leaves_the_caller_and_a_single_label_alone():
+    images, label = inputs()
+    discriminator = DualDiscriminator(replace(UNIT, disc_c_noise=1.0))
+    before = label.clone()
+    first, second = (discriminator(images, label).logits for _ in range(2))
+    assert torch.equal(label, before)
+    assert not torch.equal(first, second)
+    single = {name: value[:1] for name, value in images.items()}
+    assert torch.equal(discriminator(single, label[:1]).logits, discriminator(single, label[:1]).logits)
+
+
+def test_the_quick_discriminator_is_small():
+    count = sum(parameter.numel() for parameter in DualDiscriminator(QUICK).parameters())
+    assert 100_000 < count < 300_000
