@@ -1,0 +1,184 @@
+"""Pictures of the driven avatar: head over torso over background, written in segments so that a killed run loses one at most.
+
+Every pixel is `head + (1 - alpha) * (torso + (1 - torso alpha) * background)`, with premultiplied head and torso.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.camera import Camera
+from models.sampling import Sampling
+from pipelines.artifacts import Avatar
+from pipelines.drive.torso import Torso
+from pipelines.encoder import codec_options
+from pipelines.errors import SettingError
+from pipelines.files import read_image, write_image
+from pipelines.stage import Task
+from pipelines.video import write_video
+
+TRANSPARENT = "transparent"
+VIDEOS = (".mp4", ".webm", ".mov")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """What is shown, a row a frame of the output."""
+
+    expression: np.ndarray
+    """[T,E] raw scores of the avatar's space."""
+    world_from_camera: np.ndarray
+    """[T,4,4]"""
+    torso: np.ndarray
+    """[T,3] motion of the layer, see pipelines.drive.torso.follow."""
+
+
+def check_output(out: Path, background: str, size: int) -> None:
+    """SettingError when `out` cannot hold what is asked, before any work is done."""
+    transparent = background == TRANSPARENT
+    if out.suffix and out.suffix.lower() not in VIDEOS:
+        raise SettingError(f"{out} is no video this program writes; end it in {', '.join(VIDEOS)}, or name a folder for PNGs.")
+    if out.suffix:
+        codec_options(out, transparent, size, size)
+    if not transparent and not background.startswith("#") and not Path(background).is_file():
+        raise SettingError(f"background {background!r} is no image file; give a color (#808080), an image or transparent.")
+
+
+def picture_size(image_size: int, asked: int | None) -> int:
+    """Side of the output: as asked, else the generator's, doubled while it is below 256."""
+    if asked is not None and not 16 <= asked <= 4096:
+        raise SettingError(f"size={asked} is out of range; choose 16 to 4096 pixels.")
+    size = asked or image_size
+    while asked is None and size < 256:
+        size *= 2
+    return size
+
+
+def make_background(text: str, size: int) -> np.ndarray:
+    """float32 [size,size,4] premultiplied, 0..1: a color, an image cut to a square, or nothing."""
+    import cv2
+
+    canvas = np.zeros((size, size, 4), np.float32)
+    if text == TRANSPARENT:
+        return canvas
+    canvas[..., 3] = 1.0
+    if text.startswith("#"):
+        canvas[..., :3] = parse_color(text)
+        return canvas
+    image = read_image(Path(text))
+    image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = image[top : top + side, left : left + side]
+    canvas[..., :3] = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA) / 255.0
+    return canvas
+
+
+def parse_color(text: str) -> np.ndarray:
+    """[3] in 0..1 of `#rrggbb`; #ff8000 is 1, 0.50196, 0."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise SettingError(f"{text!r} is no color; write it as #rrggbb, such as #808080.")
+    return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painter:
+    """Motion rows -> finished pictures of one size; holds nothing that depends on what it painted before."""
+
+    avatar: Avatar
+    size: int
+    background: np.ndarray
+    torso: Torso | None
+    batch: int
+
+    def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
+        """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
+        for start in range(first, last, self.batch):
+            rows = slice(start, min(start + self.batch, last))
+            for head, moved in zip(self.heads(motion, rows), motion.torso[rows], strict=True):
+                yield to_bytes(over(head, self.behind(moved)), opaque=bool((self.background[..., 3] == 1).all()))
+
+    @torch.inference_mode()
+    def heads(self, motion: Motion, rows: slice) -> list[np.ndarray]:
+        """float32 [size,size,4] premultiplied heads."""
+        frontal, device = self.avatar.frontal, self.avatar.frontal.intrinsics.device
+        poses = torch.as_tensor(motion.world_from_camera[rows], dtype=torch.float32, device=device)
+        camera = Camera(world_from_camera=poses, intrinsics=frontal.intrinsics.expand(len(poses), 3, 3))
+        expression = torch.as_tensor(motion.expression[rows], dtype=torch.float32, device=device)
+        ws = self.avatar.expression_map(expression)
+        rendering = self.avatar.generator.synthesis(ws, camera, sampling=sampling_of(self.avatar))
+        color = ((rendering.image + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
+        alpha = rendering.alpha.permute(0, 2, 3, 1).cpu().numpy()
+        return [enlarged(*pair, self.size) for pair in zip(color, alpha, strict=True)]
+
+    def behind(self, moved: np.ndarray) -> np.ndarray:
+        return self.background if self.torso is None else over(self.torso.placed(moved), self.background)
+
+
+def sampling_of(avatar: Avatar) -> Sampling | None:
+    """As many samples a ray as the avatar was trained with, at interval centers so that nothing flickers."""
+    counts = avatar.record.get("sampling")
+    return Sampling(coarse=counts["coarse"], fine=counts["fine"]) if counts else None
+
+
+def enlarged(color: np.ndarray, alpha: np.ndarray, size: int) -> np.ndarray:
+    """[size,size,4] of premultiplied color [h,w,3] (Lanczos) and alpha [h',w',1] (bilinear), both within 0..1."""
+    import cv2
+
+    shrink = len(color) > size
+    sized = color if len(color) == size else cv2.resize(color, (size, size), interpolation=cv2.INTER_AREA if shrink else 4)
+    soft = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.clip(np.dstack([sized, soft]), 0.0, 1.0)
+
+
+def over(front: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Premultiplied `front` over `behind`, [H,W,4]."""
+    return front + (1.0 - front[..., 3:]) * behind
+
+
+def to_bytes(picture: np.ndarray, opaque: bool) -> np.ndarray:
+    """uint8 RGB of an opaque premultiplied picture, else RGBA with straight alpha."""
+    if opaque:
+        return np.round(np.clip(picture[..., :3], 0, 1) * 255).astype(np.uint8)
+    straight = picture[..., :3] / np.maximum(picture[..., 3:], 1e-4)
+    return np.round(np.clip(np.dstack([straight, picture[..., 3]]), 0, 1) * 255).astype(np.uint8)
+
+
+Paint = Callable[[int, int], Iterator[np.ndarray]]
+"""Frames first..last-1 as finished pictures."""
+
+
+def write_segments(paint: Paint, count: int, segment: int, folder: Path, suffix: str, rate: Fraction, task: Task) -> list[Path]:
+    """Videos of `segment` frames each in `folder`, those that exist are kept; in order."""
+    parts = []
+    for first in range(0, count, segment):
+        last, part = min(first + segment, count), folder / f"{first:06d}{suffix}"
+        if part.exists():
+            task.advance(last - first)
+        else:
+            write_video(part, counted(paint(first, last), task), rate)
+        parts.append(part)
+    return parts
+
+
+def write_pictures(paint: Paint, count: int, batch: int, folder: Path, task: Task) -> None:
+    """PNG files by frame number in `folder`, those that exist are kept."""
+    for first in range(0, count, batch):
+        last = min(first + batch, count)
+        paths = [folder / f"{number:06d}.png" for number in range(first, last)]
+        if all(path.exists() for path in paths):
+            task.advance(last - first)
+            continue
+        for path, picture in zip(paths, counted(paint(first, last), task), strict=True):
+            write_image(path, picture)
+
+
+def counted(frames: Iterator[np.ndarray], task: Task) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame
+        task.advance()

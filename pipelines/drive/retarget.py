@@ -1,0 +1,120 @@
+"""From the driver's expression to the avatar's: its own rest and range, smoothed without delay, kept within what was captured.
+
+Per channel, with n the resting score, r the range on the side of the movement (up or down), d the driver and a the avatar:
+`e = n_a + strength * (r_a / r_d)^match * (e_d - n_d)`, then clamped to the avatar's range plus `overshoot`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.artifacts import Track
+from pipelines.drive.settings import RetargetSettings
+from pipelines.errors import SettingError
+from pipelines.face_fit import Calibration, calibrate
+
+LEAST_RANGE = 0.25
+"""A driver's range below this is taken as this: a face that hardly smiles is not blown up to a grin."""
+NO_GAZE = 0.6
+"""Share of the way to closed lids from which the iris is hidden and the gaze is carried over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retargeted:
+    """What the expression map is fed, a row a frame of the output."""
+
+    expression: np.ndarray
+    """[T,E] float32 raw scores of the avatar's space."""
+    clamped: np.ndarray
+    """[T,E] bool."""
+    driver: Calibration
+
+
+def retarget(track: Track, avatar: Calibration, settings: RetargetSettings) -> Retargeted:
+    """The avatar's expression for every row of the track, which must be evenly spaced in time."""
+    found = driver_range(track, settings.neutral_s)
+    span = np.maximum(found.high - found.low, LEAST_RANGE)
+    scores = carry_gaze(track.expression, found, track.names)
+    calm = one_euro(scores / span, track.rate_hz, settings.smooth_hz, settings.smooth_speed) * span
+    moved = calm - found.neutral
+    gain = np.where(moved >= 0, *(side_gain(found, avatar, side, settings) for side in ("high", "low")))
+    target = avatar.neutral + strengths(track.names, settings) * gain * moved
+    room = settings.overshoot * (avatar.high - avatar.low)
+    kept = np.clip(target, avatar.low - room, avatar.high + room)
+    return Retargeted(expression=kept.astype(np.float32), clamped=np.abs(kept - target) > 1e-6, driver=found)
+
+
+def driver_range(track: Track, neutral_s: float | None) -> Calibration:
+    """The driver's rest and range from the frames that can be trusted; the rest at `neutral_s` where that is given."""
+    trusted = track.valid & (track.confidence > 0.5)
+    found = calibrate(track.expression, trusted if trusted.sum() >= 5 else track.valid)
+    if neutral_s is None:
+        return found
+    near = np.abs(track.times_s - neutral_s) <= 0.15
+    if not near.any():
+        raise SettingError(f"retarget.neutral_s={neutral_s} lies outside the driver, which ends at {track.times_s[-1]:.2f} s.")
+    rest = np.median(track.expression[near], axis=0)
+    return Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
+
+
+def side_gain(driver: Calibration, avatar: Calibration, side: str, settings: RetargetSettings) -> np.ndarray:
+    """[E] (r_a / r_d)^match on one side of the rest, between 1/most and most; 1 where the avatar has no range to match."""
+    range_d = np.maximum(np.abs(getattr(driver, side) - driver.neutral), LEAST_RANGE)
+    range_a = np.abs(getattr(avatar, side) - avatar.neutral)
+    ratio = np.where(range_a > 0.02, range_a, range_d) / range_d
+    return np.clip(ratio**settings.match, 1.0 / settings.most, settings.most)
+
+
+def strengths(names: tuple[str, ...], settings: RetargetSettings) -> np.ndarray:
+    """[E] the strength of each channel's region."""
+    return np.array([getattr(settings, region_of(name)) for name in names])
+
+
+def region_of(name: str) -> str:
+    """`mouth`, `lids`, `brows` or `gaze` of an ARKit name; cheeks and nose move with the mouth."""
+    if name.startswith("eyeLook"):
+        return "gaze"
+    return "lids" if name.startswith("eye") else "brows" if name.startswith("brow") else "mouth"
+
+
+def carry_gaze(scores: np.ndarray, driver: Calibration, names: tuple[str, ...]) -> np.ndarray:
+    """[T,E] with the gaze of each eye interpolated over the frames in which its lid hides the iris."""
+    result = scores.astype(np.float64)
+    frames = np.arange(len(scores))
+    for side in ("Left", "Right"):
+        if f"eyeBlink{side}" not in names:
+            continue
+        lid = names.index(f"eyeBlink{side}")
+        travel = max(float(driver.high[lid] - driver.neutral[lid]), LEAST_RANGE)
+        seen = (scores[:, lid] - driver.neutral[lid]) / travel < NO_GAZE
+        if seen.any():
+            for channel in (i for i, name in enumerate(names) if name.startswith("eyeLook") and name.endswith(side)):
+                result[:, channel] = np.interp(frames, frames[seen], result[seen, channel])
+    return result
+
+
+def one_euro(values: np.ndarray, rate_hz: float, rest_hz: float, speed: float) -> np.ndarray:
+    """`values` [T,C] smoothed by the One-Euro filter (Casiez et al. 2012) without delay: forwards, then backwards in time.
+
+    The cutoff is `rest_hz + speed * |dx/dt|` with dx/dt in values a second, low-passed at 2 Hz, and the larger of the two
+    directions' own estimates counts in each: fast changes such as blinks pass, rest is calm.
+    """
+    rise = np.abs(np.gradient(values, axis=0)) * rate_hz if len(values) > 1 else np.zeros_like(values)
+    pace = np.maximum(low_pass(rise, smoothing(2.0, rate_hz)), low_pass(rise[::-1], smoothing(2.0, rate_hz))[::-1])
+    share = smoothing(rest_hz + speed * np.maximum(pace, rise), rate_hz)
+    forwards = low_pass(values, share)
+    return low_pass(forwards[::-1], share[::-1])[::-1]
+
+
+def smoothing(cutoff_hz: float | np.ndarray, rate_hz: float) -> np.ndarray:
+    """Share of the new value in a first-order low pass: 1 / (1 + rate / (2 pi cutoff))."""
+    return 1.0 / (1.0 + rate_hz / (2.0 * np.pi * np.asarray(cutoff_hz, np.float64)))
+
+
+def low_pass(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """y_t = y_(t-1) + share_t (x_t - y_(t-1)) along the first axis, starting at the first value."""
+    share = np.broadcast_to(share, values.shape)
+    result = np.array(values, np.float64)
+    for row in range(1, len(result)):
+        result[row] = result[row - 1] + share[row] * (values[row] - result[row - 1])
+    return result

@@ -1,0 +1,63 @@
+"""Does the finished video do what the driver did? The tracker reads both, and the channels are compared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.artifacts import Track
+from pipelines.face_fit import MEASURED, measure
+from pipelines.files import read_image
+from pipelines.landmarks import FaceTracker
+from pipelines.stage import Progress
+from pipelines.video import read_frames
+
+WATCHED = {
+    "jawOpen": ("jawOpen",), "eyeBlink": ("eyeBlinkLeft", "eyeBlinkRight"), "mouthSmile": ("mouthSmileLeft", "mouthSmileRight"),
+    "browInnerUp": ("browInnerUp",),
+}  # fmt: skip
+LEAST_MOTION = 0.06
+"""Standard deviation a channel of the driver must have for its correlation to mean anything."""
+
+
+def follow_check(output: Path, driver: Track, canonical: np.ndarray, progress: Progress) -> dict[str, Any]:
+    """Correlation of driver and finished video by channel (None where the driver hardly moves), share of frames with a face.
+
+    The finished video is always read in the measured space; a driver tracked as blendshapes has the same names.
+    """
+    rows, seen = [], []
+    with FaceTracker(video=True) as tracker, progress.task("checking the result", len(driver.valid)) as task:
+        for image in pictures(output):
+            face = tracker.track(image)
+            seen.append(face is not None)
+            rows.append(measure(face.points, canonical) if face is not None else np.zeros(len(MEASURED), np.float32))
+            task.advance()
+    count = min(len(rows), len(driver.valid))
+    both = np.array(seen[:count], bool) & driver.valid[:count]
+    found = np.array(rows[:count])[both]
+    figures: dict[str, Any] = {"face_seen": float(np.mean(seen)) if seen else 0.0}
+    for name, parts in WATCHED.items():
+        asked = driver.expression[:count][both][:, [driver.names.index(part) for part in parts]].mean(1)
+        figures[name] = correlation(asked, found[:, [MEASURED.index(part) for part in parts]].mean(1))
+    return figures
+
+
+def pictures(output: Path) -> Iterator[np.ndarray]:
+    """uint8 RGB frames of a video or of a folder of PNG files (over mid gray where transparent)."""
+    if not output.is_dir():
+        yield from (frame.image for frame in read_frames(output))
+        return
+    for path in sorted(output.glob("*.png")):
+        image = read_image(path)
+        if image.shape[2] == 4:
+            alpha = image[..., 3:] / 255.0
+            image = np.round(image[..., :3] * alpha + 128 * (1 - alpha)).astype(np.uint8)
+        yield image
+
+
+def correlation(asked: np.ndarray, found: np.ndarray) -> float | None:
+    """Pearson's r, None with fewer than ten rows or hardly any motion asked for; 0 for an answer that never moves."""
+    if len(asked) < 10 or asked.std() < LEAST_MOTION:
+        return None
+    return float(np.corrcoef(asked, found)[0, 1]) if found.std() > 1e-6 else 0.0

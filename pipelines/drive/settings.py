@@ -1,0 +1,89 @@
+"""What can be chosen when an avatar is driven."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSettings:
+    """Reading the driver's face."""
+
+    focal: float = 1.2
+    """Guessed focal length over the driver's longer side; a phone's front camera has about 1.0 to 1.3."""
+    longest_side_px: int = 1280
+    """Larger drivers are scaled down before tracking."""
+    chunk: int = 240
+    """Frames between two files; a killed run repeats at most this many. Every chunk starts a fresh tracker."""
+    bridge_s: float = 0.5
+    """A face lost for no longer than this is interpolated; longer losses hold the last pose and expression."""
+    turned_deg: float = 50.0
+    """Expressions seen under a larger turn of the head count as lost: the points of the far side are guesses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetargetSettings:
+    """From the driver's expression to the avatar's."""
+
+    mouth: float = 1.0
+    """Strength of jaw and lips around the avatar's rest; 0 keeps them at rest."""
+    lids: float = 1.0
+    """Strength of blinks and wide eyes."""
+    brows: float = 1.0
+    """Strength of the brows."""
+    gaze: float = 1.0
+    """Strength of the direction of the eyes."""
+    match: float = 0.7
+    """How far the driver's range is matched to the avatar's: 0 takes scores as they are, 1 stretches the whole range."""
+    most: float = 2.0
+    """Largest factor of that stretching, and the inverse of the smallest."""
+    overshoot: float = 0.1
+    """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
+    neutral_s: float | None = None
+    """Time at which the driver's face is at rest; found automatically when not given."""
+    smooth_hz: float = 2.5
+    """Cutoff of the One-Euro filter for a face at rest."""
+    smooth_speed: float = 2.0
+    """How fast the cutoff opens with motion (Hz per range and second): higher is livelier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Where the avatar is seen from."""
+
+    turn: float = 1.0
+    """Strength of the driver's head rotation around its own mean."""
+    shift: float = 0.6
+    """Strength of the driver's head translation around its own mean."""
+    turn_limit_deg: float = 35.0
+    """Rotations approach this angle and never pass it: the avatar knows no more than its capture showed."""
+    shift_limit: float = 0.12
+    """The same for translations, in head units."""
+    smooth_hz: float = 1.5
+    """Cutoff of the One-Euro filter on the head's pose at rest."""
+    orbit_deg: float = 25.0
+    """Largest angle of `--view orbit`."""
+    orbit_period_s: float = 6.0
+    """Time of one sway there and back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveSettings:
+    """A driven video."""
+
+    view: Literal["driver", "still", "orbit"] = "driver"
+    """Head motion of the driver, none, or a sway around the head."""
+    background: str = "#808080"
+    """A color #rrggbb, the path of an image, or `transparent` (.webm, .mov or a folder of PNG files)."""
+    torso: Literal["auto", "none", "still", "follow"] = "auto"
+    """The layer behind the head: as the avatar was trained, left out, fixed in the picture, or following the head calmly."""
+    size: int | None = None
+    """Side of the video in pixels; not given: the generator's, doubled while it is below 256."""
+    batch: int = 4
+    """Frames rendered at once."""
+    segment: int = 120
+    """Frames of one part of the video; a killed run repeats at most this many."""
+    self_check: bool = True
+    """Track the finished video and report how well it follows the driver."""
+    track: TrackSettings = field(default_factory=TrackSettings)
+    retarget: RetargetSettings = field(default_factory=RetargetSettings)
+    views: ViewSettings = field(default_factory=ViewSettings)

@@ -1,0 +1,158 @@
+"""The driver's motion: expression in the avatar's space and head pose, frame by frame, with lost faces bridged or held.
+
+The video is read once. Chunks of it are tracked by fresh trackers and written one by one, so that a killed run repeats one
+chunk and gets the same numbers.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.artifacts import Track
+from pipelines.drive.settings import TrackSettings
+from pipelines.errors import MissingTool, UnusableMaterial
+from pipelines.face_fit import expression, solve_pose, space_names
+from pipelines.files import read_arrays, write_arrays
+from pipelines.landmarks import FaceTracker
+from pipelines.stage import Progress
+from pipelines.video import VideoFrame, VideoInfo, read_frames
+from pipelines.weights import find_weight, how_to_get
+
+LEAST_SEEN = 5
+"""Frames with a face that a driver must have."""
+
+
+def track_video(
+    info: VideoInfo, space: str, canonical: np.ndarray, settings: TrackSettings, folder: Path, progress: Progress
+) -> Track:
+    """The track of a driver, chunk files in `folder`; UnusableMaterial when hardly a face is seen.
+
+    Rows are frames of the video at their own times; rows that are not `valid` are filled.
+    """
+    chunks = [folder / f"{first:06d}.npz" for first in range(0, max(info.frames, 1), settings.chunk)]
+    missing = {number for number, path in enumerate(chunks) if not path.exists()}
+    if missing:
+        wanted = {index for number in missing for index in range(number * settings.chunk, (number + 1) * settings.chunk)}
+        frames = read_frames(info.path, indices=wanted, longest_side_px=settings.longest_side_px)
+        with progress.task("tracking the driver", len(wanted & set(range(info.frames)))) as task:
+            for number, rows in _chunked(frames, settings.chunk):
+                write_arrays(chunks[number], **track_chunk(rows, space, canonical, settings.focal, task.advance))
+    found = [read_arrays(path) for path in chunks if path.exists()]
+    return assemble({name: np.concatenate([part[name] for part in found]) for name in found[0]}, info, space, settings)
+
+
+def _chunked(frames: Iterator[VideoFrame], size: int) -> Iterator[tuple[int, Iterator[VideoFrame]]]:
+    """Consecutive frames of one chunk at a time; each must be used up before the next is asked for."""
+    ahead = next(frames, None)
+
+    def rows(number: int) -> Iterator[VideoFrame]:
+        nonlocal ahead
+        while ahead is not None and ahead.index // size == number:
+            yield ahead
+            ahead = next(frames, None)
+
+    while ahead is not None:
+        number = ahead.index // size
+        yield number, rows(number)
+
+
+def track_chunk(
+    frames: Iterator[VideoFrame], space: str, canonical: np.ndarray, focal: float, advance: Callable[[], None]
+) -> dict[str, np.ndarray]:
+    """Arrays of one row a frame: index, times_s, found, expression, camera_from_head, error (over the face's width)."""
+    weights = find_weight("face_landmarker.task") if space == "blendshapes" else None
+    if space == "blendshapes" and weights is None:
+        raise MissingTool("this avatar listens to mediapipe's blendshapes. " + how_to_get("face_landmarker.task"))
+    rows, pose = [], None
+    with FaceTracker(video=True, blendshapes=weights) as tracker:
+        for frame in frames:
+            face = tracker.track(frame.image, frame.time_s)
+            if face is None or (weights and face.blendshapes is None):
+                pose = None
+                rows.append((frame.index, frame.time_s, False, np.zeros(len(space_names(space))), np.eye(4), 0.0))
+            else:
+                height, width = frame.image.shape[:2]
+                pose, error = solve_pose(face.points, canonical, focal * max(height, width), (width / 2, height / 2), pose)
+                scores = expression(face, canonical, space)
+                rows.append((frame.index, frame.time_s, True, scores, pose, error / (face.box[2] - face.box[0])))
+            advance()
+    names = ("index", "times_s", "found", "expression", "camera_from_head", "error")
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings: TrackSettings) -> Track:
+    """A Track without holes from the rows of all chunks."""
+    found = rows["found"].astype(bool)
+    if found.sum() < LEAST_SEEN:
+        raise UnusableMaterial(
+            f"a face is seen in {found.sum()} of the {len(found)} frames of {info.path.name}; "
+            "drive with a video that shows one face from the front, at least a sixth of the picture wide."
+        )
+    times, poses = rows["times_s"], rows["camera_from_head"]
+    confidence = np.where(found, trust(poses, rows["error"], settings.turned_deg), 0.0)
+    readable = found & (confidence > 0.25) if (confidence > 0.25).sum() >= LEAST_SEEN else found
+    return Track(
+        space=space, names=space_names(space), rate_hz=info.rate_hz, times_s=times,
+        expression=filled(times, rows["expression"], readable, settings.bridge_s).astype(np.float32),
+        world_from_head=filled_poses(times, poses, found, settings.bridge_s), confidence=confidence, valid=found,
+    )  # fmt: skip
+
+
+def trust(poses: np.ndarray, error: np.ndarray, turned_deg: float) -> np.ndarray:
+    """[T] in 0..1: 1 for a frontal, well-fitted face, 0 from 15 degrees beyond `turned_deg` or an error of 1/10 of the face."""
+    facing = np.degrees(np.arccos(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
+    turned = np.clip((turned_deg + 15.0 - facing) / 20.0, 0.0, 1.0)
+    return turned * np.clip(1.5 - error / 0.066, 0.0, 1.0)
+
+
+def filled(times: np.ndarray, values: np.ndarray, good: np.ndarray, bridge_s: float) -> np.ndarray:
+    """`values` [T,...] with rows that are not `good` interpolated in gaps up to `bridge_s`, else held.
+
+    A held stretch keeps the last good row and moves to the next one within its last `bridge_s`.
+    """
+    flat = values.reshape(len(values), -1)
+    knots_t, knots = times[good], flat[good]
+    gaps = np.flatnonzero(np.diff(knots_t) > bridge_s + 1e-9)
+    knots_t = np.insert(knots_t, gaps + 1, knots_t[gaps + 1] - bridge_s) if len(gaps) else knots_t
+    knots = np.insert(knots, gaps + 1, knots[gaps], axis=0) if len(gaps) else knots
+    return between(knots_t, knots, times).reshape(values.shape)
+
+
+def between(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """`values` [T,...] interpolated from `times` [T] to `at` [U], held outside: [U,...]."""
+    flat = values.reshape(len(values), -1)
+    columns = [np.interp(at, times, flat[:, column]) for column in range(flat.shape[1])]
+    return np.stack(columns, axis=1).reshape(len(at), *values.shape[1:])
+
+
+def filled_poses(times: np.ndarray, poses: np.ndarray, good: np.ndarray, bridge_s: float) -> np.ndarray:
+    """The same for [T,4,4]: matrices are interpolated and made rotations again (gaps are short turns)."""
+    result = filled(times, poses, good, bridge_s)
+    result[:, :3, :3] = nearest_rotation(result[:, :3, :3])
+    return result
+
+
+def resampled(track: Track, times_s: np.ndarray) -> Track:
+    """The track at other times: linear in between, `valid` and `confidence` of the nearest row."""
+    near = np.rint(np.interp(times_s, track.times_s, np.arange(len(track.times_s)))).astype(int)
+    poses = between(track.times_s, track.world_from_head, times_s)
+    poses[:, :3, :3] = nearest_rotation(poses[:, :3, :3])
+    return replace(
+        track, times_s=times_s, expression=between(track.times_s, track.expression, times_s).astype(np.float32),
+        world_from_head=poses, confidence=track.confidence[near], valid=track.valid[near],
+    )  # fmt: skip
+
+
+def longest_loss_s(track: Track) -> float:
+    """Seconds of the longest run of rows without a face."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (~track.valid).astype(int), [0]])))
+    return float((edges[1::2] - edges[::2]).max(initial=0)) / track.rate_hz
+
+
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotations [T,3,3] closest to matrices [T,3,3] (orthogonal Procrustes)."""
+    left, _, right = np.linalg.svd(matrix)
+    left[..., :, 2] *= np.sign(np.linalg.det(left @ right))[..., None]
+    return left @ right
