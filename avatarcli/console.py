@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.stage import Report
 
 SCHEMA = 1
+LINE_EVERY_S = 30.0
 
 
 @dataclass(kw_only=True)
@@ -40,20 +41,29 @@ FLAGS = Flags()
 
 
 class Bar:
-    """One running task: a bar where stderr is a terminal, else a line at its end."""
+    """One running task: a bar where stderr is a terminal, else a line now and then and one at the end."""
 
-    def __init__(self, *, bars: "RichProgress | None", task: "TaskID | None", name: str) -> None:
-        self.bars, self.task, self.name = bars, task, name
-        self.done = 0
+    def __init__(self, *, console: "Console", name: str, total: int | None) -> None:
+        self.console, self.name, self.total = console, name, total
+        self.done, self.said, self.remark = 0, time.monotonic(), ""
+        self.task: TaskID | None = console.bars.add_task(name, total=total, note="") if console.bars else None
 
     def advance(self, count: int = 1) -> None:
         self.done += count
-        if self.bars is not None and self.task is not None:
-            self.bars.advance(self.task, count)
+        if self.console.bars and self.task is not None:
+            self.console.bars.advance(self.task, count)
+        elif time.monotonic() - self.said > LINE_EVERY_S:
+            self.said = time.monotonic()
+            self.console.say(f"  {self.name} {self.done}{f'/{self.total}' if self.total else ''} {self.remark}")
 
     def note(self, text: str) -> None:
-        if self.bars is not None and self.task is not None:
-            self.bars.update(self.task, note=text)
+        self.remark = text
+        if self.console.bars and self.task is not None:
+            self.console.bars.update(self.task, note=text)
+
+    def close(self) -> None:
+        if self.console.bars and self.task is not None:
+            self.console.bars.remove_task(self.task)
 
 
 class Console:
@@ -71,16 +81,14 @@ class Console:
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Bar]:
-        bars, start = self._start_bars(), time.perf_counter()
-        task = bars.add_task(name, total=total, note="") if bars else None
-        bar = Bar(bars=bars, task=task, name=name)
+        self._start_bars()
+        bar, start = Bar(console=self, name=name, total=total), time.perf_counter()
         try:
             yield bar
             count = f"  {bar.done}" if bar.done > 1 else ""
-            self.human.print(f"[green]✓[/green] {name}[dim]{count}  {time.perf_counter() - start:.1f} s[/dim]")
+            self.human.print(f"[green]✓[/green] {_plain(name)}[dim]{count}  {time.perf_counter() - start:.1f} s[/dim]")
         finally:
-            if bars and task is not None:
-                bars.remove_task(task)
+            bar.close()
             self._stop_bars()
 
     def say(self, text: str) -> None:
@@ -142,12 +150,11 @@ class Console:
     def write(self, text: str) -> None:
         print(text, file=self.results, flush=True)
 
-    def _start_bars(self) -> "RichProgress | None":
+    def _start_bars(self) -> None:
         self.open += 1
         if self.bars is None and self.human.is_terminal and not self.flags.quiet:
             self.bars = _bars(self.human)
             self.bars.start()
-        return self.bars
 
     def _stop_bars(self) -> None:
         self.open -= 1
