@@ -56,6 +56,7 @@ def avatarcli(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while others work make a busy machine crawl
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
