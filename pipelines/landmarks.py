@@ -59,7 +59,7 @@ class FaceTracker:
         self._video = video
         self._window: Window | None = None
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
-        with _without_chatter():
+        with without_chatter():
             self._finder: Any = _face_mesh(follow=False)
             self._mesh: Any = _face_mesh(follow=True) if video else self._finder
             self._detector: Any = _face_detector()
@@ -122,7 +122,7 @@ class FaceTracker:
 
     def _settled(self, image: np.ndarray, window: Window) -> np.ndarray | None:
         """Start to follow in a new window: the second look uses the landmarks of the first, as all later frames do."""
-        with _without_chatter():
+        with without_chatter():
             self._mesh.reset()
             first = _mesh_points(self._mesh, image, window)
         if first is None:
@@ -227,7 +227,7 @@ def _well_inside(box: tuple[float, float, float, float], window: Window | None, 
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Drop the lines mediapipe's native code writes to stderr when a graph starts; every other line is passed on."""
     try:
         target = os.dup(2)

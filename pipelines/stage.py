@@ -83,13 +83,13 @@ def run_stage(
             return report_from(known, out, "unchanged")
         if not overwrite or known.get("stage") != stage:
             raise SettingError(_occupied(out, stage, known))
-    partial = _open_partial(out, fingerprint)
-    figures = work(partial)
-    known = {
-        "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
-        "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
-    }  # fmt: skip
-    _publish(partial, out, known)
+    with _opened(out, fingerprint) as partial:
+        figures = work(partial)
+        known = {
+            "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
+            "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
+        }  # fmt: skip
+        _publish(partial, out, known)
     return report_from(known, out, "done")
 
 
@@ -140,8 +140,9 @@ def _occupied(out: Path, stage: str, known: Mapping[str, Any]) -> str:
     return f"{out} already exists and was not made by `{stage}`; choose another -o."
 
 
-def _open_partial(out: Path, fingerprint: str) -> Path:
-    """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's."""
+@contextmanager
+def _opened(out: Path, fingerprint: str) -> Iterator[Path]:
+    """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's; ours alone."""
     check_writable(out.resolve().parent)
     partial = out.with_name(out.name + ".partial")
     mark = partial / "asked.json"
@@ -150,26 +151,25 @@ def _open_partial(out: Path, fingerprint: str) -> Path:
     if mark.exists() and read_json(mark)["fingerprint"] != fingerprint:
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    _hold(partial)
-    write_json(mark, {"fingerprint": fingerprint})
-    return partial
+    with _locked(partial):
+        write_json(mark, {"fingerprint": fingerprint})
+        yield partial
 
 
-_held: list[Any] = []
-
-
-def _hold(partial: Path) -> None:
-    """Refuse to work beside another living process in the same folder (the lock goes with the process)."""
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Refuse to work beside another living process in the same folder (the lock goes with the process, or with an error)."""
     try:
         import fcntl
     except ImportError:  # Windows: no advisory locks, two processes there are the user's care
+        yield
         return
-    stream = (partial / ".lock").open("w")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SettingError(f"another avatarcli is working in {partial}; wait for it or choose another -o.") from error
-    _held.append(stream)
+    with (partial / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingError(f"another avatarcli is working in {partial}; wait for it or choose another -o.") from error
+        yield
 
 
 def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:

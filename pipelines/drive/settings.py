@@ -40,7 +40,7 @@ class RetargetSettings:
     """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
     neutral_s: float | None = None
     """Time at which the driver's face is at rest; found automatically when not given."""
-    smooth_hz: float = 2.5
+    smooth_hz: float = 1.5
     """Cutoff of the One-Euro filter for a face at rest."""
     smooth_speed: float = 2.0
     """How fast the cutoff opens with motion (Hz per range and second): higher is livelier."""

@@ -1,0 +1,73 @@
+"""Cameras of the output."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from pipelines.artifacts import Track
+from pipelines.drive.settings import ViewSettings
+from pipelines.drive.view import driver_view, orbit_view, soft_limit, still_view
+
+FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])
+FRONTAL[2, 3] = 2.7
+EXACT = ViewSettings(smooth_hz=1000.0, turn_limit_deg=1e6, shift_limit=1e6, shift=1.0)
+
+
+def track(yaw_deg: np.ndarray, shift: np.ndarray | None = None) -> Track:
+    """A head before the driver's camera that turns to its own left by `yaw_deg`, always looking 20 degrees down."""
+    count = len(yaw_deg)
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    head = Rotation.from_euler("YX", np.column_stack([yaw_deg, np.full(count, 20.0)]), degrees=True).as_matrix()
+    poses[:, :3, :3] = np.diag([1.0, -1.0, -1.0]) @ head
+    poses[:, :3, 3] = (0.4, 0.2, 3.0)
+    poses[:, :3, 3] += 0 if shift is None else shift
+    return Track(
+        space="measured", names=("jawOpen",), rate_hz=30.0, times_s=np.arange(count) / 30, expression=np.zeros((count, 1)),
+        world_from_head=poses, confidence=np.ones(count), valid=np.ones(count, bool),
+    )  # fmt: skip
+
+
+def gaze(world_from_camera: np.ndarray) -> np.ndarray:
+    """[T,3] where the face looks, in the camera's axes."""
+    return np.linalg.inv(world_from_camera)[:, :3, 2]
+
+
+def test_a_driver_at_rest_shows_the_avatar_frontally():
+    cameras = driver_view(FRONTAL, track(np.zeros(20)), EXACT)
+    assert np.allclose(cameras, FRONTAL, atol=1e-6)
+
+
+def test_the_head_turns_as_the_drivers_head_does():
+    yaw = 15 * np.sin(np.arange(120) / 8)
+    seen = gaze(driver_view(FRONTAL, track(yaw), EXACT))
+    turned = np.degrees(np.arctan2(seen[:, 0], -seen[:, 2]))
+    assert np.corrcoef(turned, yaw)[0, 1] > 0.999 and np.abs(turned).max() == pytest.approx(15, abs=2)
+    half = gaze(driver_view(FRONTAL, track(yaw), ViewSettings(**{**vars(EXACT), "turn": 0.5})))
+    assert np.abs(np.degrees(np.arctan2(half[:, 0], -half[:, 2]))).max() == pytest.approx(7.5, abs=1.2)
+
+
+def test_sideways_and_depth_are_relative_to_the_drivers_mean():
+    shift = np.zeros((41, 3))
+    shift[30:, 0], shift[35:, 2] = 0.1, 0.3
+    inside = np.linalg.inv(driver_view(FRONTAL, track(np.zeros(41), shift), EXACT))
+    assert inside[10, :3, 3] == pytest.approx((0, 0, 2.7), abs=1e-6)
+    assert inside[32, 0, 3] == pytest.approx(0.1, abs=1e-3) and inside[38, 2, 3] == pytest.approx(2.7 * 1.1, abs=1e-2)
+
+
+def test_turns_stay_within_what_the_avatar_knows():
+    seen = gaze(driver_view(FRONTAL, track(np.linspace(-80, 80, 60)), ViewSettings()))
+    assert np.abs(np.degrees(np.arctan2(seen[:, 0], -seen[:, 2]))).max() < 36
+
+
+def test_small_vectors_pass_the_limit_unchanged():
+    assert soft_limit(np.array([[0.01, 0, 0], [9.0, 0, 0], [0, 0, 0]]), 1.0)[:, 0] == pytest.approx([0.01, 1.0, 0.0], abs=1e-4)
+
+
+def test_orbit_keeps_the_distance_and_comes_back():
+    settings = ViewSettings(orbit_deg=25, orbit_period_s=6)
+    cameras = orbit_view(FRONTAL, np.array([0.0, 1.5, 3.0, 4.5]), settings)
+    assert np.allclose(cameras[[0, 2]], FRONTAL, atol=1e-9)
+    assert np.allclose(np.linalg.norm(cameras[:, :3, 3], axis=1), 2.7)
+    assert np.degrees(np.arctan2(cameras[1, 0, 3], cameras[1, 2, 3])) == pytest.approx(25)
+    assert np.allclose(-cameras[:, :3, 2] * 2.7, cameras[:, :3, 3])  # always looks at the origin
+    assert np.array_equal(still_view(FRONTAL, 3)[2], FRONTAL)
