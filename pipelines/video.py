@@ -1,8 +1,8 @@
 """Video files in and out: what a player would show, frame by frame, with exact times.
 
 Reading goes through PyAV (there is no ffprobe): variable frame rates, rotation and mirroring of the display matrix, pixel
-aspect and sound are handled here and nowhere else. Writing goes through ffmpeg-python and the ffmpeg binary of imageio-ffmpeg, called
-as a separate program. Both stream: memory does not grow with the length of a file.
+aspect and sound are handled here and nowhere else. Writing goes through ffmpeg-python and the ffmpeg binary of imageio-ffmpeg,
+called as a separate program. Both stream: memory does not grow with the length of a file.
 """
 
 import tempfile
@@ -50,6 +50,10 @@ class VideoInfo:
     @property
     def rate_hz(self) -> float:
         return float(self.rate)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
 
 
 @dataclass(frozen=True, kw_only=True)

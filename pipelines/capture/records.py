@@ -1,0 +1,98 @@
+"""The JSON and npz files at the top of a capture folder; their forms are other programs' interface."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines import __version__
+from pipelines.capture.alignment import Alignment
+from pipelines.capture.cameras import Candidate
+from pipelines.capture.dataset import Crops, DatasetSettings
+from pipelines.capture.frames import Scan, frame_name
+from pipelines.face_fit import measure
+from pipelines.files import write_arrays, write_json
+from pipelines.priors import Prior
+from pipelines.video import VideoInfo
+
+SCHEMA = 1
+OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def split(time_s: np.ndarray, held_out: float) -> tuple[np.ndarray, float]:
+    """`train` or `test` per frame, test being the last share of the time; and the time it starts."""
+    start = float(time_s[0] + (1 - held_out) * (time_s[-1] - time_s[0]))
+    return np.where(time_s > start, "test", "train"), start
+
+
+def write_dataset(partial: Path, chosen: Scan, crops: Crops, weight: np.ndarray, settings: DatasetSettings) -> dict[str, Any]:
+    """dataset.json: crops with 25 camera numbers each (EG3D's label), weights, boxes and the split."""
+    kinds, start = split(chosen.time_s, settings.held_out)
+    names = [frame_name(index) for index in chosen.index]
+    flat = np.concatenate([crops.world_from_camera.reshape(-1, 16), crops.intrinsics.reshape(-1, 9)], axis=1)
+    items = [
+        {
+            "name": name, "source_index": int(chosen.index[row]), "time_s": round(float(chosen.time_s[row]), 6),
+            "split": str(kinds[row]), "weight": round(float(weight[row]), 4), "box": crops.box[row].tolist(),
+        }
+        for row, name in enumerate(names)
+    ]  # fmt: skip
+    record = {
+        "schema": SCHEMA, "crop_size": settings.crop_size, "frame_size": list(crops.frame_size),
+        "labels": [[f"crops/{name}.png", flat[row].tolist()] for row, name in enumerate(names)], "items": items,
+        "split": {"rule": f"last {settings.held_out:.0%} by time", "from_s": round(start, 6)},
+    }  # fmt: skip
+    write_json(partial / "dataset.json", record)
+    return {"train": int((kinds == "train").sum()), "test": int((kinds == "test").sum())}
+
+
+def write_transforms(partial: Path, chosen: Scan, crops: Crops, confidence: np.ndarray, dropped: list[dict[str, Any]]) -> None:
+    """transforms.json of the NeRF tools: camera-to-world with x right, y up, z back; the world is the head space."""
+    width, height = crops.frame_size
+    intrinsics = {"fl_x": crops.focal_px, "fl_y": crops.focal_px, "cx": width / 2, "cy": height / 2}
+    poses = crops.world_from_camera @ OPENGL_FROM_OPENCV
+    frames = [
+        {
+            "file_path": f"frames/{frame_name(chosen.index[row])}.jpg", "transform_matrix": poses[row].tolist(),
+            "source_index": int(chosen.index[row]), "time_s": round(float(chosen.time_s[row]), 6), "w": width, "h": height,
+            **intrinsics, "confidence": round(float(confidence[row]), 4),
+        }
+        for row in range(len(chosen.index))
+    ]  # fmt: skip
+    record = {"camera_model": "PINHOLE", "w": width, "h": height, **intrinsics, "frames": frames, "dropped": dropped}
+    write_json(partial / "transforms.json", record)
+
+
+def write_tracking(partial: Path, chosen: Scan, crops: Crops, prior: Prior) -> None:
+    """tracking.npz: landmarks, measured expression and pose, a row a frame of the dataset."""
+    measured = np.stack([measure(points, prior.landmarks) for points in chosen.points])
+    write_arrays(
+        partial / "tracking.npz", landmarks=chosen.points.astype(np.float32), expression_measured=measured,
+        camera_from_head=crops.camera_from_head,
+    )  # fmt: skip
+
+
+def write_capture(
+    partial: Path, info: VideoInfo, prior: Prior, camera: dict[str, Any], solved: Candidate, aligned: Alignment, settings: Any
+) -> None:
+    """capture.json: where the footage, the cameras and the head space come from. No path, no user."""
+    from scipy.spatial.transform import Rotation
+
+    source = {
+        "sha256": info.sha256, "file_name": info.path.name, "width": info.width, "height": info.height,
+        "rate_hz": info.rate_hz, "duration_s": info.duration_s, "frames": info.frames, "transfer": info.transfer,
+    }  # fmt: skip
+    record = {
+        "schema": SCHEMA, "tool_version": __version__, "source": source, "prior": {"name": prior.name, "sha256": prior.sha256},
+        "camera": {
+            "method": solved.method, "why": camera["why"], "candidates": camera["candidates"], "focal_px": solved.focal_px,
+            "registered": float(np.mean(solved.confidence > 0)), "median_error_px": float(np.median(solved.error_px)),
+        },
+        "alignment": {
+            "scale": aligned.scale, "rms_units": aligned.rms_units, "translation": aligned.shift.tolist(),
+            "rotation_deg": Rotation.from_matrix(aligned.rotation).as_rotvec(degrees=True).tolist(),
+        },
+        "settings": asdict(settings),
+    }  # fmt: skip
+    write_json(partial / "capture.json", record)
