@@ -88,9 +88,7 @@ def test_left_is_the_persons_left(canonical: np.ndarray):
 
 
 def test_mirroring_a_face_swaps_left_and_right(canonical: np.ndarray):
-    from scipy.spatial import cKDTree
-
-    mirror = np.asarray(cKDTree(canonical).query(canonical * (-1, 1, 1))[1])
+    mirror = np.linalg.norm(canonical[:, None] * (-1, 1, 1) - canonical, axis=2).argmin(axis=1)
     mirror[[468, 473]] = [473, 468]
     random = np.random.default_rng(1)
     face = canonical + random.normal(scale=0.004, size=canonical.shape)
