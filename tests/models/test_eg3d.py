@@ -128,6 +128,16 @@ def test_density_is_the_density_of_the_field(generator: EG3D):
     assert density_smoothness(density, density).item() == 0
 
 
+def test_the_density_gain_multiplies_what_the_decoder_says(generator: EG3D):
+    loud = EG3D(replace(UNIT, density_gain=5.0, density_prior=None))
+    loud.load_state_dict(generator.state_dict())
+    planes, points = generator.planes(some_ws(generator, 1)), torch.rand(1, 20, 3) - 0.5
+    prior = UNIT.density_prior
+    assert prior is not None
+    plain = generator.density_at(planes, points)[..., 0] - prior(points)
+    assert largest_difference(loud.density_at(planes, points)[..., 0], 5 * plain) < 1e-4
+
+
 def test_conditioning_needs_a_camera_unless_it_is_off(generator: EG3D):
     z = torch.randn(2, 8)
     assert torch.equal(generator.mapping(z), generator.mapping(z, cameras(2).label()))
