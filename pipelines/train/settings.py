@@ -22,7 +22,7 @@ class FinetuneSettings:
     """Weight of the matte within the photometric term."""
     adversarial: float = 0.02
     """Weight of softplus(-D(G)). Paper: 1, alone."""
-    adversarial_every: int = 4
+    adversarial_every: int = 8
     """Steps between adversarial steps (1 when photometric is 0)."""
     adversarial_from: float = 0.4
     """Part of the steps after which the adversarial term sets in; before it there is nothing worth judging."""
@@ -34,7 +34,7 @@ class FinetuneSettings:
     """R1 weight gamma/2. Paper: 5."""
     r1_every: int = 16
     """Discriminator steps between R1 terms, each multiplied by this number."""
-    density: float = 0.05
+    density: float = 0.002
     """Weight of the density regularization (l1 of neighbors 0.004 units apart). Paper: 0.25."""
     background_rays: float = 0.2
     """Share of the rays off the head that a photometric step renders."""
@@ -42,11 +42,11 @@ class FinetuneSettings:
     """Stratified samples a ray. Paper: 48."""
     fine: int = 12
     """Importance samples a ray. Paper: 48."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     """Of the generator's networks, Adam betas 0, 0.99. Paper: 0.0025."""
     discriminator_learning_rate: float = 2e-3
     """Paper: 0.002."""
-    planes_learning_rate: float = 2e-2
+    planes_learning_rate: float = 4e-2
     """Of the static planes."""
     latent_learning_rate: float = 1e-2
     """Of the fitted latents."""
@@ -122,7 +122,7 @@ class TrainSettings:
 QUICK = TrainSettings()
 WORKSTATION = replace(
     QUICK, preset="workstation", network="ffhq512", budget_s=1200.0,
-    finetune=FinetuneSettings(coarse=48, fine=48, adversarial=0.1, ema_images=5000.0, density=0.25),
+    finetune=FinetuneSettings(coarse=48, fine=48, adversarial=0.1, adversarial_every=2, ema_images=5000.0, density=0.25, learning_rate=2.5e-3),
     pairs=PairSettings(count=1000, render_px=512),
 )  # fmt: skip
 PAPER = replace(
