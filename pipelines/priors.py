@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.files import read_arrays, read_json, sha256_file
+from pipelines.files import read_arrays, read_json, sha256_file, sha256_json
 
 SCHEMA = 1
 
@@ -35,7 +35,7 @@ class Prior:
     license: str
     weights: Path | None
     sha256: str
-    """Of the weights, or of prior.json for a prior without weights."""
+    """Of all that makes the prior: its record (which names the weights' hash) and its landmarks."""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,7 +54,7 @@ def load_prior(name: str) -> Prior:
         name=record["name"], folder=folder, family=record["family"], config=record["config"],
         meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
         landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
-        weights=weights, sha256=record["weights_sha256"] or sha256_file(folder / "prior.json"),
+        weights=weights, sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
     )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """From a capture folder to an avatar folder: appearance first, expressions afterwards (GAN-Avatar section 3)."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipelines.priors import load_prior
 from pipelines.stage import Progress, Report, run_stage, step
 from pipelines.train.settings import PRESETS, TrainSettings
 
@@ -28,6 +30,7 @@ def train(
         step(partial, "evaluation", recipe.evaluation)
         return recipe.finish()
 
+    asked = {**asdict(settings), "prior_sha256": load_prior(settings.prior).sha256}
     return run_stage(
-        "train", version=VERSION, inputs={"capture": capture}, settings=settings, out=out, work=work, overwrite=overwrite
+        "train", version=VERSION, inputs={"capture": capture}, settings=asked, out=out, work=work, overwrite=overwrite
     )

@@ -1,0 +1,144 @@
+"""A whole small training: capture folder in, avatar folder out."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.expression_map import ExpressionMap, standardization
+from models.generator import LatentSpec
+from pipelines.artifacts import load_avatar
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.face_fit import space_names
+from pipelines.files import read_arrays, read_json, write_json
+from pipelines.stage import Silent
+from pipelines.train import PRESETS, TrainSettings, train
+from pipelines.train.expression_map import explained, fit_expression_map
+from pipelines.train.pairs import Pairs, propose
+from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
+from tests.worlds import write_solid_capture, write_unit_prior
+
+
+class MouthLabeler:
+    """Measures how red the lower middle of a render is: the solid has no face a tracker would find."""
+
+    def __init__(self, space: str, canonical: np.ndarray):
+        self.names = space_names(space)
+
+    def __enter__(self) -> "MouthLabeler":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        expression = np.zeros(len(self.names), np.float32)
+        middle = image[3 * len(image) // 5 : 4 * len(image) // 5, 2 * len(image) // 5 : 3 * len(image) // 5].astype(np.float32) / 255
+        expression[self.names.index("jawOpen")] = (middle[..., 0] - middle[..., 1]).mean()
+        return expression
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainSettings:
+    torch.set_num_threads(1)
+    monkeypatch.setattr("pipelines.train.recipe.Labeler", MouthLabeler)
+    prior = write_unit_prior(tmp_path / "prior")
+    finetune = FinetuneSettings(steps=40, coarse=6, fine=6, checkpoint_every=20, adversarial_every=4)
+    return replace(
+        PRESETS["quick"], prior=str(prior), torso="none", finetune=finetune, pairs=PairSettings(count=40, render_px=32),
+        expression_map=MapSettings(steps=100, hidden=16),
+    )  # fmt: skip
+
+
+def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    report = train(capture, tmp_path / "solid.avatar", settings, Silent())
+    avatar = load_avatar(tmp_path / "solid.avatar")
+    ws = avatar.expression_map(torch.from_numpy(avatar.neutral)[None])
+    rendering = avatar.generator.synthesis(ws, avatar.frontal)
+    assert rendering.image.shape == (1, 3, 32, 32) and torch.isfinite(rendering.image).all()
+    assert set(report.figures["evaluation"]["baselines"]) == {"mean", "retrieval", "oracle"}
+    assert any("mouth opens" in warning for warning in report.warnings), "a range this small has to be said"
+    assert list(report.seconds) == ["plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
+    assert (tmp_path / "solid.avatar" / "report.html").exists()
+    assert train(capture, tmp_path / "solid.avatar", settings, Silent()).status == "unchanged"
+
+
+def test_a_copied_capture_trains_to_the_same_bits(tmp_path: Path, settings: TrainSettings) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    copied = Path(shutil.copytree(capture, tmp_path / "elsewhere" / "copy.capture"))
+    folders = [tmp_path / "a.avatar", tmp_path / "b.avatar"]
+    reports = [train(source, out, settings, Silent()) for source, out in zip((capture, copied), folders, strict=True)]
+    assert reports[0].fingerprint == reports[1].fingerprint
+    for name in ("generator.safetensors", "expression_map.safetensors"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    record = (folders[1] / "avatar.json").read_text() + (folders[1] / "stage.json").read_text()
+    assert str(tmp_path / "elsewhere") not in record
+
+
+def test_a_capture_for_another_prior_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    write_json(capture / "capture.json", read_json(capture / "capture.json") | {"prior": {"name": "ffhq"}})
+    with pytest.raises(UnusableMaterial, match="aligned to the prior ffhq"):
+        train(capture, tmp_path / "solid.avatar", settings, Silent())
+    assert not (tmp_path / "solid.avatar").exists()
+
+
+def test_missing_capture_and_missing_budget_are_sentences(tmp_path: Path, settings: TrainSettings) -> None:
+    with pytest.raises(UnusableMaterial, match="does not exist"):
+        train(tmp_path / "none.capture", tmp_path / "x.avatar", settings, Silent())
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    asked = replace(settings, budget_s=None, finetune=replace(settings.finetune, steps=None))
+    with pytest.raises(SettingError, match="--budget"):
+        train(capture, tmp_path / "x.avatar", asked, Silent())
+
+
+def test_pairs_keep_the_fitted_latents_and_step_along_their_directions() -> None:
+    random = torch.Generator().manual_seed(0)
+    latents = torch.randn(50, 2, generator=random) @ torch.randn(2, 8, generator=random)
+    w = propose(None, latents, PairSettings(directions=2, spread=0.5), 80, seed=1)  # type: ignore[arg-type]
+    assert torch.equal(w[:50], latents) and len(w) == 80
+    plane = torch.linalg.svd(latents - latents.mean(0), full_matrices=False)[2][:2]
+    off = (w - latents.mean(0)) - (w - latents.mean(0)) @ plane.T @ plane
+    assert off.abs().max() < 1e-4, "perturbations leave the span of what was fitted"
+
+
+def test_the_map_recovers_held_out_latents_better_than_their_mean() -> None:
+    random = torch.Generator().manual_seed(0)
+    expression = torch.rand(200, 6, generator=random)
+    w = torch.tanh(expression @ torch.randn(6, 8, generator=random)) + 0.01 * torch.randn(200, 8, generator=random)
+    pairs = Pairs(w=w.numpy(), expression=expression.numpy(), held_out=np.arange(200) % 10 == 0, lost=0)
+    network, fit = fit_expression_map(
+        pairs, _Latents(), None, MapSettings(steps=600, hidden=32), seed=0, how=None, progress=Silent()  # type: ignore[arg-type]
+    )
+    assert fit.held_out > 0.8
+    held = torch.from_numpy(pairs.held_out)
+    assert explained(network, expression[held], w[held]) == pytest.approx(fit.held_out)
+
+
+def test_a_still_channel_does_not_blow_up() -> None:
+    mean, std = standardization(torch.zeros(10, 3))
+    network = ExpressionMap(mean=mean, std=std, mean_w=torch.zeros(4), hidden=5, latent=LatentSpec(z_dim=4, w_dim=4, num_ws=3))
+    ws = network(torch.full((2, 3), 100.0))
+    assert ws.shape == (2, 3, 4) and torch.isfinite(ws).all()
+    again = ExpressionMap.from_state(network.state_dict(), LatentSpec(z_dim=4, w_dim=4, num_ws=3))
+    assert torch.equal(again(torch.ones(1, 3)), network(torch.ones(1, 3)))
+
+
+class _Latents(torch.nn.Module):
+    """As much of a generator as the fit in w space looks at."""
+
+    latent = LatentSpec(z_dim=8, w_dim=8, num_ws=3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.somewhere = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_presets_and_arrays(tmp_path: Path) -> None:
+    assert PRESETS["paper"].finetune.photometric == 0 and PRESETS["paper"].pairs.source == "sampled"
+    (tmp_path / "broken.npz").write_bytes(b"not an archive")
+    with pytest.raises(UnusableMaterial, match="cannot be read"):
+        read_arrays(tmp_path / "broken.npz")
