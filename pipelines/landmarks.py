@@ -2,7 +2,7 @@
 
 Notable choices: the mesh sees only a window around the face (its own detector misses faces under about 15 % of the width),
 chosen by a full-range detector where needed and moved rarely, because the mesh is steadiest while it follows its own last
-landmarks; after each move it runs twice on the same frame, so that a fresh start and a long run agree. No state lies outside
+landmarks; after each move it runs several times on the same frame, so that a fresh start and a long run agree. No state lies outside
 the tracker.
 """
 
@@ -28,6 +28,9 @@ LEAST_SIDE_PX = 320
 """Windows smaller than this are enlarged before the mesh sees them (renders of 128 px)."""
 WINDOW_SCALE = 2.4
 """Side of the window over the longer side of the face's box."""
+
+SETTLING = 3
+"""Looks at the first frame in a new window; the mesh places its own crop by the last landmarks, and that has to converge."""
 
 _NOISE = re.compile(rb"^[IW]\d{4} \d\d:\d\d|TensorFlow Lite XNNPACK|absl::InitializeLog")
 """Information and warnings of absl; its errors are passed on."""
@@ -61,7 +64,7 @@ class FaceTracker:
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
         with without_chatter():
             self._finder: Any = _face_mesh(follow=False)
-            self._mesh: Any = _face_mesh(follow=True) if video else self._finder
+            self._mesh: Any = _face_mesh(follow=True)
             self._detector: Any = _face_detector()
             self._scorer: Any = _landmarker(blendshapes) if blendshapes else None
 
@@ -107,7 +110,7 @@ class FaceTracker:
         window = _window_around(_box(points), image, WINDOW_SCALE) if points is not None else self._detected(image)
         if window is None:
             return None
-        closer = self._settled(image, window) if self._video else _mesh_points(self._finder, image, window)
+        closer = self._settled(image, window)
         return closer if closer is not None else points
 
     def _detected(self, image: np.ndarray) -> Window | None:
@@ -121,15 +124,17 @@ class FaceTracker:
         return _window_around(box, image, 3.0)
 
     def _settled(self, image: np.ndarray, window: Window) -> np.ndarray | None:
-        """Start to follow in a new window: the second look uses the landmarks of the first, as all later frames do."""
+        """Start to follow in a new window: each further look uses the landmarks of the last, as all later frames do."""
         with without_chatter():
             self._mesh.reset()
-            first = _mesh_points(self._mesh, image, window)
-        if first is None:
+            points = _mesh_points(self._mesh, image, window)
+        if points is None:
             return None
         self._window = window
-        again = _mesh_points(self._mesh, image, window)
-        return again if again is not None else first
+        for _ in range(SETTLING - 1):
+            again = _mesh_points(self._mesh, image, window)
+            points = again if again is not None else points
+        return points
 
     def _scores(self, image: np.ndarray, box: tuple[float, float, float, float]) -> dict[str, float] | None:
         if self._scorer is None:
