@@ -2,8 +2,8 @@
 
 Notable choices: the mesh sees only a window around the face (its own detector misses faces under about 15 % of the width),
 chosen by a full-range detector where needed and moved rarely, because the mesh is steadiest while it follows its own last
-landmarks; after each move it runs several times on the same frame, so that a fresh start and a long run agree. No state lies outside
-the tracker.
+landmarks; after each move, and for every single image, it runs several times on the same frame, so that a fresh start and a
+long run agree. No state lies outside the tracker.
 """
 
 import os
