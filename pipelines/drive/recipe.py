@@ -15,7 +15,7 @@ from pipelines.drive.retarget import retarget
 from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import Torso, follow, load_torso
-from pipelines.drive.track import longest_loss_s, resampled, track_video
+from pipelines.drive.track import longest_loss_s, needed_model, resampled, track_video
 from pipelines.errors import UnusableMaterial
 from pipelines.face_fit import Calibration
 from pipelines.files import read_arrays, read_json, write_arrays
@@ -31,6 +31,7 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     record = read_json(avatar / "avatar.json", f"avatarcli train CAPTURE -o {avatar.name}")
+    needed_model(record["expression"]["space"])
     size = picture_size(record["image_size"], settings.size)
     check_output(out, settings.background, size)
     make_background(settings.background, 16)

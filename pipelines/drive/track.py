@@ -62,10 +62,7 @@ def track_chunk(
     frames: Iterator[VideoFrame], space: str, canonical: np.ndarray, focal: float, advance: Callable[[], None]
 ) -> dict[str, np.ndarray]:
     """Arrays of one row a frame: index, times_s, found, expression, camera_from_head, error (over the face's width)."""
-    weights = find_weight("face_landmarker.task") if space == "blendshapes" else None
-    if space == "blendshapes" and weights is None:
-        raise MissingTool("this avatar listens to mediapipe's blendshapes. " + how_to_get("face_landmarker.task"))
-    rows, pose = [], None
+    weights, rows, pose = needed_model(space), [], None
     with FaceTracker(video=True, blendshapes=weights) as tracker:
         for frame in frames:
             face = tracker.track(frame.image, frame.time_s)
@@ -80,6 +77,16 @@ def track_chunk(
             advance()
     names = ("index", "times_s", "found", "expression", "camera_from_head", "error")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def needed_model(space: str) -> Path | None:
+    """The tracker's extra model that an avatar of `space` needs; MissingTool when it is not there."""
+    if space != "blendshapes":
+        return None
+    weights = find_weight("face_landmarker.task")
+    if weights is None:
+        raise MissingTool("this avatar listens to mediapipe's blendshapes. " + how_to_get("face_landmarker.task"))
+    return weights
 
 
 def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings: TrackSettings) -> Track:

@@ -9,7 +9,7 @@ import pytest
 from pipelines.drive import DriveSettings, TrackSettings, drive, selfcheck, track
 from pipelines.drive import render as rendering
 from pipelines.drive.render import Motion, Painter, make_background
-from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.stage import Silent
 from pipelines.video import probe, read_frames
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
@@ -101,6 +101,15 @@ def test_bad_input_is_said_before_anything_is_written(tmp_path: Path, avatar: Pa
         with pytest.raises(error):
             drive(folder, video, tmp_path / name, settings, Silent())
     assert set(tmp_path.iterdir()) == before
+
+
+def test_an_avatar_of_blendshapes_says_at_once_that_their_model_is_missing(tmp_path: Path, avatar: Path, driver: Path):
+    record = json.loads((avatar / "avatar.json").read_text())
+    record["expression"]["space"] = "blendshapes"
+    (avatar / "avatar.json").write_text(json.dumps(record))
+    with pytest.raises(MissingTool, match="face_landmarker.task"):
+        drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_pictures_do_not_depend_on_batches_or_on_what_came_before(avatar: Path):
