@@ -20,7 +20,7 @@ ANCHORS = np.array([[0.0, -0.40, -0.05], [-0.30, -0.50, -0.10], [0.30, -0.50, -0
 OVERLAP = 0.05
 """How far the layer reaches up behind the neck, over the crop's side."""
 RIM = 0.012
-"""Width of the rim, over the crop's side, whose color is not believed: mattes are that wrong where clothes meet a bright wall."""
+"""Width of the rim, over the crop's side, whose color is not believed: mattes are that wrong before a bright wall."""
 FOLLOW = 0.8
 """Share of the calmed motion of the neck's foot that the layer makes."""
 CALM_HZ = 0.4
