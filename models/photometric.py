@@ -11,7 +11,7 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def color_loss(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Charbonnier distance sqrt(d^2 + 0.01^2): absolute for outliers, squared near the truth. Any shape, `weight` broadcastable."""
+    """Charbonnier distance sqrt(d^2 + 0.01^2), absolute for outliers and squared near the truth; `weight` is broadcast."""
     return weighted_mean(torch.sqrt((image - truth) ** 2 + 1e-4), weight)
 
 

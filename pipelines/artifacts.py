@@ -51,7 +51,7 @@ class Dataset:
         return np.stack([_resized(read_image(self.folder / "heads" / f"{self.names[i]}.png"), size) for i in rows])
 
     def inside(self, rows: np.ndarray, size: int) -> np.ndarray:
-        """bool [len(rows),size,size]: pixels whose center lies in the source frame; the others are padding and count nowhere."""
+        """bool [len(rows),size,size]: pixels whose center lies in the source frame; the others are padding, count nowhere."""
         centers = (np.arange(size) + 0.5) / size
         x = self.box[rows, None, 0] + centers * self.box[rows, None, 2]
         y = self.box[rows, None, 1] + centers * self.box[rows, None, 2]
@@ -109,8 +109,8 @@ def save_track(path: Path, track: Track) -> None:
 
 def load_track(path: Path) -> Track:
     values = read_arrays(path)
-    named = {"space": str(values.pop("space")), "names": tuple(map(str, values.pop("names"))), "rate_hz": float(values.pop("rate_hz"))}
-    return Track(**named, **values)
+    rows = {name: values[name] for name in ("times_s", "expression", "world_from_head", "confidence", "valid")}
+    return Track(space=str(values["space"]), names=tuple(map(str, values["names"])), rate_hz=float(values["rate_hz"]), **rows)
 
 
 @dataclass(frozen=True, kw_only=True)

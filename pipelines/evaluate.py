@@ -100,7 +100,9 @@ def retrieve(query: Poses, train: Poses) -> np.ndarray:
 
 def oracle(truth: Pictures, train: np.ndarray) -> np.ndarray:
     """Row numbers [N] of the training images with the least squared error inside the source frame."""
-    errors = [(((train - image) ** 2).mean(-1) * inside).sum((1, 2)) for image, inside in zip(truth.image, truth.inside, strict=True)]
+    errors = [
+        (((train - image) ** 2).mean(-1) * inside).sum((1, 2)) for image, inside in zip(truth.image, truth.inside, strict=True)
+    ]
     return np.stack(errors).argmin(1)
 
 
@@ -140,13 +142,13 @@ def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str,
     """The record and the renders [N,S,S,3] of the held-out frames."""
     size = model.image_size
     expression = tracked_expression(dataset, model)
-    truth = pictures(dataset, "test", size)
+    truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
     renders = render_rows(model, dataset, dataset.rows("test"), expression, device)
     record = {
         "protocol": PROTOCOL, "frames": len(renders), "image_size": size, "background": "mid gray", "region": "head matte",
         "avatar": score(renders, truth),
         "baselines": baselines(
-            truth, poses(dataset, "test", expression), pictures(dataset, "train", size).image, poses(dataset, "train", expression)
+            truth, poses(dataset, "test", expression), seen.image, poses(dataset, "train", expression)
         ),
     }  # fmt: skip
     return record, renders
@@ -159,7 +161,9 @@ def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
     tracking = dataset.tracking()
     name = f"expression_{model.space}"
     if name not in tracking:
-        raise UnusableMaterial(f"{dataset.folder} was not tracked in the space {model.space!r}; capture it again with those weights.")
+        raise UnusableMaterial(
+            f"{dataset.folder} was not tracked in the space {model.space!r}; capture it again with those weights."
+        )
     return tracking[name]
 
 

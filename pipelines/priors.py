@@ -40,10 +40,15 @@ class Prior:
 
 
 def load_prior(name: str) -> Prior:
-    """The prior of a shipped name (`quick`) or of a folder; SettingError when there is none, UnusableMaterial when it is broken."""
+    """The prior of a shipped name (`quick`) or of a folder.
+
+    SettingError when there is none, UnusableMaterial when it is broken.
+    """
     folder = Path(name) if Path(name).is_dir() else Path(str(resources.files("models") / "priors" / name))
     if not (folder / "prior.json").exists():
-        raise SettingError(f"there is no prior {name!r}; shipped priors: {', '.join(shipped_priors())}, or give a prior folder.")
+        raise SettingError(
+            f"there is no prior {name!r}; shipped priors: {', '.join(shipped_priors())}, or give a prior folder."
+        )
     record = read_json(folder / "prior.json")
     if record.get("schema") != SCHEMA:
         raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")

@@ -49,13 +49,26 @@ def write_solid_capture(folder: Path, frames: int = 20, size: int = 32, focal: f
         image, matte = render_solid(pose, focal, size, mouth)
         for kind, picture in (("crops", image), ("mattes", matte), ("heads", matte)):
             write_image(folder / kind / f"{name}.png", picture)
-        camera = Camera(world_from_camera=_tensor(pose), intrinsics=_tensor(np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])))
+        camera = Camera(
+            world_from_camera=_tensor(pose), intrinsics=_tensor(np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]))
+        )
         labels.append([f"crops/{name}.png", camera.label()[0].tolist()])
         split = "test" if number >= 0.85 * frames else "train"
-        items.append({"name": name, "source_index": 3 * number, "time_s": number / 10, "split": split, "weight": 1.0, "box": [10.0, 10.0, 80.0]})
+        items.append(
+            {
+                "name": name,
+                "source_index": 3 * number,
+                "time_s": number / 10,
+                "split": split,
+                "weight": 1.0,
+                "box": [10.0, 10.0, 80.0],
+            }
+        )
         poses.append(np.linalg.inv(pose))
         mouths.append(mouth)
-    write_json(folder / "dataset.json", {"schema": 1, "crop_size": size, "frame_size": [100, 100], "labels": labels, "items": items})
+    write_json(
+        folder / "dataset.json", {"schema": 1, "crop_size": size, "frame_size": [100, 100], "labels": labels, "items": items}
+    )
     names = space_names("measured")
     expression = np.zeros((frames, len(names)), np.float32)
     expression[:, names.index("jawOpen")] = mouths

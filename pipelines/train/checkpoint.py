@@ -25,9 +25,11 @@ def load_checkpoint(path: Path, device: str = "cpu") -> tuple[int, Tree]:
     try:
         with safe_open(path, framework="pt", device=device) as archive:
             step = int(archive.metadata()["step"])
-            return step, unflatten({name: archive.get_tensor(name) for name in archive.keys()})
+            return step, unflatten({name: archive.get_tensor(name) for name in list(archive.keys())})
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise UnusableMaterial(f"the checkpoint {path} cannot be read ({error}); delete it to start this step again.") from error
+        raise UnusableMaterial(
+            f"the checkpoint {path} cannot be read ({error}); delete it to start this step again."
+        ) from error
 
 
 def optimizer_tree(optimizer: torch.optim.Optimizer) -> Tree:

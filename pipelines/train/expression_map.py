@@ -49,7 +49,9 @@ def fit_expression_map(
             image_loss(network, generator, expression[chosen], w[chosen], frontal, how).backward()
             optimizer.step()
             task.advance()
-    return network.eval(), Fit(train=explained(network, expression[train], w[train]), held_out=explained(network, expression[~train], w[~train]))
+    return network.eval(), Fit(
+        train=explained(network, expression[train], w[train]), held_out=explained(network, expression[~train], w[~train])
+    )
 
 
 def make_map(expression: Tensor, w: Tensor, generator: EG3D, settings: MapSettings, seed: int) -> ExpressionMap:
@@ -60,7 +62,9 @@ def make_map(expression: Tensor, w: Tensor, generator: EG3D, settings: MapSettin
     return network.to(w.device)
 
 
-def image_loss(network: ExpressionMap, generator: EG3D, expression: Tensor, w: Tensor, frontal: Camera, how: Sampling) -> Tensor:
+def image_loss(
+    network: ExpressionMap, generator: EG3D, expression: Tensor, w: Tensor, frontal: Camera, how: Sampling
+) -> Tensor:
     """L1 between the render of the mapped latent and of the true one, the generator frozen (paper, equation 3)."""
     camera = frontal[torch.zeros(len(w), dtype=torch.long)]
     with torch.no_grad():

@@ -66,7 +66,9 @@ class Trainer:
         load_optimizer(self.discriminator_optimizer, tree.get("discriminator_optimizer", {}))
 
 
-def make_trainer(generator: EG3D, discriminator: DualDiscriminator, frames: int, settings: FinetuneSettings, seed: int) -> Trainer:
+def make_trainer(
+    generator: EG3D, discriminator: DualDiscriminator, frames: int, settings: FinetuneSettings, seed: int
+) -> Trainer:
     """Latents start at the generator's mean w with a small seeded spread; static planes have a learning rate of their own."""
     device = next(generator.parameters()).device
     mean = generator.backbone.mapping.w_avg.detach()
@@ -152,7 +154,9 @@ def train_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, *
     return figures
 
 
-def photometric_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+def photometric_step(
+    trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator
+) -> dict[str, float]:
     """Fitted latents under their own cameras against their own frames; gradients are added, nothing is stepped."""
     chosen = batches.draw(settings.batch, random)
     frames, generator = batches.frames, trainer.generator
@@ -166,7 +170,9 @@ def photometric_step(trainer: Trainer, batches: Batches, settings: FinetuneSetti
     image = color_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
     edges = gradient_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
     photometric = raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
-    latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(trainer.latents)
+    latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(
+        trainer.latents
+    )
     (settings.photometric * photometric + latent).backward()
     return figures_of(raw=raw, matte=matte, image=image, edges=edges)
 
@@ -189,13 +195,18 @@ def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Samplin
     return Rendering(image=image, raw=raw, depth=whole(depth, 0.0), alpha=alpha_image)
 
 
-def adversarial_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+def adversarial_step(
+    trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator
+) -> dict[str, float]:
     """The discriminator's step, then the generator's gradients of softplus(-D); see the EG3D losses."""
     count, frames = settings.adversarial_batch, batches.frames
     views, real = batches.draw(count, random), batches.draw(count, random)
     camera = frames.camera[views]
     fake = trainer.generator.synthesis(
-        fake_latents(trainer, settings, count, random), camera, background=_gray(frames.image), sampling=sampling(settings, random)
+        fake_latents(trainer, settings, count, random),
+        camera,
+        background=_gray(frames.image),
+        sampling=sampling(settings, random),
     )
     figures = discriminator_step(trainer, batches, settings, real, fake, camera)
     trainer.discriminator.requires_grad_(False)
@@ -227,7 +238,7 @@ def discriminator_step(
 
 
 def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, random: torch.Generator) -> Tensor:
-    """ws [count,num_ws,w_dim] for the discriminator: the person's fitted latents, or mapping(z) without a camera, as in the paper."""
+    """ws [count,num_ws,w_dim] for the discriminator: fitted ones, or mapping(z) without a camera, as in the paper."""
     latent = trainer.generator.latent
     device = trainer.latents.device
     if settings.latents == "fitted":

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.discriminators import DualDiscriminator
-from models.eg3d import FFHQ512, EG3D, EG3DConfig
+from models.eg3d import EG3D, FFHQ512, EG3DConfig
 from pipelines.errors import UnusableMaterial
 from pipelines.priors import Prior
 from pipelines.train.settings import TrainSettings
@@ -33,7 +33,9 @@ def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
 def config_of(prior: Prior) -> EG3DConfig:
     known = {field.name for field in fields(EG3DConfig)}
     if unknown := set(prior.config) - known:
-        raise UnusableMaterial(f"the prior {prior.name} has config fields this version does not know: {', '.join(sorted(unknown))}.")
+        raise UnusableMaterial(
+            f"the prior {prior.name} has config fields this version does not know: {', '.join(sorted(unknown))}."
+        )
     return EG3DConfig(**{name: _frozen(value) for name, value in prior.config.items()})
 
 

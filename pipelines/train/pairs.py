@@ -4,6 +4,7 @@ The tracker works best on frontal faces, and the generator can show every latent
 renders, not on the training frames.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def make_pairs(
     seen = np.isfinite(expression).all(1)
     if seen.sum() < max(20, 0.3 * len(w)):
         raise UnusableMaterial(
-            f"the tracker finds a face in only {seen.sum()} of {len(w)} renders of the avatar: its appearance is not trained far "
-            "enough. Give it a longer --budget, or a capture in which the face is larger and sharper."
+            f"the tracker finds a face in only {seen.sum()} of {len(w)} renders of the avatar: it is not trained "
+            "far enough. Give it a longer --budget, or a capture in which the face is larger and sharper."
         )
     held_out = torch.rand(len(w), generator=keyed(seed, 0, "held-out pairs")).numpy() < settings.held_out
     return Pairs(w=w.cpu().numpy()[seen], expression=expression[seen], held_out=held_out[seen], lost=int((~seen).sum()))
@@ -100,7 +101,7 @@ def render_face(generator: EG3D, w: Tensor, camera: Camera, size: int, how: Samp
 
 
 class Labeler:
-    """Image -> raw expression scores in one space, by the tracker; a context manager because the tracker holds native memory."""
+    """Image -> raw expression scores in one space, by the tracker; a context manager, since the tracker holds native memory."""
 
     def __init__(self, space: str, canonical: np.ndarray):
         self.space = space
@@ -113,11 +114,12 @@ class Labeler:
 
         self.names = space_names(self.space)
         weights = find_weight("face_landmarker.task") if self.space == "blendshapes" else None
-        self.tracker = FaceTracker(video=False, blendshapes=weights).__enter__()
+        self.open = ExitStack()
+        self.tracker = self.open.enter_context(FaceTracker(video=False, blendshapes=weights))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.tracker.__exit__(*error)
+        self.open.close()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         from pipelines.face_fit import expression

@@ -1,4 +1,4 @@
-"""A time budget becomes numbers once: `plan.json` holds them, nothing is measured again, and a resumed run obeys the same plan."""
+"""A time budget becomes numbers once: `plan.json` holds them, and a resumed run obeys the same plan."""
 
 import os
 import time
@@ -50,7 +50,9 @@ def make_plan(
         return Plan(**read_json(path))
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if steps is not None:
-        plan = Plan(steps=steps, pairs=pairs, threads=threads, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given")
+        plan = Plan(
+            steps=steps, pairs=pairs, threads=threads, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
+        )
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
@@ -70,7 +72,12 @@ def _from_budget(pairs: int, threads: int, budget_s: float, spent_s: float, per_
         )
     why = f"{seconds:.0f} s for steps of {per_step:.3f} s, of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
     return Plan(
-        steps=int(seconds / per_step), pairs=pairs, threads=threads, seconds_per_step=per_step, seconds_for_steps=seconds, why=why
+        steps=int(seconds / per_step),
+        pairs=pairs,
+        threads=threads,
+        seconds_per_step=per_step,
+        seconds_for_steps=seconds,
+        why=why,
     )
 
 

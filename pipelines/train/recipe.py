@@ -1,4 +1,4 @@
-"""The steps of a training, each leaving its files in the avatar folder so that an interrupted training goes on behind the last one."""
+"""The steps of a training. Each leaves its files in the avatar folder: an interrupted training goes on behind the last."""
 
 from dataclasses import asdict
 from functools import cached_property
@@ -45,7 +45,9 @@ class Recipe:
         dataset = load_dataset(self.capture)
         known = read_json(self.capture / "capture.json")["prior"]["name"]
         if known != self.prior.name:
-            raise UnusableMaterial(f"{self.capture} is aligned to the prior {known}, not {self.prior.name}; capture it again for it.")
+            raise UnusableMaterial(
+                f"{self.capture} is aligned to the prior {known}, not {self.prior.name}; capture it again for it."
+            )
         if len(dataset.rows("train")) < 8 or len(dataset.rows("test")) < 1:
             raise UnusableMaterial(f"{self.capture} has {len(dataset.rows('train'))} training frames; film for 10 s or longer.")
         return dataset
@@ -206,7 +208,7 @@ class Recipe:
 
 
 def near_frontal(dataset: Dataset) -> Camera:
-    """The training camera that sees the face most frontally, with the crop centered and at the median distance and focal length.
+    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
 
     A view from outside the capture would show the tracker what the generator never learned.
     """

@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
-    """Appearance model: GAN-Avatar's adversarial loss, and a photometric term on auto-decoded latents so that minutes suffice."""
+    """Appearance model: GAN-Avatar's adversarial loss, and a photometric term on auto-decoded latents for speed."""
 
     steps: int | None = None
     """Optimizer steps; None turns the budget into steps. Paper's release: 2,500 (80 thousand images of batch 32)."""
@@ -121,16 +121,36 @@ class TrainSettings:
 
 QUICK = TrainSettings()
 WORKSTATION = replace(
-    QUICK, preset="workstation", network="ffhq512", budget_s=1200.0,
-    finetune=FinetuneSettings(coarse=48, fine=48, adversarial=0.1, adversarial_every=2, ema_images=5000.0, density=0.25, learning_rate=2.5e-3),
-    pairs=PairSettings(count=1000, render_px=512),
-)  # fmt: skip
-PAPER = replace(
-    QUICK, preset="paper", budget_s=None,
+    QUICK,
+    preset="workstation",
+    network="ffhq512",
+    budget_s=1200.0,
     finetune=FinetuneSettings(
-        steps=2500, batch=32, photometric=0.0, adversarial=1.0, adversarial_every=1, adversarial_from=0.0, adversarial_batch=32,
-        latents="sampled", density=0.25, learning_rate=2.5e-3, planes_learning_rate=2.5e-3, coarse=48, fine=48, ema_images=10_000.0,
+        coarse=48, fine=48, adversarial=0.1, adversarial_every=2, ema_images=5000.0, density=0.25, learning_rate=2.5e-3
     ),
-    pairs=PairSettings(count=1000, source="sampled"), expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, image_steps=6000),
-)  # fmt: skip
+    pairs=PairSettings(count=1000, render_px=512),
+)
+PAPER = replace(
+    QUICK,
+    preset="paper",
+    budget_s=None,
+    finetune=FinetuneSettings(
+        steps=2500,
+        batch=32,
+        photometric=0.0,
+        adversarial=1.0,
+        adversarial_every=1,
+        adversarial_from=0.0,
+        adversarial_batch=32,
+        latents="sampled",
+        density=0.25,
+        learning_rate=2.5e-3,
+        planes_learning_rate=2.5e-3,
+        coarse=48,
+        fine=48,
+        ema_images=10_000.0,
+    ),
+    pairs=PairSettings(count=1000, source="sampled"),
+    expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, image_steps=6000),
+)
 PRESETS = {"quick": QUICK, "workstation": WORKSTATION, "paper": PAPER}

@@ -7,7 +7,17 @@ from scipy.spatial.transform import Rotation
 from pipelines.errors import SettingError
 from pipelines.face_channels import LEFT
 from pipelines.face_fit import (
-    ARKIT_52, MEASURED, OPPOSITE, RIGID, calibrate, expression, measure, normalized_points, similarity, solve_pose, space_names,
+    ARKIT_52,
+    MEASURED,
+    OPPOSITE,
+    RIGID,
+    calibrate,
+    expression,
+    measure,
+    normalized_points,
+    similarity,
+    solve_pose,
+    space_names,
 )  # fmt: skip
 from pipelines.landmarks import FaceLandmarks
 from pipelines.priors import load_prior

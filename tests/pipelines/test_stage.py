@@ -17,7 +17,11 @@ def make(out: Path, source: Path, settings: object = None, overwrite: bool = Fal
     def work(partial: Path) -> dict[str, int]:
         if calls is not None:
             calls.append("work")
-        step(partial, "copy", lambda: write_text(partial / "copy.txt", source.read_text()) or {"letters": len(source.read_text())})
+        step(
+            partial,
+            "copy",
+            lambda: write_text(partial / "copy.txt", source.read_text()) or {"letters": len(source.read_text())},
+        )
         return {"answer": 42}
 
     return run_stage("copying", version=1, inputs={"text": source}, settings=settings, out=out, work=work, overwrite=overwrite)
@@ -39,7 +43,10 @@ def test_copied_input_keeps_the_fingerprint(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "b.txt").write_text("hello")
     os.utime(tmp_path / "elsewhere" / "b.txt", (1, 1))
-    assert make(tmp_path / "x", tmp_path / "a.txt").fingerprint == make(tmp_path / "y", tmp_path / "elsewhere" / "b.txt").fingerprint
+    assert (
+        make(tmp_path / "x", tmp_path / "a.txt").fingerprint
+        == make(tmp_path / "y", tmp_path / "elsewhere" / "b.txt").fingerprint
+    )
 
 
 def test_other_settings_do_not_overwrite_unasked(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def capture(tmp_path: Path) -> Path:
     return write_solid_capture(tmp_path / "solid.capture")
 
 
-def run(capture: Path, name: str, changes: dict[str, object], steps: int = 10, progress: Silent | None = None) -> dict[str, torch.Tensor]:
+def run(
+    capture: Path, name: str, changes: dict[str, object], steps: int = 10, progress: Silent | None = None
+) -> dict[str, torch.Tensor]:
     """The averaged generator after fine-tuning in the folder `name` beside the capture."""
     settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
     frames = load_frames(load_dataset(capture), "train", 32)
@@ -67,7 +69,14 @@ def run(capture: Path, name: str, changes: dict[str, object], steps: int = 10, p
     generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
     trainer = make_trainer(generator, discriminator, len(frames), settings.finetune, seed=0)
     finetune(
-        trainer, frames, settings.finetune, steps=steps, seed=0, folder=folder, progress=progress or Silent(), probe=lambda _: {}
+        trainer,
+        frames,
+        settings.finetune,
+        steps=steps,
+        seed=0,
+        folder=folder,
+        progress=progress or Silent(),
+        probe=lambda _: {},
     )
     return trainer.average["generator"]
 

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ class MouthLabeler:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         expression = np.zeros(len(self.names), np.float32)
-        middle = image[3 * len(image) // 5 : 4 * len(image) // 5, 2 * len(image) // 5 : 3 * len(image) // 5].astype(np.float32) / 255
+        middle = (
+            image[3 * len(image) // 5 : 4 * len(image) // 5, 2 * len(image) // 5 : 3 * len(image) // 5].astype(np.float32) / 255
+        )
         expression[self.names.index("jawOpen")] = (middle[..., 0] - middle[..., 1]).mean()
         return expression
 
@@ -110,9 +113,10 @@ def test_the_map_recovers_held_out_latents_better_than_their_mean() -> None:
     expression = torch.rand(200, 6, generator=random)
     w = torch.tanh(expression @ torch.randn(6, 8, generator=random)) + 0.01 * torch.randn(200, 8, generator=random)
     pairs = Pairs(w=w.numpy(), expression=expression.numpy(), held_out=np.arange(200) % 10 == 0, lost=0)
-    network, fit = fit_expression_map(
-        pairs, _Latents(), None, MapSettings(steps=600, hidden=32), seed=0, how=None, progress=Silent()  # type: ignore[arg-type]
-    )
+    generator: Any = _Latents()
+    unused: Any = None
+    settings = MapSettings(steps=600, hidden=32)
+    network, fit = fit_expression_map(pairs, generator, unused, settings, seed=0, how=unused, progress=Silent())
     assert fit.held_out > 0.8
     held = torch.from_numpy(pairs.held_out)
     assert explained(network, expression[held], w[held]) == pytest.approx(fit.held_out)
