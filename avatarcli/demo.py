@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from avatarcli.console import console
-from avatarcli.options import Budget, Device, OnDevice, pick_device, seconds
+from avatarcli.options import Budget, Device, OnDevice
 
 
 def demo(

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines import html, svg
 from pipelines.errors import AvatarError
 from pipelines.files import read_image, read_json
-from pipelines.stage import RECORD, step_seconds, step_warnings
+from pipelines.stage import ASKED, RECORD, step_seconds, step_warnings
 
 FIGURES = {
     "psnr_head": "PSNR head, dB", "psnr_full": "PSNR frame, dB", "ssim_head": "SSIM head", "ssim_full": "SSIM frame",
@@ -40,7 +40,7 @@ def capture_report(folder: Path) -> str:
         ("Mattes", _mattes(folder)),
         ("Coverage", _coverage(poses)),
         ("Dropped frames", _dropped(transforms)),
-        *_ends(folder, known.get("settings")),
+        *_ends(folder),
     ]  # fmt: skip
     return html.page(f"Capture {_name(folder)}", str(known.get("source", {}).get("file_name", "")), sections)
 
@@ -54,7 +54,7 @@ def avatar_report(folder: Path) -> str:
         ("Training", _curves(folder / "train_log.jsonl")),
         ("Expressions", _expressions(record)),
         ("Plan", html.facts(_json(folder / "plan.json"))),
-        *_ends(folder, None),
+        *_ends(folder),
     ]
     made_of = record.get("capture", {}).get("name", "")
     return html.page(f"Avatar {_name(folder)}", f"made of {made_of}" if made_of else "", sections)
@@ -192,12 +192,12 @@ def _expressions(record: Mapping[str, Any]) -> str:
     return svg.ranges(rows, f"Range found in the avatar's own renders ({found.get('space', '')})")
 
 
-def _ends(folder: Path, settings: Any) -> list[tuple[str, str]]:
+def _ends(folder: Path) -> list[tuple[str, str]]:
     """Seconds, warnings and settings, which every stage has."""
     known = _json(folder / RECORD)
     seconds = known.get("seconds") or step_seconds(folder)
     warnings = known.get("warnings") or step_warnings(folder)
-    settings = known.get("settings", settings)
+    settings = known.get("settings") or _json(folder / ASKED).get("settings")
     rows = [*seconds.items(), ("all", round(sum(seconds.values()), 2))] if seconds else []
     return [
         ("Seconds", html.table(rows, strong=len(rows) - 1)),

@@ -19,6 +19,8 @@ from pipelines.files import check_writable, read_json, sha256_file, sha256_json,
 
 SCHEMA = 1
 RECORD = "stage.json"
+ASKED = "asked.json"
+"""Fingerprint and settings of the work in a partial folder."""
 
 
 class Task(Protocol):
@@ -83,7 +85,7 @@ def run_stage(
             return report_from(known, out, "unchanged")
         if not overwrite or known.get("stage") != stage:
             raise SettingError(_occupied(out, stage, known))
-    with _opened(out, fingerprint) as partial:
+    with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
         known = {
             "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
@@ -141,18 +143,18 @@ def _occupied(out: Path, stage: str, known: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _opened(out: Path, fingerprint: str) -> Iterator[Path]:
+def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
     """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's; ours alone."""
     check_writable(out.resolve().parent)
     partial = out.with_name(out.name + ".partial")
-    mark = partial / "asked.json"
+    mark = partial / ASKED
     if partial.exists() and not mark.exists() and not (partial / RECORD).exists() and any(partial.iterdir()):
         raise SettingError(f"{partial} exists and is not ours; move it away.")
-    if mark.exists() and read_json(mark)["fingerprint"] != fingerprint:
+    if mark.exists() and read_json(mark)["fingerprint"] != asked["fingerprint"]:
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
-        write_json(mark, {"fingerprint": fingerprint})
+        write_json(mark, asked)
         yield partial
 
 
@@ -179,7 +181,7 @@ def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
         os.replace(partial / out.name, out)
         shutil.rmtree(partial)
         return
-    for name in ("asked.json", "warnings.json", ".lock"):
+    for name in (ASKED, "warnings.json", ".lock"):
         (partial / name).unlink(missing_ok=True)
     write_json(partial / RECORD, known)
     if out.exists():
