@@ -7,10 +7,10 @@ them.
 
 The weights come from least squares on 3,357 renders (256 px) of 48 synthetic people (ICT-FaceKit) with known ARKit weights
 and views within 35 degrees, scaled so that a full expression of a real face is about 1; the rest of the brows is that of
-seven filmed people, because drawn brows sit differently. Correlation with the truth, every other expression mixed in, after
-the person's rest is taken off: jaw .88, smile .76, lids .75, gaze .78 sideways and .4 upwards, mouth to the side .76, lower
-lip rolled .5, funnel .5, pucker .5, upper lip .5; frown, stretch, lower lip down and drawn brows .2 to .4. In one filmed-like
-clip near frontal: jaw .95, lids .91, brows .9.
+seven filmed people, because drawn brows sit differently. Correlation with the truth within one person, all other expressions
+mixed in: jaw .88, smile .77, mouth to the side .75, lids .75, gaze .77 sideways and .40 upwards, funnel .56, lower lip rolled
+.54, outer brow .52, pucker .48, upper lip .46, inner brow .44; stretch, frown, lower lip down and brow down .2 to .34. In a
+clip of one synthetic person near frontal: jaw .95, lids .91, brows .93.
 """
 
 from dataclasses import dataclass
