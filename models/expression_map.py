@@ -37,8 +37,8 @@ class ExpressionMap(nn.Module):
         return module
 
     def w(self, expression: Tensor) -> Tensor:
-        """[B,E] -> [B,w_dim]"""
-        return self.mean_w + self.net(((expression - self.mean) / self.std).clamp(-4.0, 4.0))
+        """[B,E] -> [B,w_dim]; beyond three standard deviations the input counts as three: nothing was learned there."""
+        return self.mean_w + self.net(((expression - self.mean) / self.std).clamp(-3.0, 3.0))
 
     def forward(self, expression: Tensor) -> Tensor:
         return self.w(expression)[:, None].expand(-1, self.num_ws, -1)
@@ -49,6 +49,6 @@ def broadcast(w: Tensor, num_ws: int) -> Tensor:
     return w[:, None].expand(-1, num_ws, -1)
 
 
-def standardization(expression: Tensor, floor: float = 0.02) -> tuple[Tensor, Tensor]:
+def standardization(expression: Tensor, floor: float = 0.05) -> tuple[Tensor, Tensor]:
     """Mean and spread [E] of expressions [P,E]; a channel that never moves gets the floor instead of a division by zero."""
     return expression.mean(0), torch.clamp(expression.std(0), min=floor)

@@ -38,9 +38,10 @@ def fit_expression_map(
     network = make_map(expression[train], w[train], generator, settings, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     with progress.task("expression map", settings.steps + settings.image_steps) as task:
-        for _ in range(settings.steps):
+        for step in range(settings.steps):
             optimizer.zero_grad(set_to_none=True)
-            F.mse_loss(network.w(expression[train]), w[train]).backward()
+            jitter = torch.randn(expression[train].shape, generator=keyed(seed, step, "map steps")).to(device)
+            F.mse_loss(network.w(expression[train] + settings.noise * network.std * jitter), w[train]).backward()
             optimizer.step()
             task.advance()
         for step in range(settings.image_steps):

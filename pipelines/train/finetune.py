@@ -30,6 +30,7 @@ from models.photometric import color_loss, gradient_loss, weighted_mean
 from models.sampling import Sampling
 from pipelines.stage import Progress
 from pipelines.train.checkpoint import Tree, load_checkpoint, load_optimizer, optimizer_tree, save_checkpoint
+from pipelines.train.codes import initial_codes
 from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings
 
@@ -67,12 +68,11 @@ class Trainer:
 
 
 def make_trainer(
-    generator: EG3D, discriminator: DualDiscriminator, frames: int, settings: FinetuneSettings, seed: int
+    generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int
 ) -> Trainer:
-    """Latents start at the generator's mean w with a small seeded spread; static planes have a learning rate of their own."""
-    device = next(generator.parameters()).device
+    """Latents start around the generator's mean w (pipelines.train.codes); static planes have a learning rate of their own."""
     mean = generator.backbone.mapping.w_avg.detach()
-    spread = 0.05 * torch.randn(frames, len(mean), generator=keyed(seed, 0, "latents")).to(device)
+    spread = initial_codes(frames, len(mean), settings.components, settings.latent_spread, keyed(seed, 0, "latents"))
     latents = nn.Parameter(mean + spread)
     planes = [parameter for name, parameter in generator.named_parameters() if name == "static_planes"]
     others = [parameter for name, parameter in generator.named_parameters() if name != "static_planes"]

@@ -35,6 +35,8 @@ class Pairs:
     """[P,E] raw scores."""
     held_out: np.ndarray
     """[P] bool: kept out of training."""
+    anchor: np.ndarray
+    """[P] bool: measured on a training frame instead of a render."""
     lost: int
     """Latents whose render showed the tracker no face."""
 
@@ -61,7 +63,20 @@ def make_pairs(
             "far enough. Give it a longer --budget, or a capture in which the face is larger and sharper."
         )
     held_out = torch.rand(len(w), generator=keyed(seed, 0, "held-out pairs")).numpy() < settings.held_out
-    return Pairs(w=w.cpu().numpy()[seen], expression=expression[seen], held_out=held_out[seen], lost=int((~seen).sum()))
+    return Pairs(
+        w=w.cpu().numpy()[seen], expression=expression[seen], held_out=held_out[seen], anchor=np.zeros(int(seen.sum()), bool),
+        lost=int((~seen).sum()),
+    )  # fmt: skip
+
+
+def with_anchors(pairs: Pairs, anchors: tuple[np.ndarray, np.ndarray]) -> Pairs:
+    """The pairs, followed by latents [A,w_dim] and expressions [A,E] of training frames; none of these is held out."""
+    w, expression = anchors
+    none, every = np.zeros(len(w), bool), np.ones(len(w), bool)
+    return Pairs(
+        w=np.concatenate([pairs.w, w]), expression=np.concatenate([pairs.expression, expression]),
+        held_out=np.concatenate([pairs.held_out, none]), anchor=np.concatenate([pairs.anchor, every]), lost=pairs.lost,
+    )  # fmt: skip
 
 
 def propose(generator: EG3D, latents: Tensor, settings: PairSettings, count: int, seed: int) -> Tensor:

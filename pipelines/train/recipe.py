@@ -22,7 +22,7 @@ from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.pairs import Labeler, Pairs, make_pairs
+from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
 from pipelines.train.plan import Plan, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.settings import TrainSettings
@@ -87,7 +87,7 @@ class Recipe:
     def begin(self) -> tuple[Trainer, Frames, str]:
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
         frames = load_frames(self.dataset, "train", generator.image_size, self.device)
-        trainer = make_trainer(generator, discriminator, len(frames), self.settings.finetune, self.settings.seed)
+        trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
         return trainer, frames, begun
 
     def appearance(self) -> dict[str, Any]:
@@ -128,20 +128,35 @@ class Recipe:
                 folder=self.folder, how=sampling(self.settings.finetune, None), progress=self.progress,
             )  # fmt: skip
             names = label.names
-        write_arrays(self.folder / "pairs.npz", w=pairs.w, expression=pairs.expression, held_out=pairs.held_out)
-        low, high = np.percentile(pairs.expression, [2, 98], axis=0)
+        pairs = pairs if not self.settings.pairs.anchors else with_anchors(pairs, self.anchors(latents.cpu().numpy()))
+        write_arrays(self.folder / "pairs.npz", **asdict(pairs) | {"lost": np.array(pairs.lost)})
+        low, high = np.percentile(pairs.expression[~pairs.anchor], [2, 98], axis=0)
         jaw = float((high - low)[names.index("jawOpen")])
         if jaw < SMALL_JAW_RANGE:
             self.warn(
                 f"the avatar's mouth opens over a range of only {jaw:.2f} (at least {SMALL_JAW_RANGE} is wanted): "
                 "speech will look mumbled. Film yourself opening the mouth wide and talking, or train longer."
             )
-        return {"pairs": len(pairs.w), "lost": pairs.lost, "jaw_range": jaw, "space": self.space, "names": names}
+        return {
+            "pairs": int((~pairs.anchor).sum()),
+            "anchors": int(pairs.anchor.sum()),
+            "lost": pairs.lost,
+            "jaw_range": jaw,
+            "space": self.space,
+            "names": names,
+        }
+
+    def anchors(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Latents and tracked expressions of the training frames that see the face from near the front."""
+        rows = self.dataset.rows("train")
+        facing = self.dataset.world_from_camera[rows, 2, 2]
+        near = facing < -np.cos(np.radians(self.settings.pairs.anchor_yaw_deg))
+        return latents[near], self.dataset.tracking()[f"expression_{self.space}"][rows][near]
 
     def expression_map(self) -> dict[str, Any]:
         """e -> w, and with it the avatar's record."""
         values = read_arrays(self.folder / "pairs.npz")
-        pairs = Pairs(w=values["w"], expression=values["expression"], held_out=values["held_out"], lost=0)
+        pairs = Pairs(**{**values, "lost": int(values["lost"])})
         network, fit = fit_expression_map(
             pairs, self.generator, self.frontal, self.settings.expression_map, seed=self.settings.seed,
             how=sampling(self.settings.finetune, None), progress=self.progress,

@@ -48,11 +48,15 @@ class FinetuneSettings:
     """Paper: 0.002."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
-    latent_learning_rate: float = 1e-2
+    components: int = 24
+    """Principal components of the frames that the fitted latents start from."""
+    latent_spread: float = 0.5
+    """Standard deviation of the fitted latents' start, a dimension."""
+    latent_learning_rate: float = 5e-3
     """Of the fitted latents."""
-    latent_prior: float = 1e-3
+    latent_prior: float = 1e-4
     """Weight of the squared distance of fitted latents from their mean."""
-    latent_smoothness: float = 1e-2
+    latent_smoothness: float = 1e-3
     """Weight of the squared step between latents of neighboring frames."""
     ema_images: float = 1000.0
     """Half-life of the averaged weights in images, at most a twentieth of what was seen. Paper: 10,000."""
@@ -74,6 +78,11 @@ class PairSettings:
     """Principal directions of the fitted latents that perturbations use."""
     spread: float = 0.6
     """Standard deviation of a perturbation, in standard deviations of the direction."""
+    anchors: bool = True
+    """Add the fitted latents of near-frontal frames with the frames' own tracked expressions, which closes the gap between how the
+    tracker sees renders and a camera's pictures. The appearance is frozen by then. Paper: False."""
+    anchor_yaw_deg: float = 30.0
+    """Largest turn of an anchor's frame."""
     held_out: float = 0.1
     """Share of the pairs kept out of training. Paper's release: none."""
     render_px: int = 320
@@ -92,6 +101,8 @@ class MapSettings:
     """Paper: 1e-4."""
     weight_decay: float = 1e-2
     """Paper's release: 0."""
+    noise: float = 0.2
+    """Noise on the standardized input while training, so that the tracker's jitter moves the latent little. Paper: 0."""
     image_steps: int = 0
     """Further steps on the photometric loss through the frozen generator, as in the paper."""
 
@@ -150,7 +161,7 @@ PAPER = replace(
         fine=48,
         ema_images=10_000.0,
     ),
-    pairs=PairSettings(count=1000, source="sampled"),
-    expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, image_steps=6000),
+    pairs=PairSettings(count=1000, source="sampled", anchors=False),
+    expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, noise=0.0, image_steps=6000),
 )
 PRESETS = {"quick": QUICK, "workstation": WORKSTATION, "paper": PAPER}

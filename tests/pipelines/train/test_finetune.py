@@ -67,7 +67,7 @@ def run(
     folder = capture.parent / name
     folder.mkdir(exist_ok=True)
     generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
-    trainer = make_trainer(generator, discriminator, len(frames), settings.finetune, seed=0)
+    trainer = make_trainer(generator, discriminator, frames, settings.finetune, seed=0)
     finetune(
         trainer,
         frames,

@@ -112,7 +112,9 @@ def test_the_map_recovers_held_out_latents_better_than_their_mean() -> None:
     random = torch.Generator().manual_seed(0)
     expression = torch.rand(200, 6, generator=random)
     w = torch.tanh(expression @ torch.randn(6, 8, generator=random)) + 0.01 * torch.randn(200, 8, generator=random)
-    pairs = Pairs(w=w.numpy(), expression=expression.numpy(), held_out=np.arange(200) % 10 == 0, lost=0)
+    pairs = Pairs(
+        w=w.numpy(), expression=expression.numpy(), held_out=np.arange(200) % 10 == 0, anchor=np.zeros(200, bool), lost=0
+    )
     generator: Any = _Latents()
     unused: Any = None
     settings = MapSettings(steps=600, hidden=32)
