@@ -79,8 +79,8 @@ class PairSettings:
     spread: float = 0.6
     """Standard deviation of a perturbation, in standard deviations of the direction."""
     anchors: bool = True
-    """Add the fitted latents of near-frontal frames with the frames' own tracked expressions, which closes the gap between how the
-    tracker sees renders and a camera's pictures. The appearance is frozen by then. Paper: False."""
+    """Add the fitted latents of near-frontal frames with the frames' own tracked expressions: the tracker sees renders and a
+    camera's pictures a little differently. The appearance is frozen by then. Paper: False."""
     anchor_yaw_deg: float = 30.0
     """Largest turn of an anchor's frame."""
     held_out: float = 0.1
