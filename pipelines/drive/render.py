@@ -127,13 +127,17 @@ def sampling_of(avatar: Avatar) -> Sampling | None:
 
 
 def enlarged(color: np.ndarray, alpha: np.ndarray, size: int) -> np.ndarray:
-    """[size,size,4] of premultiplied color [h,w,3] (Lanczos) and alpha [h',w',1] (bilinear), both within 0..1."""
+    """[size,size,4] of premultiplied color [h,w,3] (Lanczos) and alpha [h',w',1] (bilinear), both within 0..1.
+
+    No color exceeds the alpha it was multiplied by: traces of super-resolution beside the head do not tint the background.
+    """
     import cv2
 
     shrink = len(color) > size
     sized = color if len(color) == size else cv2.resize(color, (size, size), interpolation=cv2.INTER_AREA if shrink else 4)
     soft = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.clip(np.dstack([sized, soft]), 0.0, 1.0)
+    soft = np.clip(soft, 0.0, 1.0)[..., None]
+    return np.concatenate([np.clip(sized, 0.0, soft), soft], axis=2)
 
 
 def over(front: np.ndarray, behind: np.ndarray) -> np.ndarray:

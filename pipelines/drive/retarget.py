@@ -1,7 +1,8 @@
 """From the driver's expression to the avatar's: its own rest and range, smoothed without delay, kept within what was captured.
 
 Per channel, with n the resting score, r the range on the side of the movement (up or down), d the driver and a the avatar:
-`e = n_a + strength * (r_a / r_d)^match * (e_d - n_d)`, then clamped to the avatar's range plus `overshoot`.
+`e = n_a + strength * gain * (e_d - n_d)`, where the gain is r_a / r_d, to the power `match` where that is above 1; then clamped
+to the avatar's range plus `overshoot`.
 """
 
 from dataclasses import dataclass
@@ -58,11 +59,15 @@ def driver_range(track: Track, neutral_s: float | None) -> Calibration:
 
 
 def side_gain(driver: Calibration, avatar: Calibration, side: str, settings: RetargetSettings) -> np.ndarray:
-    """[E] (r_a / r_d)^match on one side of the rest, between 1/most and most; 1 where the avatar has no range to match."""
+    """[E] r_a / r_d on one side of the rest where that is below 1, else (r_a / r_d)^match up to `most`.
+
+    A driver's full smile is never more than the avatar's full smile; a weak driver is strengthened with care. 1 where the
+    avatar has no range to match.
+    """
     range_d = np.maximum(np.abs(getattr(driver, side) - driver.neutral), LEAST_RANGE)
     range_a = np.abs(getattr(avatar, side) - avatar.neutral)
-    ratio = np.where(range_a > 0.02, range_a, range_d) / range_d
-    return np.clip(ratio**settings.match, 1.0 / settings.most, settings.most)
+    ratio = np.where(range_a > 0.005, range_a, range_d) / range_d
+    return np.where(ratio < 1.0, ratio, np.minimum(ratio**settings.match, settings.most))
 
 
 def strengths(names: tuple[str, ...], settings: RetargetSettings) -> np.ndarray:

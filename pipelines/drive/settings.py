@@ -33,9 +33,9 @@ class RetargetSettings:
     gaze: float = 1.0
     """Strength of the direction of the eyes."""
     match: float = 0.7
-    """How far the driver's range is matched to the avatar's: 0 takes scores as they are, 1 stretches the whole range."""
+    """How far a driver's smaller range is stretched to the avatar's: 0 not at all, 1 fully. A larger one always shrinks."""
     most: float = 2.0
-    """Largest factor of that stretching, and the inverse of the smallest."""
+    """Largest factor of that stretching."""
     overshoot: float = 0.1
     """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
     neutral_s: float | None = None

@@ -14,7 +14,7 @@ from pipelines.face_fit import ARKIT_52, MEASURED, Calibration
 RATE = 30.0
 JAW, LID, LOOK = (MEASURED.index(name) for name in ("jawOpen", "eyeBlinkLeft", "eyeLookOutLeft"))
 FREE = RetargetSettings(match=0.0, smooth_hz=1000.0)
-"""Scores as they are, no smoothing."""
+"""No stretching, no smoothing."""
 
 
 def track(scores: np.ndarray) -> Track:
@@ -45,18 +45,21 @@ def test_the_drivers_rest_becomes_the_avatars():
     assert found.expression[:, JAW].max() == pytest.approx(0.5, abs=0.02)
 
 
-def test_full_matching_takes_the_drivers_range_to_the_avatars():
+def test_a_larger_range_shrinks_to_the_avatars_and_a_smaller_one_is_stretched_as_asked():
     own = wide()
     own.low[JAW], own.high[JAW] = 0.0, 0.5
-    found = retarget(track(talking()), own, replace(FREE, match=1.0))
+    found = retarget(track(talking()), own, FREE)
     assert found.expression[:, JAW].max() == pytest.approx(0.5, abs=0.02)
     assert not found.clamped[:, JAW].any()
+    own.high[JAW] = 1.2  # half as much again as the driver's 0.8
+    assert retarget(track(talking()), own, FREE).expression[:, JAW].max() == pytest.approx(0.8, abs=0.02)
+    assert retarget(track(talking()), own, replace(FREE, match=1.0)).expression[:, JAW].max() == pytest.approx(1.2, abs=0.03)
 
 
 def test_what_the_avatar_never_showed_is_clamped_and_counted():
     own = wide()
     own.low[JAW], own.high[JAW] = 0.0, 0.3
-    found = retarget(track(talking()), own, replace(FREE, overshoot=0.1))
+    found = retarget(track(talking()), own, replace(FREE, overshoot=0.1, mouth=2.0))
     assert found.expression[:, JAW].max() == pytest.approx(0.33, abs=1e-3)
     assert 0.05 < found.clamped[:, JAW].mean() < 0.4 and not found.clamped[:, LID].any()
 
