@@ -130,7 +130,11 @@ class Recipe:
         settings, background = self.settings, make_background(self.settings.background, self.size)
         painter = Painter(avatar=self.avatar, size=self.size, background=background, torso=self.layer(), batch=settings.batch)
 
+        painted = 0
+
         def paint(first: int, last: int) -> Iterator[np.ndarray]:
+            nonlocal painted
+            painted += last - first
             return painter.paint(self.motion, first, last)
 
         start = time.perf_counter()
@@ -140,12 +144,14 @@ class Recipe:
                 write_segments(paint, self.count, settings.segment, parts, suffix, self.info.rate, task)
             else:
                 write_pictures(paint, self.count, settings.batch, self.output, task)
-        rate = round(self.count / (time.perf_counter() - start), 2)
+        rate = round(painted / (time.perf_counter() - start), 2)
         return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode}
 
     def join(self) -> dict[str, Any]:
         """One file with the driver's sound."""
         if not self.output.suffix:
+            for draft in self.partial.rglob(".*.*"):  # of a killed run
+                draft.unlink()
             return {"sound": False}
         parts = sorted((self.partial / "segments").glob(f"*{self.output.suffix.lower()}"))
         concat_segments(parts, self.output, self.video, self.count / float(self.info.rate))
