@@ -10,7 +10,9 @@ import numpy as np
 
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
 from pipelines.drive import view
-from pipelines.drive.render import Motion, Painter, check_output, make_background, picture_size, write_pictures, write_segments
+from pipelines.drive.render import (
+    Motion, Painter, check_output, make_background, picture_size, segment_paths, write_pictures, write_segments,
+)  # fmt: skip
 from pipelines.drive.retarget import retarget
 from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
@@ -153,7 +155,8 @@ class Recipe:
             for draft in self.partial.rglob(".*.*"):  # of a killed run
                 draft.unlink()
             return {"sound": False}
-        parts = sorted((self.partial / "segments").glob(f"*{self.output.suffix.lower()}"))
+        folder, suffix = self.partial / "segments", self.output.suffix.lower()
+        parts = segment_paths(self.count, self.settings.segment, folder, suffix)
         concat_segments(parts, self.output, self.video, self.count / float(self.info.rate))
         return {"sound": self.info.has_audio}
 

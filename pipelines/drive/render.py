@@ -157,17 +157,20 @@ Paint = Callable[[int, int], Iterator[np.ndarray]]
 """Frames first..last-1 as finished pictures."""
 
 
-def write_segments(paint: Paint, count: int, segment: int, folder: Path, suffix: str, rate: Fraction, task: Task) -> list[Path]:
-    """Videos of `segment` frames each in `folder`, those that exist are kept; in order."""
-    parts = []
-    for first in range(0, count, segment):
-        last, part = min(first + segment, count), folder / f"{first:06d}{suffix}"
+def segment_paths(count: int, segment: int, folder: Path, suffix: str) -> list[Path]:
+    """Names of the parts by their first frame, in order (a killed run leaves other files beside them)."""
+    return [folder / f"{first:06d}{suffix}" for first in range(0, count, segment)]
+
+
+def write_segments(paint: Paint, count: int, segment: int, folder: Path, suffix: str, rate: Fraction, task: Task) -> None:
+    """Videos of `segment` frames each in `folder`; those that exist are kept."""
+    for part in segment_paths(count, segment, folder, suffix):
+        first = int(part.stem)
+        last = min(first + segment, count)
         if part.exists():
             task.advance(last - first)
         else:
             write_video(part, counted(paint(first, last), task), rate)
-        parts.append(part)
-    return parts
 
 
 def write_pictures(paint: Paint, count: int, batch: int, folder: Path, task: Task) -> None:
