@@ -11,8 +11,15 @@ import numpy as np
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
 from pipelines.drive import view
 from pipelines.drive.render import (
-    Motion, Painter, check_output, make_background, picture_size, segment_paths, write_pictures, write_segments,
-)  # fmt: skip
+    Motion,
+    Painter,
+    check_output,
+    make_background,
+    picture_size,
+    segment_paths,
+    write_pictures,
+    write_segments,
+)
 from pipelines.drive.retarget import retarget
 from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings

@@ -90,7 +90,8 @@ def grown(image: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """uint8 [H,W,3] with pixels that are not `sure` [H,W] painted like the nearest sure ones, softly."""
     import cv2
 
-    _, labels = cv2.distanceTransformWithLabels((~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, found = cv2.distanceTransformWithLabels((~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(found, np.int64)
     source = np.zeros(labels.max() + 1, np.int64)
     source[labels[sure]] = np.flatnonzero(sure)
     nearest = image.reshape(-1, 3)[source[labels]]
