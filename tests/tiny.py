@@ -20,7 +20,9 @@ def write_tiny_avatar(folder: Path) -> Path:
     torch.manual_seed(0)
     generator, prior, names = EG3D(UNIT), load_prior("quick"), space_names("measured")
     zero, one = torch.zeros(len(names)), torch.ones(len(names))
-    mapping = ExpressionMap(mean=zero, std=0.3 * one, mean_w=torch.zeros(UNIT.w_dim), hidden=8, latent=generator.latent)
+    mapping = ExpressionMap(
+        mean=zero, std=0.3 * one, mean_w=torch.zeros(UNIT.w_dim), basis=torch.eye(UNIT.w_dim), hidden=8, latent=generator.latent
+    )
     for name, module in (("generator", generator), ("expression_map", mapping)):
         state = {key: value.detach().contiguous().clone() for key, value in module.state_dict().items()}
         write_bytes(folder / f"{name}.safetensors", save(state))

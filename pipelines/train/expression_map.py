@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models.camera import Camera
 from models.eg3d import EG3D
-from models.expression_map import ExpressionMap, broadcast, standardization
+from models.expression_map import ExpressionMap, broadcast, principal_directions, standardization
 from models.sampling import Sampling
 from pipelines.stage import Progress
 from pipelines.train.finetune import keyed
@@ -59,7 +59,10 @@ def make_map(expression: Tensor, w: Tensor, generator: EG3D, settings: MapSettin
     mean, std = standardization(expression)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = ExpressionMap(mean=mean, std=std, mean_w=w.mean(0), hidden=settings.hidden, latent=generator.latent)
+        basis = principal_directions(w, settings.directions)
+        network = ExpressionMap(
+            mean=mean, std=std, mean_w=w.mean(0), basis=basis, hidden=settings.hidden, latent=generator.latent
+        )
     return network.to(w.device)
 
 

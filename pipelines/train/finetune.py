@@ -125,7 +125,7 @@ class Batches:
     def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings):
         self.frames = frames
         self.raw_size = generator.config.neural_rendering_resolution
-        self.raw_image, self.raw_alpha, self.raw_inside = frames.raw(self.raw_size)
+        self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
         self.foreground = foreground(self.raw_alpha)
         self.odds = frames.weight.cpu().clamp(min=1e-3)
         self.background_rays = settings.background_rays
@@ -165,10 +165,11 @@ def photometric_step(
     rendering = render_chosen(generator, w, frames.camera[chosen], rays, sampling(settings, random), batches.raw_size)
     marched = torch.zeros_like(batches.raw_alpha[chosen]).flatten(1).scatter(1, rays, 1.0).view_as(batches.raw_alpha[chosen])
     known = batches.raw_inside[chosen] * marched
-    raw = color_loss(rendering.raw, batches.raw_image[chosen], known)
+    raw = color_loss(rendering.raw, batches.raw_image[chosen], known * (1 + settings.detail * batches.raw_detail[chosen]))
     matte = weighted_mean((rendering.alpha - batches.raw_alpha[chosen]).abs(), known)
-    image = color_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
-    edges = gradient_loss(rendering.image, frames.image[chosen], frames.inside[chosen])
+    weight = frames.inside[chosen] * (1 + settings.detail * frames.detail[chosen])
+    image = color_loss(rendering.image, frames.image[chosen], weight)
+    edges = gradient_loss(rendering.image, frames.image[chosen], weight)
     photometric = raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
     latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(
         trainer.latents

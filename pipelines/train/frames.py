@@ -12,6 +12,8 @@ from pipelines.artifacts import Dataset
 
 GRAY = 0.0
 """The background behind every supervised and evaluated image: mid gray in [-1,1]."""
+DETAILS = (((61, 291, 13, 14), 0.08), ((33, 133), 0.05), ((362, 263), 0.05))
+"""Landmarks around mouth and eyes, and the radius in head units within which pixels count more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Frames:
     """[N,1,S,S] head matte in 0..1."""
     inside: Tensor
     """[N,1,S,S] 1 where the source frame has a pixel, 0 where the crop is padding."""
+    detail: Tensor
+    """[N,1,S,S] 0..1, near 1 around eyes and mouth, where little area carries most of the expression."""
     camera: Camera
     weight: Tensor
     """[N] confidence of the camera."""
@@ -32,21 +36,39 @@ class Frames:
     def __len__(self) -> int:
         return len(self.image)
 
-    def raw(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Image, alpha and inside at the neural rendering resolution, by area averages."""
-        return tuple(F.adaptive_avg_pool2d(value, size) for value in (self.image, self.alpha, self.inside))  # type: ignore[return-value]
+    def raw(self, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Image, alpha, inside and detail at the neural rendering resolution, by area averages."""
+        image, alpha, inside, detail = (
+            F.adaptive_avg_pool2d(value, size) for value in (self.image, self.alpha, self.inside, self.detail)
+        )
+        return image, alpha, inside, detail
 
 
-def load_frames(dataset: Dataset, split: str, size: int, device: str = "cpu") -> Frames:
+def load_frames(dataset: Dataset, split: str, size: int, landmarks: np.ndarray, device: str = "cpu") -> Frames:
+    """`landmarks` [478,3] are the prior's: with the cameras they say where eyes and mouth are, whatever they do."""
     rows = dataset.rows(split)
+    camera = camera_of(dataset, rows).to(device)
     alpha = torch.from_numpy(dataset.head_mattes(rows, size)).to(device).float()[:, None] / 255
     color = torch.from_numpy(dataset.images(rows, size)).to(device).float().permute(0, 3, 1, 2) / 127.5 - 1
     return Frames(
         image=color * alpha + GRAY * (1 - alpha), alpha=alpha,
         inside=torch.from_numpy(dataset.inside(rows, size)).to(device).float()[:, None],
-        camera=camera_of(dataset, rows).to(device),
+        detail=face_detail(camera, torch.from_numpy(landmarks).float().to(device), size),
+        camera=camera,
         weight=torch.from_numpy(dataset.weight[rows]).float().to(device), time_s=torch.from_numpy(dataset.time_s[rows]).float(),
     )  # fmt: skip
+
+
+def face_detail(camera: Camera, landmarks: Tensor, size: int) -> Tensor:
+    """[N,1,size,size] the largest of three Gaussian blobs at both eyes and the mouth of the prior's mean face."""
+    centers = torch.stack([landmarks[list(points)].mean(0) for points, _ in DETAILS])
+    radius = torch.tensor([value for _, value in DETAILS], device=landmarks.device)
+    where, depth = camera.project(centers.expand(len(camera), -1, -1))
+    reach = radius * camera.intrinsics[:, :1, 0] / depth[..., 0]
+    grid = (torch.arange(size, device=landmarks.device) + 0.5) / size
+    across = (grid[None, None, None, :] - where[:, :, 0, None, None]).square()
+    down = (grid[None, None, :, None] - where[:, :, 1, None, None]).square()
+    return torch.exp(-(across + down) / (2 * reach[:, :, None, None].square())).amax(1, keepdim=True)
 
 
 def camera_of(dataset: Dataset, rows: np.ndarray) -> Camera:

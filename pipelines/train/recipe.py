@@ -86,7 +86,7 @@ class Recipe:
 
     def begin(self) -> tuple[Trainer, Frames, str]:
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
-        frames = load_frames(self.dataset, "train", generator.image_size, self.device)
+        frames = load_frames(self.dataset, "train", generator.image_size, self.prior.landmarks, self.device)
         trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
         return trainer, frames, begun
 

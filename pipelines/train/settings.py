@@ -18,6 +18,8 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
+    detail: float = 6.0
+    """How much more pixels around eyes and mouth count than others in the photometric term."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
     adversarial: float = 0.02
@@ -95,6 +97,8 @@ class MapSettings:
 
     hidden: int = 64
     """Width of both hidden layers. Paper: the input's."""
+    directions: int = 24
+    """Principal directions of the latents that the map may use. Paper: every dimension of w."""
     steps: int = 1500
     """Full-batch AdamW steps in w space. Paper's release: 6,000 of batch 8 in image space."""
     learning_rate: float = 2e-3
@@ -162,6 +166,6 @@ PAPER = replace(
         ema_images=10_000.0,
     ),
     pairs=PairSettings(count=1000, source="sampled", anchors=False),
-    expression_map=MapSettings(learning_rate=1e-4, weight_decay=0.0, noise=0.0, image_steps=6000),
+    expression_map=MapSettings(directions=512, learning_rate=1e-4, weight_decay=0.0, noise=0.0, image_steps=6000),
 )
 PRESETS = {"quick": QUICK, "workstation": WORKSTATION, "paper": PAPER}

@@ -63,7 +63,7 @@ def run(
 ) -> dict[str, torch.Tensor]:
     """The averaged generator after fine-tuning in the folder `name` beside the capture."""
     settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
-    frames = load_frames(load_dataset(capture), "train", 32)
+    frames = load_frames(load_dataset(capture), "train", 32, load_prior(settings.prior).landmarks)
     folder = capture.parent / name
     folder.mkdir(exist_ok=True)
     generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
