@@ -151,16 +151,18 @@ def measure(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
 def calibrate(expression: np.ndarray, valid: np.ndarray) -> Calibration:
     """The resting face and the 1st and 99th percentiles of `expression` [T,E] over its valid rows.
 
-    The rest is where faces are densest: the median of the quarter of the frames nearest to the running center, after every
-    channel is divided by its spread; starts from the median and repeats, so that a clip half full of grimaces still finds it.
+    The rest is a dense place near the mean resting face, where scores are 0: starting from the quarter of the rows with the
+    smallest scores, the median of the quarter nearest to the running center (channels over their spread) that also stays small.
+    So neither a clip half full of grimaces nor long lowered eyes are taken for rest.
     """
     rows = np.asarray(expression, np.float64)[np.asarray(valid, bool)]
     if len(rows) == 0:
         raise SettingError("no frame with a face to calibrate from.")
     spread = np.maximum(np.percentile(rows, 75, axis=0) - np.percentile(rows, 25, axis=0), 0.05)
-    neutral = np.median(rows, axis=0)
+    effort = np.minimum(np.abs(rows), 1.0).mean(axis=1) / max(float(np.minimum(np.abs(rows), 1.0).mean()), 1e-6)
+    neutral = np.median(rows[effort <= np.quantile(effort, 0.25)], axis=0)
     for _ in range(8):
-        distance = np.minimum(np.abs(rows - neutral) / spread, 3.0).mean(axis=1)
+        distance = np.minimum(np.abs(rows - neutral) / spread, 3.0).mean(axis=1) + effort
         neutral = np.median(rows[distance <= np.quantile(distance, 0.25)], axis=0)
     low, high = np.percentile(rows, [1.0, 99.0], axis=0)
     low, high = np.minimum(low, neutral), np.maximum(high, neutral)

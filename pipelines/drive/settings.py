@@ -42,7 +42,7 @@ class RetargetSettings:
     """Time at which the driver's face is at rest; found automatically when not given."""
     smooth_hz: float = 1.5
     """Cutoff of the One-Euro filter for a face at rest."""
-    smooth_speed: float = 2.0
+    smooth_speed: float = 3.0
     """How fast the cutoff opens with motion (Hz per range and second): higher is livelier."""
 
 

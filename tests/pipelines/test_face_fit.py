@@ -147,6 +147,14 @@ def test_rest_is_found_in_a_clip_half_full_of_grimaces():
         calibrate(busy, np.zeros(90, bool))
 
 
+def test_long_closed_eyes_are_not_taken_for_rest():
+    random = np.random.default_rng(0)
+    rows = random.normal(scale=0.03, size=(300, 4))
+    rows[:180, 0] += 0.9  # lids lowered most of the time, and calmer than the rest of the clip
+    rows[180:, 1] += random.uniform(0, 0.3, size=120)
+    assert calibrate(rows, np.ones(300, bool)).neutral == pytest.approx(np.zeros(4), abs=0.1)
+
+
 def test_blendshapes_need_their_model(canonical: np.ndarray):
     face = FaceLandmarks(seen(canonical).astype(np.float32), (0, 0, 1, 1))
     assert expression(face, canonical, "measured").shape == (len(MEASURED),)
