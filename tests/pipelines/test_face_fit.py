@@ -77,7 +77,7 @@ def test_the_mean_resting_face_is_near_zero(canonical: np.ndarray):
 def test_opening_the_jaw_raises_jaw_open_most(canonical: np.ndarray):
     eyes = np.linalg.norm(canonical[33] - canonical[263])
     opened = canonical.copy()
-    chin = [152, 148, 176, 149, 150, 377, 400, 378, 379, 175, 199, 200, 18, 17, 84, 181, 314, 405, 14, 87, 178, 317, 402, 91, 321]
+    chin = [152, 148, 176, 149, 150, 377, 400, 378, 379, 175, 199, 200, 18, 17, 84, 181, 314, 405, 14, 87, 178, 317, 402]
     opened[chin, 1] -= 0.25 * eyes
     opened[[152, 175, 199], 2] -= 0.08 * eyes
     change = measure(seen(opened), canonical) - measure(seen(canonical), canonical)
