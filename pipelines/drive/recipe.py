@@ -172,7 +172,10 @@ class Recipe:
         if not self.settings.self_check:
             return {}
         track = load_track(self.partial / "track.npz")
-        return follow_check(self.output, track, self.avatar.prior_landmarks, self.progress)
+        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress)
+        if figures["face_seen"] < 0.5:
+            self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the finished video; train the avatar longer.")
+        return figures
 
     def finish(self) -> dict[str, Any]:
         """All figures."""
