@@ -9,7 +9,6 @@ Every random number is keyed by (seed, step, purpose), so a resumed run equals a
 
 import copy
 import json
-import math
 import time
 import zlib
 from collections.abc import Callable
@@ -138,7 +137,7 @@ class Batches:
 def train_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int) -> dict[str, float]:
     """One optimizer step of the generator, and one of the discriminator when it is its turn."""
     step = trainer.step
-    _set_learning_rate(trainer, step / steps)
+    _set_learning_rate(trainer, settings, step / steps)
     trainer.generator_optimizer.zero_grad(set_to_none=True)
     figures: dict[str, float] = {}
     if settings.photometric > 0:
@@ -312,9 +311,9 @@ def _update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
     trainer.average["latents"]["w"].copy_(trainer.latents.detach().lerp(trainer.average["latents"]["w"], beta))
 
 
-def _set_learning_rate(trainer: Trainer, done: float) -> None:
-    """Full for the first half, then a cosine to a twentieth."""
-    factor = 1.0 if done < 0.5 else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
+def _set_learning_rate(trainer: Trainer, settings: FinetuneSettings, done: float) -> None:
+    """Falls exponentially to `final_rate`: after a tenth of the steps the noise of small batches is what keeps edges soft."""
+    factor = settings.final_rate**done
     for group in trainer.generator_optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 

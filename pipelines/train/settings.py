@@ -18,7 +18,7 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
-    detail: float = 6.0
+    detail: float = 3.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
@@ -44,10 +44,12 @@ class FinetuneSettings:
     """Stratified samples a ray. Paper: 48."""
     fine: int = 12
     """Importance samples a ray. Paper: 48."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 1.5e-2
     """Of the generator's networks, Adam betas 0, 0.99. Paper: 0.0025."""
     discriminator_learning_rate: float = 2e-3
     """Paper: 0.002."""
+    final_rate: float = 0.03
+    """Learning rates at the last step, as a share of those at the first. Paper: 1."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
     components: int = 24
@@ -158,6 +160,7 @@ PAPER = replace(
         adversarial_from=0.0,
         adversarial_batch=32,
         latents="sampled",
+        final_rate=1.0,
         density=0.25,
         learning_rate=2.5e-3,
         planes_learning_rate=2.5e-3,
