@@ -174,7 +174,7 @@ class Recipe:
         track = load_track(self.partial / "track.npz")
         figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress)
         if figures["face_seen"] < 0.5:
-            self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the finished video; train the avatar longer.")
+            self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures
 
     def finish(self) -> dict[str, Any]:
