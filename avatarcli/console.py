@@ -138,7 +138,9 @@ class Console:
             if report.status == "done"
             else "is there already, made from the same"
         )
-        self.human.print(f"[green]✓[/green] {_plain(str(report.out))} [dim]{took}[/dim]")
+        page = report.out / "report.html"
+        look = f", to look at: {page}" if page.exists() else ""
+        self.human.print(f"[green]✓[/green] {_plain(str(report.out))} [dim]{took}{_plain(look)}[/dim]")
 
     def result(self, fields: Mapping[str, Any], line: str) -> None:
         """The one result of a command: the JSON object, or a line for people."""
