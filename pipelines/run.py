@@ -11,7 +11,8 @@ from pipelines.train import TrainSettings, train
 from pipelines.video import probe
 
 DRIVE_SHARE = 0.15
-"""Of a budget for the whole way, kept for rendering the driven video."""
+DRIVE_FRAME_S, DRIVE_START_S = 0.08, 10.0
+"""What is kept for the driven video: seconds for each frame and for the start (two CPU cores), at most a share of the budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +29,14 @@ def run(
 ) -> tuple[Report, Report, Report]:
     """Reports of capture, training and driving; finished stages of an earlier call are taken as they are.
 
-    `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the share for
-    driving leave of it.
+    `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the time kept
+    for driving leave of it.
     """
-    for path in (video, driver):
-        probe(path)
+    probe(video)
+    kept_s = DRIVE_START_S + DRIVE_FRAME_S * probe(driver).frames
     shared: Any = {"progress": progress, "overwrite": overwrite}
     captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
-    spent_s = sum(captured.seconds.values()) + DRIVE_SHARE * (settings.train.budget_s or 0.0)
+    spent_s = sum(captured.seconds.values()) + min(kept_s, DRIVE_SHARE * (settings.train.budget_s or 0.0))
     trained = train(captured.out, out / f"{video.stem}.avatar", settings.train, device=device, spent_s=spent_s, **shared)
     driven = drive(trained.out, driver, out / f"{driver.stem}.mp4", settings.drive, device=device, **shared)
     return captured, trained, driven
