@@ -6,13 +6,17 @@ from typing import Any
 
 from pipelines.capture import CaptureSettings, capture
 from pipelines.drive import DriveSettings, drive
+from pipelines.errors import UnusableMaterial
+from pipelines.landmarks import FaceTracker
 from pipelines.stage import Progress, Report
 from pipelines.train import TrainSettings, train
-from pipelines.video import probe
+from pipelines.video import probe, read_frames
 
 DRIVE_SHARE = 0.15
 DRIVE_FRAME_S, DRIVE_START_S = 0.08, 10.0
-"""What is kept for the driven video: seconds for each frame and for the start (two CPU cores), at most a share of the budget."""
+"""Kept for the driven video: seconds for each frame and for the start (two CPU cores), at most a share of the budget."""
+LOOKS = 24
+"""Frames of the driver that are looked at for a face before the long work begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +37,20 @@ def run(
     for driving leave of it.
     """
     probe(video)
-    kept_s = DRIVE_START_S + DRIVE_FRAME_S * probe(driver).frames
+    kept_s = DRIVE_START_S + DRIVE_FRAME_S * check_driver(driver)
     shared: Any = {"progress": progress, "overwrite": overwrite}
     captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
     spent_s = sum(captured.seconds.values()) + min(kept_s, DRIVE_SHARE * (settings.train.budget_s or 0.0))
     trained = train(captured.out, out / f"{video.stem}.avatar", settings.train, device=device, spent_s=spent_s, **shared)
     driven = drive(trained.out, driver, out / f"{driver.stem}.mp4", settings.drive, device=device, **shared)
     return captured, trained, driven
+
+
+def check_driver(driver: Path) -> int:
+    """The number of its frames; UnusableMaterial when none of a few spread over it shows a face."""
+    frames = probe(driver).frames
+    looked_at = {frames * number // LOOKS for number in range(LOOKS)}
+    with FaceTracker(video=False) as tracker:
+        if not any(tracker.track(frame.image) for frame in read_frames(driver, indices=looked_at, longest_side_px=1280)):
+            raise UnusableMaterial(f"no face was found in the driver {driver.name}; film one person who faces the camera.")
+    return frames

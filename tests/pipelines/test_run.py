@@ -4,11 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines import run as place
-from pipelines.run import RunSettings, run
+from pipelines.demo import demo_clips
+from pipelines.errors import UnusableMaterial
+from pipelines.run import RunSettings, check_driver, run
 from pipelines.stage import Report, Silent
+from pipelines.video import probe, write_video
 
 
 class Footage:
@@ -31,6 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     for name, out_at in (("capture", 1), ("train", 1), ("drive", 2)):
         monkeypatch.setattr(place, name, stage(name, out_at))
     monkeypatch.setattr(place, "probe", lambda path: Footage())
+    monkeypatch.setattr(place, "check_driver", lambda path: Footage.frames)
     return noted
 
 
@@ -56,3 +61,14 @@ def test_training_gets_what_capture_and_driving_leave(
     go(budget_s)
     assert calls["train"]["spent_s"] == pytest.approx(spent_s)
     assert calls["train"]["words"][2].budget_s == budget_s
+
+
+def test_a_driver_without_a_face_is_refused_before_the_long_work(tmp_path: Path) -> None:
+    write_video(tmp_path / "gray.mp4", (np.full((64, 64, 3), 90, np.uint8) for _ in range(30)), 30)
+    with pytest.raises(UnusableMaterial, match="no face was found in the driver gray.mp4"):
+        run(demo_clips().capture, tmp_path / "gray.mp4", tmp_path / "out", settings(600.0), progress=Silent(), device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_packaged_driver_has_a_face() -> None:
+    assert check_driver(demo_clips().driver) == probe(demo_clips().driver).frames
