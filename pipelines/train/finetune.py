@@ -9,6 +9,7 @@ Every random number is keyed by (seed, step, purpose), so a resumed run equals a
 
 import copy
 import json
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -312,8 +313,9 @@ def _update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
 
 
 def _set_learning_rate(trainer: Trainer, settings: FinetuneSettings, done: float) -> None:
-    """Falls exponentially to `final_rate`: after a tenth of the steps the noise of small batches is what keeps edges soft."""
-    factor = settings.final_rate**done
+    """Full for the first half, then a cosine to `final_rate` (falling from the start cost 0.6 dB held out)."""
+    cosine = 0.5 * (1 + math.cos(math.pi * max(done - 0.5, 0.0) / 0.5))
+    factor = settings.final_rate + (1 - settings.final_rate) * cosine
     for group in trainer.generator_optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 

@@ -18,7 +18,7 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
-    detail: float = 3.0
+    detail: float = 1.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
@@ -44,11 +44,11 @@ class FinetuneSettings:
     """Stratified samples a ray. Paper: 48."""
     fine: int = 12
     """Importance samples a ray. Paper: 48."""
-    learning_rate: float = 1.5e-2
+    learning_rate: float = 1e-2
     """Of the generator's networks, Adam betas 0, 0.99. Paper: 0.0025."""
     discriminator_learning_rate: float = 2e-3
     """Paper: 0.002."""
-    final_rate: float = 0.03
+    final_rate: float = 0.05
     """Learning rates at the last step, as a share of those at the first. Paper: 1."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
