@@ -150,12 +150,25 @@ def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
     mark = partial / ASKED
     if partial.exists() and not mark.exists() and not (partial / RECORD).exists() and any(partial.iterdir()):
         raise SettingError(f"{partial} exists and is not ours; move it away.")
-    if mark.exists() and read_json(mark)["fingerprint"] != asked["fingerprint"]:
-        shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
+        if mark.exists() and read_json(mark)["fingerprint"] != asked["fingerprint"]:
+            _clear(partial)
         write_json(mark, asked)
-        yield partial
+        try:
+            yield partial
+        except UnusableMaterial:
+            shutil.rmtree(partial)  # the same material would fail again: nothing here is worth continuing
+            raise
+
+
+def _clear(partial: Path) -> None:
+    """Remove another question's work, but not the lock that is held."""
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 @contextmanager

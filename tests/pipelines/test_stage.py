@@ -115,3 +115,31 @@ def test_file_output_has_its_record_beside_it(tmp_path: Path) -> None:
         assert run_stage("v", version=1, inputs={"t": source}, settings=None, out=out, work=work).status == expected
     assert out.read_bytes() == b"video" and read_json(tmp_path / "out.json")["stage"] == "v"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "out.json", "out.mp4"]
+
+
+def test_unusable_material_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+
+    def work(partial: Path) -> dict[str, int]:
+        write_text(partial / "half.txt", "half")
+        raise UnusableMaterial("no face")
+
+    with pytest.raises(UnusableMaterial, match="no face"):
+        run_stage("s", version=1, inputs={"t": source}, settings=None, out=tmp_path / "out", work=work)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_another_question_starts_from_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+
+    def fails(partial: Path) -> dict[str, int]:
+        write_text(partial / "old.txt", "old")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        run_stage("s", version=1, inputs={"t": source}, settings=1, out=tmp_path / "out", work=fails)
+    assert (tmp_path / "out.partial" / "old.txt").exists()
+    run_stage("s", version=1, inputs={"t": source}, settings=2, out=tmp_path / "out", work=lambda partial: {})
+    assert not (tmp_path / "out" / "old.txt").exists()
