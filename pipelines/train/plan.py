@@ -38,30 +38,36 @@ class Share:
 
 
 def make_plan(
-    path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent_s: float, measure: Callable[[], float],
+    path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent_s: float, measure: Callable[[int], float],
     share: Share | None = None,
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
-    Given `steps` win over the budget. `measure()` returns seconds per step. Raises SettingError when neither is given or the
+    Given `steps` win over the budget. `measure(threads)` returns seconds per step. Raises SettingError when neither is given or the
     budget is used up before training starts.
     """
     if path.exists():
         return Plan(**read_json(path))
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if steps is not None:
         plan = Plan(
-            steps=steps, pairs=pairs, threads=threads, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
+            steps=steps, pairs=pairs, threads=cores, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
         )
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        plan = _from_budget(pairs, threads, budget_s, spent_s, measure(), share or Share())
+        plan = _from_budget(pairs, fastest(cores, measure), budget_s, spent_s, share or Share())
     write_json(path, asdict(plan))
     return plan
 
 
-def _from_budget(pairs: int, threads: int, budget_s: float, spent_s: float, per_step: float, share: Share) -> Plan:
+def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
+    """Seconds a step and the number of threads that needs least: on a busy machine fewer threads wait less for each other."""
+    return min((measure(threads), threads) for threads in sorted({1, max(cores // 2, 1), cores}))
+
+
+def _from_budget(pairs: int, pace: tuple[float, int], budget_s: float, spent_s: float, share: Share) -> Plan:
+    per_step, threads = pace
     left = budget_s - spent_s - share.fixed_s
     labeling = min(share.labeling * budget_s, share.labeling_cap_s)
     seconds = (left - labeling) * share.safety

@@ -67,8 +67,9 @@ class Recipe:
         self.progress.say(f"plan: {plan.steps} steps, {plan.pairs} pairs, {plan.threads} threads ({plan.why})")
         return asdict(plan)
 
-    def measure_step(self) -> float:
+    def measure_step(self, threads: int) -> float:
         """Seconds a step, the adversarial part at its share, on networks that are thrown away."""
+        torch.set_num_threads(threads)
         settings = self.settings.finetune
         trainer, frames, _ = self.begin()
         batches = Batches(frames, trainer.generator, settings)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SettingError
-from pipelines.train.plan import make_plan
+from pipelines.train.plan import fastest, make_plan
 
 
-def never() -> float:
+def never(threads: int) -> float:
     raise AssertionError("measured although the plan exists or the steps are given")
 
 
@@ -18,7 +18,7 @@ def test_given_steps_need_no_measuring(tmp_path: Path) -> None:
 
 
 def test_budget_is_measured_once_and_obeyed(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent_s=100, measure=lambda: 0.2)
+    plan = make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent_s=100, measure=lambda threads: 0.2)
     assert plan.steps == int((600 - 100 - 20 - 40) * 0.9 / 0.2) == 1980
     again = make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent_s=300, measure=never)
     assert again == plan
@@ -26,7 +26,13 @@ def test_budget_is_measured_once_and_obeyed(tmp_path: Path) -> None:
 
 def test_spent_budget_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="give at least"):
-        make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=60, spent_s=50, measure=lambda: 0.2)
+        make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=60, spent_s=50, measure=lambda threads: 0.2)
     assert not (tmp_path / "plan.json").exists()
     with pytest.raises(SettingError, match="--budget"):
         make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=None, spent_s=0, measure=never)
+
+
+def test_threads_are_measured_not_assumed() -> None:
+    assert fastest(8, lambda threads: {1: 0.5, 4: 0.2, 8: 0.3}[threads]) == (0.2, 4)
+    assert fastest(2, lambda threads: 0.4 / threads) == (0.2, 2)
+    assert fastest(1, lambda threads: 0.4) == (0.4, 1)

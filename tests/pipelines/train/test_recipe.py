@@ -126,7 +126,9 @@ def test_the_map_recovers_held_out_latents_better_than_their_mean() -> None:
 
 def test_a_still_channel_does_not_blow_up() -> None:
     mean, std = standardization(torch.zeros(10, 3))
-    network = ExpressionMap(mean=mean, std=std, mean_w=torch.zeros(4), basis=torch.eye(4), hidden=5, latent=LatentSpec(z_dim=4, w_dim=4, num_ws=3))
+    network = ExpressionMap(
+        mean=mean, std=std, mean_w=torch.zeros(4), basis=torch.eye(4), hidden=5, latent=LatentSpec(z_dim=4, w_dim=4, num_ws=3)
+    )
     ws = network(torch.full((2, 3), 100.0))
     assert ws.shape == (2, 3, 4) and torch.isfinite(ws).all()
     again = ExpressionMap.from_state(network.state_dict(), LatentSpec(z_dim=4, w_dim=4, num_ws=3))
