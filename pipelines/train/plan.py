@@ -62,7 +62,7 @@ def make_plan(
 
 
 def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
-    """Seconds a step and the number of threads that needs least: on a busy machine fewer threads wait less for each other."""
+    """Seconds a step and the thread count that needs least: on a busy machine fewer threads wait less for each other."""
     return min((measure(threads), threads) for threads in sorted({1, max(cores // 2, 1), cores}))
 
 
