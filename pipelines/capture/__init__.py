@@ -9,10 +9,10 @@ import numpy as np
 
 from pipelines.capture import alignment, cameras, dataset, frames, mattes, quality, records
 from pipelines.capture.alignment import AlignmentSettings
-from pipelines.capture.cameras import CameraSettings
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.frames import FrameSettings
 from pipelines.capture.mattes import MatteSettings
+from pipelines.capture.poses import CameraSettings
 from pipelines.face_fit import RIGID
 from pipelines.files import read_json, write_text
 from pipelines.priors import Prior, load_prior
@@ -60,7 +60,9 @@ def _work(partial: Path, info: VideoInfo, prior: Prior, settings: CaptureSetting
     chosen = seen.rows(frames.choose(seen, settings.frames, info.path.name))
     step(partial, "frames", lambda: frames.extract(partial, info, chosen, progress))
     matted = step(partial, "mattes", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
-    camera = step(partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, settings.cameras, progress))
+    camera = step(
+        partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, settings.cameras, settings.seed, progress)
+    )
     solved = cameras.load_cameras(partial, camera)
     aligned = alignment.align(solved.points, prior.landmarks[RIGID], settings.alignment)
     good = np.flatnonzero(solved.confidence > 0)

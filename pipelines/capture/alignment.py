@@ -32,6 +32,21 @@ class Alignment:
         result[:, :3, 3] = self.scale * camera_from_world[:, :3, 3] - result[:, :3, :3] @ self.shift
         return result
 
+    def camera_from_world(self, camera_from_head: np.ndarray) -> np.ndarray:
+        """The inverse of `camera_from_head`."""
+        result = np.tile(np.eye(4), (len(camera_from_head), 1, 1))
+        result[:, :3, :3] = camera_from_head[:, :3, :3] @ self.rotation
+        result[:, :3, 3] = (camera_from_head[:, :3, 3] + camera_from_head[:, :3, :3] @ self.shift) / self.scale
+        return result
+
+    def points(self, world: np.ndarray) -> np.ndarray:
+        """[V,3] head from [V,3] world."""
+        return self.scale * world @ self.rotation.T + self.shift
+
+    def inverse_points(self, head: np.ndarray) -> np.ndarray:
+        """[V,3] world from [V,3] head."""
+        return (head - self.shift) @ self.rotation / self.scale
+
 
 def align(points: np.ndarray, prior: np.ndarray, settings: AlignmentSettings) -> Alignment:
     """The robust similarity transform (Umeyama 1991, Huber weights) of [R,3] world points onto [R,3] points of the prior.
@@ -43,7 +58,7 @@ def align(points: np.ndarray, prior: np.ndarray, settings: AlignmentSettings) ->
     rms = float(np.sqrt(np.mean(np.sum((scale * points @ rotation.T + shift - prior) ** 2, axis=1))))
     if not rms <= settings.max_rms_units:
         raise UnusableMaterial(
-            f"the head cannot be aligned: its landmarks lie {rms:.3f} units from the prior's (limit {settings.max_rms_units:g}); "
+            f"the head cannot be aligned: its landmarks lie {rms:.3f} units off (limit {settings.max_rms_units:g}); "
             "film in even light with the whole face in view, or set cameras.method=landmarks."
         )
     return Alignment(scale=scale, rotation=rotation, shift=shift, rms_units=rms)

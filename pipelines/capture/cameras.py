@@ -1,63 +1,46 @@
 """Where the camera was for every frame, relative to the head: from landmarks or from COLMAP, whichever is better supported."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from pipelines.capture.bundle import Bundle, BundlePrior, adjust
+from pipelines.capture import colmap
+from pipelines.capture.alignment import RIGID
 from pipelines.capture.frames import Scan
+from pipelines.capture.headpose import from_landmarks
+from pipelines.capture.motion import Background, background
+from pipelines.capture.poses import CameraSettings, Candidate, view_angles
+from pipelines.capture.tracks import Tracks, follow
 from pipelines.errors import UnusableMaterial
-from pipelines.face_fit import RIGID, solve_pose
 from pipelines.files import read_arrays, write_arrays
 from pipelines.priors import Prior
 from pipelines.stage import Progress
 from pipelines.video import VideoInfo
 
-
-@dataclass(frozen=True, kw_only=True)
-class CameraSettings:
-    method: Literal["auto", "landmarks", "colmap"] = "auto"
-    focal_px: float | None = None
-    """Focal length in pixels of the footage; estimated when not given."""
-    focal_prior: float = 1.2
-    """Usual focal length of a phone over the longer side of its picture."""
-    focal_range: tuple[float, float] = (0.7, 1.8)
-    """What a focal length over the longer side can be."""
-    sfm_views: int = 60
-    """Frames COLMAP gets at most."""
-    sfm_longest_side_px: int = 960
-    sfm_timeout_s: float = 180.0
-    max_jump_deg: float = 6.0
-    """A pose further than this from the median of its neighbors within 0.3 s is dropped."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """Cameras of all chosen frames in a world of their own."""
-
-    method: str
-    camera_from_world: np.ndarray
-    """[N,4,4], OpenCV axes."""
-    focal_px: float
-    points: np.ndarray
-    """[R,3] the RIGID landmarks in this world."""
-    error_px: np.ndarray
-    """[N] of the landmarks."""
-    confidence: np.ndarray
-    """[N] in 0..1; 0 = the pose failed."""
-    figures: dict[str, Any] = field(default_factory=dict)
+SCENE_DEG, HEAD_DEG = 12.0, 30.0
+"""Least range of views for which COLMAP is asked, with a moving camera and with a turning head."""
+AS_GOOD = 1.6
+"""A model of COLMAP wins when points of the head fit its cameras up to this much worse than they fit the landmark poses, which
+were made to fit them."""
 
 
 def solve(
-    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, settings: CameraSettings, progress: Progress
+    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, settings: CameraSettings, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """Leave the chosen candidate in work/cameras.npz; figures: method, why, all candidates' figures."""
-    with progress.task("cameras", 1) as task:
-        best = from_landmarks(chosen, info.size, prior, settings)
+    with progress.task("cameras", 3) as task:
+        tracks = follow(partial, chosen) if settings.follow_surface else Tracks.none()
         task.advance()
-    why = "only landmark poses were computed"
+        candidates = [from_landmarks(chosen, info.size, prior, settings, tracks)]
+        task.advance()
+        kind, reason = plan(background(partial, chosen), view_range_deg(candidates[0]), settings)
+        if kind:
+            task.note("COLMAP")
+            found, reason = _ask_colmap(partial, chosen, info, prior, candidates[0], tracks, settings, seed, kind)
+            candidates += found
+        task.advance()
+    best, why = choose(candidates, reason, settings.method)
     if np.mean(best.confidence > 0) < 0.5:
         raise UnusableMaterial(
             "the head's pose failed in most frames; film the whole face in even light, with nobody else in view."
@@ -66,70 +49,67 @@ def solve(
         partial / "work" / "cameras.npz", camera_from_world=best.camera_from_world, points=best.points, error_px=best.error_px,
         confidence=best.confidence, focal_px=np.array(best.focal_px),
     )  # fmt: skip
-    return {"method": best.method, "why": why, "candidates": [{"method": best.method} | best.figures]}
+    return {"method": best.method, "why": why, "candidates": [_recorded(one) for one in candidates]}
 
 
 def load_cameras(partial: Path, figures: dict[str, Any]) -> Candidate:
-    values = read_arrays(partial / "work" / "cameras.npz")
+    values: dict[str, Any] = read_arrays(partial / "work" / "cameras.npz")
     return Candidate(method=figures["method"], focal_px=float(values.pop("focal_px")), **values)
 
 
-def from_landmarks(chosen: Scan, frame_size: tuple[int, int], prior: Prior, settings: CameraSettings) -> Candidate:
-    """Head poses of all frames with one focal length and the person's own rigid landmarks (pipelines.capture.bundle)."""
-    longest, center = max(frame_size), np.array(frame_size) / 2
-    focal = settings.focal_px or settings.focal_prior * longest
-    model, seen = prior.landmarks[RIGID].astype(np.float64), np.ascontiguousarray(chosen.points[:, RIGID, :2], np.float64)
-    start = np.stack([solve_pose(points, model, focal, (float(center[0]), float(center[1])))[0] for points in seen])
-    low, high = (focal, focal * (1 + 1e-9)) if settings.focal_px else tuple(bound * longest for bound in settings.focal_range)
-    known = BundlePrior(points=model, focal_px=focal, focal_range_px=(low, high))
-    fitted = adjust(seen, visibility(start, model), start, center, known)
-    confidence = _confidence(fitted, chosen.time_s, settings)
-    figures = {
-        "focal_px": fitted.focal_px, "median_error_px": float(np.median(fitted.error_px)),
-        "registered": float(np.mean(confidence > 0)),
-    }  # fmt: skip
-    return Candidate(
-        method="landmark_pose", camera_from_world=fitted.camera_from_head, focal_px=fitted.focal_px, points=fitted.points,
-        error_px=fitted.error_px, confidence=confidence, figures=figures,
-    )  # fmt: skip
+def plan(room: Background, range_deg: float, settings: CameraSettings) -> tuple[str, str]:
+    """What to ask COLMAP for, `scene`, `head` or nothing, and why not."""
+    if settings.method == "landmarks":
+        return "", "COLMAP was not asked because cameras.method is landmarks"
+    moving = room.kind == "moving"
+    if settings.method == "colmap" or (moving and range_deg >= SCENE_DEG) or (not moving and range_deg >= HEAD_DEG):
+        return ("scene" if moving else "head"), ""
+    where = {"moving": "the camera moves", "still": "the camera stands still", "plain": "the background is plain"}[room.kind]
+    return "", f"COLMAP was not asked: {where} and the head is seen over {range_deg:.0f} degrees only"
 
 
-def visibility(camera_from_head: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[N,R] in 0.05..1: how much a landmark faces the camera, its normal taken from the head's axis through it."""
-    normal = points * (1.0, 0.3, 1.0)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    eye = np.linalg.inv(camera_from_head)[:, :3, 3]
-    facing = (eye / np.linalg.norm(eye, axis=1, keepdims=True)) @ normal.T
-    return 0.05 + 0.95 / (1 + np.exp(-(facing - 0.1) / 0.12))
+def view_range_deg(candidate: Candidate) -> float:
+    """Degrees of yaw between the 2nd and 98th percentile of the views."""
+    low, high = np.percentile(view_angles(candidate.camera_from_world)[:, 0], [2, 98])
+    return float(high - low)
 
 
-def view_angles(camera_from_head: np.ndarray) -> np.ndarray:
-    """[N,2] degrees of yaw (positive where the camera stands at +x, the picture's right of the face) and pitch (above)."""
-    x, y, z = np.linalg.inv(camera_from_head)[:, :3, 3].T
-    return np.degrees(np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1))
+def choose(candidates: list[Candidate], reason: str = "", method: str = "auto") -> tuple[Candidate, str]:
+    """The better supported candidate and one sentence why; the first one is from landmarks.
+
+    COLMAP's cameras are independent of the face and steadier, so they win as soon as nothing speaks against them and the head's
+    landmarks fit them nearly as well. With method `colmap` they win or UnusableMaterial says why they cannot.
+    """
+    landmarks, others = candidates[0], candidates[1:]
+    for other in others:
+        ratio = float(np.median(other.error_px) / max(np.median(landmarks.error_px), 1e-6))
+        against = list(other.problems)
+        if not against and ratio > AS_GOOD:
+            against = [f"the head's landmarks fit its cameras {ratio:.1f} times worse than the landmark poses"]
+        if not against:
+            views, off = other.figures.get("registered_views", "its"), other.figures.get("disagreement_deg", 0.0)
+            return other, (
+                f"COLMAP's cameras ({views} views at {other.figures.get('reprojection_px', 0.0):.2f} px) agree with the head: "
+                f"turns differ by {off:.1f} degrees and landmarks fit them {ratio:.1f} times as far off as the landmark poses"
+            )
+        reason = f"COLMAP's model ({other.method}) was refused because " + " and ".join(against)
+    if method == "colmap":
+        raise UnusableMaterial(f"cameras.method is colmap, but {reason}; use auto or landmarks for this footage.")
+    return landmarks, f"landmark poses: {reason}" if reason else "landmark poses are the only candidate"
 
 
-def _confidence(fitted: Bundle, time_s: np.ndarray, settings: CameraSettings) -> np.ndarray:
-    """[N]: less for a large error beside the other frames and toward the profile, 0 for a pose its neighbors contradict."""
-    usual = float(np.median(fitted.error_px))
-    value = 1 / (1 + (fitted.error_px / (2 * usual)) ** 4)
-    side = np.abs(view_angles(fitted.camera_from_head)[:, 0])
-    value *= np.clip((80 - side) / 40, 0.1, 1)
-    return np.where(jumps(fitted.camera_from_head, time_s) > settings.max_jump_deg, 0.0, value)
+def _ask_colmap(
+    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, landmarks: Candidate, tracks: Tracks, settings: CameraSettings,
+    seed: int, kind: str,
+) -> tuple[list[Candidate], str]:  # fmt: skip
+    """COLMAP's candidate, or none and the reason."""
+    try:
+        model = colmap.reconstruct(partial, chosen, info.size, landmarks.focal_px, settings, seed, masked=kind == "head")
+    except colmap.Failed as failure:
+        return [], str(failure)
+    known = prior.landmarks[RIGID].astype(np.float64)
+    return [colmap.from_model(model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")], ""
 
 
-def jumps(camera_from_head: np.ndarray, time_s: np.ndarray, window_s: float = 0.3) -> np.ndarray:
-    """[N] degrees between each rotation and the middle one of its neighbors; 0 with fewer than four of them."""
-    result = np.zeros(len(time_s))
-    rotation = camera_from_head[:, :3, :3]
-    for row, time in enumerate(time_s):
-        near = np.flatnonzero((np.abs(time_s - time) <= window_s) & (np.arange(len(time_s)) != row))
-        if len(near) >= 4:
-            apart = _angle(np.einsum("aij,bij->ab", rotation[near], rotation[near]))
-            middle = near[np.argmin(apart.sum(1))]
-            result[row] = _angle(np.sum(rotation[row] * rotation[middle]))
-    return result
-
-
-def _angle(trace: np.ndarray) -> np.ndarray:
-    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+def _recorded(one: Candidate) -> dict[str, Any]:
+    return {"method": one.method, **one.figures, "problems": "; ".join(one.problems)}

@@ -82,6 +82,18 @@ def neck_weight(crops: Crops, row: int, prior: Prior, settings: DatasetSettings,
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
+def face_weight(points: np.ndarray, box: tuple[float, float, float], size: int) -> np.ndarray:
+    """float32 [size,size]: 1 inside the outline of the tracked face with a soft rim, so that an open jaw is never cut."""
+    import cv2
+
+    at = (points[:, :2] - box[:2]) * size / box[2]
+    outline = cv2.convexHull(at.astype(np.float32)).round().astype(np.int32)
+    inside = cv2.fillConvexPoly(np.zeros((size, size), np.float32), outline, 1.0)
+    radius = max(1, size // 42)
+    grown = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+    return cv2.GaussianBlur(grown, (0, 0), size / 80)
+
+
 def write_crops(
     partial: Path, chosen: Scan, crops: Crops, prior: Prior, settings: DatasetSettings, progress: Progress
 ) -> dict[str, Any]:
@@ -93,12 +105,14 @@ def write_crops(
             task.advance()
             if (partial / "heads" / f"{name}.png").exists():
                 continue
-            box = tuple(map(float, crops.box[row]))
+            x0, y0, side = crops.box[row].tolist()
+            box = (x0, y0, side)
             image = read_image(partial / "frames" / f"{name}.jpg")
             matte = _matte_of_crop(read_image(partial / "work" / "mattes" / f"{name}.png"), region(points), box, crops, size)
             write_image(partial / "crops" / f"{name}.png", cut_square(image, box, size))
             write_image(partial / "mattes" / f"{name}.png", np.round(matte).astype(np.uint8))
-            head = matte * neck_weight(crops, row, prior, settings, size)
+            weight = np.maximum(neck_weight(crops, row, prior, settings, size), face_weight(points, box, size))
+            head = matte * weight
             write_image(partial / "heads" / f"{name}.png", np.round(head).astype(np.uint8))
     return {"crops": len(chosen.index), "crop_side_px_median": float(np.median(crops.box[:, 2]))}
 

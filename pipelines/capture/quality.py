@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.alignment import Alignment
-from pipelines.capture.cameras import Candidate, view_angles
 from pipelines.capture.dataset import Crops
 from pipelines.capture.frames import REASONS, Scan
+from pipelines.capture.poses import Candidate, view_angles
 
 
 def figures_of(seen: Scan, used: Scan, crops: Crops) -> dict[str, Any]:

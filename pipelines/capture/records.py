@@ -8,9 +8,9 @@ import numpy as np
 
 from pipelines import __version__
 from pipelines.capture.alignment import Alignment
-from pipelines.capture.cameras import Candidate
 from pipelines.capture.dataset import Crops, DatasetSettings
 from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.poses import Candidate
 from pipelines.face_fit import measure
 from pipelines.files import write_arrays, write_json
 from pipelines.priors import Prior

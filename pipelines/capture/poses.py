@@ -1,0 +1,75 @@
+"""What every way of finding cameras shares: a candidate, its settings, and the geometry to compare candidates by."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    method: Literal["auto", "landmarks", "colmap"] = "auto"
+    focal_px: float | None = None
+    """Focal length in pixels of the footage; estimated when not given."""
+    focal_prior: float = 1.2
+    """Usual focal length of a phone over the longer side of its picture."""
+    focal_range: tuple[float, float] = (0.7, 1.8)
+    """What a focal length over the longer side can be."""
+    follow_surface: bool = True
+    """Refine landmark poses with points followed on hair, ears and skin."""
+    sfm_views: int = 40
+    """Frames COLMAP gets at most."""
+    sfm_longest_side_px: int = 640
+    sfm_overlap: int = 6
+    """Neighbors each view is matched with, and as many at distances of powers of two."""
+    sfm_timeout_s: float = 180.0
+    max_jump_deg: float = 4.0
+    """A pose further than this from the way between its neighbors is dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Cameras of all chosen frames in a world of their own."""
+
+    method: str
+    camera_from_world: np.ndarray
+    """[N,4,4], OpenCV axes."""
+    focal_px: float
+    points: np.ndarray
+    """[R,3] the RIGID landmarks in this world."""
+    error_px: np.ndarray
+    """[N] of the landmarks."""
+    confidence: np.ndarray
+    """[N] in 0..1; 0 = the pose failed."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    """What speaks against it; empty for cameras that passed every test."""
+
+
+def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[...] degrees between rotations [...,3,3]."""
+    trace = np.einsum("...ij,...ij->...", a, b)
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def view_angles(camera_from_head: np.ndarray) -> np.ndarray:
+    """[N,2] degrees of yaw (positive where the camera stands at +x, the picture's right of the face) and pitch (above)."""
+    x, y, z = np.linalg.inv(camera_from_head)[:, :3, 3].T
+    return np.degrees(np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1))
+
+
+def jump_deg(camera_from_head: np.ndarray, time_s: np.ndarray, gap_s: float = 0.5) -> np.ndarray:
+    """[N] degrees between a pose and the way from its neighbor before to the one after, where that is no part of a fast motion.
+
+    0 at the ends, beside gaps longer than `gap_s`, and where the deviation is less than four times that of the frames around.
+    """
+    from scipy.spatial.transform import Rotation, Slerp
+
+    rotation, off = Rotation.from_matrix(camera_from_head[:, :3, :3]), np.zeros(len(time_s))
+    for row in range(1, len(time_s) - 1):
+        before, time, after = time_s[row - 1 : row + 2]
+        if max(time - before, after - time) <= gap_s:
+            middle = Slerp([before, after], rotation[row - 1 : row + 2 : 2])(time)
+            off[row] = np.degrees((middle.inv() * rotation[row]).magnitude())
+    usual = np.array([np.median(off[np.abs(time_s - time) <= 1.0]) for time in time_s])
+    return np.where(off > 4 * usual, off, 0.0)
