@@ -16,6 +16,7 @@ import numpy as np
 from pipelines.capture.frames import Scan, face_side, frame_name
 from pipelines.errors import MissingTool, SettingError
 from pipelines.files import read_image, write_image
+from pipelines.landmarks import without_chatter
 from pipelines.stage import Progress
 
 REMBG_MODELS = (
@@ -109,7 +110,9 @@ def _mediapipe(refine: bool) -> Matting:
     import cv2
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
-    model: Any = SelfieSegmentation(model_selection=0)
+    with without_chatter():
+        model: Any = SelfieSegmentation(model_selection=0)
+        model.process(np.zeros((64, 64, 3), np.uint8))
 
     def matte(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
