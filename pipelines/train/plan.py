@@ -43,8 +43,8 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
-    Given `steps` win over the budget. `measure(threads)` returns seconds per step. Raises SettingError when neither is given or the
-    budget is used up before training starts.
+    Given `steps` win over the budget. `measure(threads)` returns seconds per step. Raises SettingError when neither is given or
+    the budget is used up before training starts.
     """
     if path.exists():
         return Plan(**read_json(path))
