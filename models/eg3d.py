@@ -3,7 +3,7 @@
 
 Notable choices:
 - parameter names are the official ones, so converted weights load strictly; the config's fields from `static_planes` on are
-  ours, off by default: a static part of the planes, learned in minutes for a person, and a head-shaped density prior;
+  ours, off by default: free planes, static and linear in w, learned in minutes for a person, and a head-shaped density prior;
 - planes -> rays -> super-resolution are separate calls, so training can march a subset of the rays and drive can keep planes;
 - nothing is remembered between calls, and rendering is deterministic unless its `Sampling` or `noise` says random.
 """
@@ -21,6 +21,7 @@ from models.generator import LatentSpec, Rendering
 from models.planes import PLANE_AXES, lookup
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
+from models.stylegan2.layers import FullyConnected
 from models.stylegan2.mapping import Mapping
 from models.stylegan2.synthesis import Noise, Synthesis
 from models.superresolution import VARIANTS, SuperResolution
@@ -82,6 +83,9 @@ class EG3DConfig:
     """planes = static_planes + dynamic_gain * backbone: what does not move is learned once, for all latents."""
     dynamic_gain: float = 1.0
     """Share of the backbone in the planes; 0.3 in QUICK."""
+    basis_planes: int = 0
+    """Number of free plane sets whose weighted sum is added, the weights linear in w: expressions are learned as fast as the
+    static part, where the convolutional backbone needs many more steps. At half the planes' resolution."""
     density_gain: float = 1.0
     """Multiplies the decoder's raw density: surfaces get sharp in fewer steps. Official: 1."""
     density_prior: DensityPrior | None = None
@@ -122,7 +126,7 @@ QUICK = EG3DConfig(
     z_dim=128, w_dim=128, channel_base=2048, channel_max=64, plane_resolution=128, plane_channels=16, decoder_hidden=32,
     decoder_features=16, image_size=128, neural_rendering_resolution=64, depth_resolution=12, depth_resolution_importance=12,
     ray_start="auto", ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X", superresolution_channels=(32, 16),
-    discriminator_channel_max=48, static_planes=True, dynamic_gain=0.3, density_gain=8.0, density_prior=DensityPrior(),
+    discriminator_channel_max=48, static_planes=True, dynamic_gain=0.3, basis_planes=16, density_gain=8.0, density_prior=DensityPrior(),
 )  # fmt: skip
 """Ours for a laptop: 128x128 from 64x64 rays."""
 
@@ -130,7 +134,7 @@ UNIT = EG3DConfig(
     z_dim=8, w_dim=8, channel_base=128, channel_max=8, plane_resolution=32, plane_channels=4, decoder_hidden=8,
     decoder_features=4, image_size=32, neural_rendering_resolution=16, depth_resolution=6, depth_resolution_importance=6,
     ray_start="auto", ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X", superresolution_channels=(8, 4),
-    static_planes=True, dynamic_gain=0.3, density_prior=DensityPrior(),
+    static_planes=True, dynamic_gain=0.3, basis_planes=4, density_prior=DensityPrior(),
 )  # fmt: skip
 """For tests: the structure of QUICK with a few thousand parameters."""
 
@@ -168,6 +172,10 @@ class EG3D(nn.Module):
         if config.static_planes:
             shape = 1, 3 * config.plane_channels, config.plane_resolution, config.plane_resolution
             self.static_planes = nn.Parameter(torch.zeros(shape))
+        if config.basis_planes:
+            half = config.plane_resolution // 2
+            self.basis_weights = FullyConnected(config.w_dim, config.basis_planes)
+            self.basis_planes = nn.Parameter(torch.zeros(config.basis_planes, 3 * config.plane_channels, half, half))
 
     @property
     def latent(self) -> LatentSpec:
@@ -186,10 +194,13 @@ class EG3D(nn.Module):
         return self.backbone.mapping(z, condition * self.config.c_scale, truncation, cutoff)
 
     def planes(self, ws: Tensor, noise: Noise = "const") -> Tensor:
-        """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]."""
+        """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]: backbone, and our static and linear parts where configured."""
         planes = self.backbone.synthesis(ws, noise)
         if self.config.static_planes:
-            planes = torch.add(self.static_planes, planes, alpha=self.config.dynamic_gain)
+            planes = self.static_planes + self.config.dynamic_gain * planes
+        if self.config.basis_planes:
+            moved = torch.einsum("bk,kchw->bchw", self.basis_weights(ws[:, 0]), self.basis_planes)
+            planes = planes + nn.functional.interpolate(moved, scale_factor=2, mode="bilinear", align_corners=False)
         return planes.unflatten(1, (3, -1))
 
     def field(self, planes: Tensor) -> Field:

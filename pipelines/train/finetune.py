@@ -35,6 +35,10 @@ from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings
 
 
+FREE_PLANES = ("static_planes", "basis_planes")
+"""Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
+
+
 @dataclass(kw_only=True)
 class Trainer:
     """Everything a step changes."""
@@ -74,8 +78,8 @@ def make_trainer(
     mean = generator.backbone.mapping.w_avg.detach()
     spread = initial_codes(frames, len(mean), settings.components, settings.latent_spread, keyed(seed, 0, "latents"))
     latents = nn.Parameter(mean + spread)
-    planes = [parameter for name, parameter in generator.named_parameters() if name == "static_planes"]
-    others = [parameter for name, parameter in generator.named_parameters() if name != "static_planes"]
+    planes = [parameter for name, parameter in generator.named_parameters() if name in FREE_PLANES]
+    others = [parameter for name, parameter in generator.named_parameters() if name not in FREE_PLANES]
     groups = [
         {"params": others, "lr": settings.learning_rate}, {"params": planes, "lr": settings.planes_learning_rate},
         {"params": [latents], "lr": settings.latent_learning_rate},

@@ -111,6 +111,16 @@ def test_planes_are_static_plus_a_share_of_the_backbone(generator: EG3D):
     assert "static_planes" not in EG3D(replace(UNIT, static_planes=False)).state_dict()
 
 
+def test_basis_planes_are_linear_in_w() -> None:
+    generator = EG3D(replace(UNIT, dynamic_gain=0.0))
+    torch.nn.init.normal_(generator.basis_planes)
+    ws = torch.randn(2, 1, UNIT.w_dim).expand(-1, generator.latent.num_ws, -1)
+    one, other = generator.planes(ws)
+    between = generator.planes(ws.mean(0, keepdim=True))[0]
+    assert (one - other).abs().mean() > 0.1
+    torch.testing.assert_close(between, (one + other) / 2, atol=1e-5, rtol=1e-4)
+
+
 def test_every_parameter_learns(generator: EG3D):
     z = torch.randn(2, 8)
     generator.synthesis(generator.mapping(z), cameras(2)).image.square().mean().backward()
