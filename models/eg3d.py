@@ -126,7 +126,8 @@ QUICK = EG3DConfig(
     z_dim=128, w_dim=128, channel_base=2048, channel_max=64, plane_resolution=128, plane_channels=16, decoder_hidden=32,
     decoder_features=16, image_size=128, neural_rendering_resolution=64, depth_resolution=12, depth_resolution_importance=12,
     ray_start="auto", ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X", superresolution_channels=(32, 16),
-    discriminator_channel_max=48, static_planes=True, dynamic_gain=0.3, basis_planes=16, density_gain=8.0, density_prior=DensityPrior(),
+    discriminator_channel_max=48, static_planes=True, dynamic_gain=0.3, basis_planes=16, density_gain=8.0,
+    density_prior=DensityPrior(),
 )  # fmt: skip
 """Ours for a laptop: 128x128 from 64x64 rays."""
 
@@ -175,7 +176,7 @@ class EG3D(nn.Module):
         if config.basis_planes:
             half = config.plane_resolution // 2
             self.basis_weights = FullyConnected(config.w_dim, config.basis_planes)
-            self.basis_planes = nn.Parameter(torch.zeros(config.basis_planes, 3 * config.plane_channels, half, half))
+            self.basis_planes = nn.Parameter(0.02 * torch.randn(config.basis_planes, 3 * config.plane_channels, half, half))
 
     @property
     def latent(self) -> LatentSpec:

@@ -34,7 +34,6 @@ from pipelines.train.codes import initial_codes
 from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings
 
-
 FREE_PLANES = ("static_planes", "basis_planes")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
 
