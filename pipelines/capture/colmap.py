@@ -26,7 +26,10 @@ from pipelines.files import read_image, read_json, write_image, write_json
 
 LEAST_SHARE = 0.7
 """Of the views that must be registered in one model."""
-MAX_REPROJECTION_PX = 1.5
+MAX_REPROJECTION = 0.0025
+"""Mean reprojection error over the longer side of the picture: 1.6 px of 640."""
+LEAST_POINTS = 10
+"""Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
 
@@ -198,7 +201,8 @@ def _problems(model: Model, points: np.ndarray, reference: Candidate, longest: i
     low, high = (bound * longest for bound in settings.focal_range)
     tests = [
         (share < LEAST_SHARE, f"only {len(model.rows)} of {model.views} views are registered"),
-        (model.error_px > MAX_REPROJECTION_PX, f"its points are off by {model.error_px:.1f} px"),
+        (model.error_px > MAX_REPROJECTION * longest, f"its points are off by {model.error_px:.1f} px"),
+        (model.points < LEAST_POINTS * len(model.rows), f"it has only {model.points} points"),
         (not 0.85 * low <= model.focal_px <= 1.15 * high, f"its focal length of {model.focal_px:.0f} px is impossible"),
         (spread > 4.0 and ahead < 0.9, "its optical axes meet behind the cameras: the model is inside out"),
         (float(np.mean(depth > 0)) < 0.95, "the face lies behind its cameras"),

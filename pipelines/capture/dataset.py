@@ -25,6 +25,10 @@ class DatasetSettings:
     """Below the chin by this much the head matte is still whole."""
     neck_zero_units: float = 0.15
     """Below the chin by this much it has fallen to nothing (0.15 units are 4.8 cm)."""
+    shoulder_height_units: tuple[float, float] = (0.02, 0.12)
+    """Shoulders are looked for up to the first height above the chin, and fade out up to the second."""
+    shoulder_distance_units: tuple[float, float] = (0.27, 0.40)
+    """At these heights what is nearer to the neck's axis than the first stays, beyond the second it is shoulder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,21 +69,28 @@ def crops_of(camera_from_head: np.ndarray, focal_px: float, frame_size: tuple[in
 
 
 def neck_weight(crops: Crops, row: int, prior: Prior, settings: DatasetSettings, size: int) -> np.ndarray:
-    """float32 [size,size]: 1 on the head, falling smoothly to 0 between the upper neck and the collar.
+    """float32 [size,size]: 1 on head and upper neck, falling smoothly to 0 toward the collar and the shoulders.
 
-    A pixel's height is that of the point of its ray nearest to the neck's axis (x = 0, z = the origin's), so the weight does
-    not swing when the head turns sideways.
+    A pixel's height and distance are those of the point of its ray nearest to the neck's axis (x = z = 0), so the weight does
+    not swing when the head turns sideways. Hair keeps its weight above the chin and near the neck.
     """
     pose, intrinsics = crops.world_from_camera[row], crops.intrinsics[row]
     unit = (np.arange(size) + 0.5) / size
     x = (unit - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (unit - intrinsics[1, 2]) / intrinsics[1, 1]
-    inside = np.stack([*np.meshgrid(x, y), np.ones((size, size))], axis=-1)
-    ray, eye = inside @ pose[:3, :3].T, pose[:3, 3]
-    along = -(ray[..., 0] * eye[0] + ray[..., 2] * eye[2]) / np.maximum(ray[..., 0] ** 2 + ray[..., 2] ** 2, 1e-9)
+    ray = np.stack([*np.meshgrid(x, y), np.ones((size, size))], axis=-1) @ pose[:3, :3].T
+    eye, level = pose[:3, 3], np.hypot(ray[..., 0], ray[..., 2])
+    along = -(ray[..., 0] * eye[0] + ray[..., 2] * eye[2]) / np.maximum(level**2, 1e-9)
     below = prior.landmarks[CHIN, 1] - (eye[1] + along * ray[..., 1])
-    t = np.clip((settings.neck_zero_units - below) / (settings.neck_zero_units - settings.neck_full_units), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    aside = np.abs(ray[..., 0] * eye[2] - ray[..., 2] * eye[0]) / np.maximum(level, 1e-9)
+    shoulders = falling(-below, *settings.shoulder_height_units) * (1 - falling(aside, *settings.shoulder_distance_units))
+    return (falling(below, settings.neck_full_units, settings.neck_zero_units) * (1 - shoulders)).astype(np.float32)
+
+
+def falling(value: np.ndarray, start: float, end: float) -> np.ndarray:
+    """1 up to `start`, 0 from `end` on, a smooth step between."""
+    t = np.clip((end - value) / (end - start), 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def face_weight(points: np.ndarray, box: tuple[float, float, float], size: int) -> np.ndarray:

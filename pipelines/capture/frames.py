@@ -15,7 +15,7 @@ from pipelines.video import VideoFrame, VideoInfo, read_frames
 
 BLACK_LEVEL = 20
 """A frame is black when 99 % of its pixels are darker than this (of 255)."""
-REASONS = ("no face", "black", "too small", "another face", "blurred")
+REASONS = ("no face", "black", "too small", "another face", "too dark", "blurred")
 """Why a frame cannot be used; the code in `Scan.reason` is the position + 1, 0 means usable."""
 
 
@@ -29,6 +29,8 @@ class FrameSettings:
     """Less time than this between the first and the last usable frame is refused."""
     min_face_px: float = 48.0
     """Longer side of the box around the face's points."""
+    min_brightness: float = 0.6
+    """Share of the clip's median brightness of the face; below it a frame is part of a fade."""
     min_sharpness: float = 0.35
     """Share of the median sharpness of the face within one second on either side."""
     dense_s: float = 60.0
@@ -84,12 +86,15 @@ def load_scan(partial: Path) -> Scan:
 
 
 def judged(seen: Scan, settings: FrameSettings) -> Scan:
-    """The scan with the reasons that need more than one frame: too small, another face, blurred."""
+    """The scan with the reasons that need more than one frame: too small, another face, too dark, blurred."""
     reason = seen.reason.copy()
     side = face_side(seen.points)
     reason[(reason == 0) & (side < settings.min_face_px)] = _code("too small")
     ok = np.flatnonzero(reason == 0)
     reason[ok[~_main_face(seen.points[ok], seen.time_s[ok])]] = _code("another face")
+    ok = np.flatnonzero(reason == 0)
+    dark = seen.brightness[ok] < settings.min_brightness * np.median(seen.brightness[ok]) if len(ok) else np.zeros(0, bool)
+    reason[ok[dark]] = _code("too dark")
     ok = np.flatnonzero(reason == 0)
     usual = np.array([np.median(seen.sharpness[ok[np.abs(seen.time_s[ok] - time) <= 1.0]]) for time in seen.time_s[ok]])
     reason[ok[seen.sharpness[ok] < settings.min_sharpness * usual]] = _code("blurred")

@@ -110,7 +110,10 @@ def candidate(
     confidence = np.clip((75 - side) / 45, 0.1, 1) / (1 + (error / (2.5 * np.median(error))) ** 4)
     if support is not None:
         confidence = np.maximum(confidence, np.clip(support / ENOUGH, 0, 1) * np.clip((110 - side) / 20, 0, 1))
-    failed = jump_deg(fitted.camera_from_head, chosen.time_s) > settings.max_jump_deg
+    weak = error > 1.5 * np.median(error)
+    if support is not None:
+        weak |= support < ENOUGH / 2
+    failed = (jump_deg(fitted.camera_from_head, chosen.time_s) > settings.max_jump_deg) & weak
     confidence = np.where(failed | (fitted.camera_from_head[:, 2, 3] <= 0), 0.0, confidence)
     figures = {
         "focal_px": round(fitted.focal_px, 2), "median_error_px": round(float(np.median(error)), 3),

@@ -24,7 +24,7 @@ class CameraSettings:
     """Neighbors each view is matched with, and as many at distances of powers of two."""
     sfm_timeout_s: float = 180.0
     max_jump_deg: float = 4.0
-    """A pose further than this from the way between its neighbors is dropped."""
+    """A pose further than this from the way between its neighbors is dropped, unless landmarks and followed points fit it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,10 @@ def sentences(figures: dict[str, Any]) -> list[str]:
         (figures["brightness"] < 60, "The face is dark; film in brighter, even light."),
         (figures["brightness_drift"] > 50, "The light on the face changes much; lock the exposure and keep the lights still."),
         (dropped.get("blurred", 0) > 0.2 * looked_at, "Many frames are blurred; move more slowly or film in more light."),
-        ("another face" in dropped, "A second face was in view and was left out; film one person alone."),
+        (
+            dropped.get("another face", 0) > 0.03 * looked_at,
+            "A second face was in view and was left out; film one person alone.",
+        ),
         (figures["matte_confidence"] < 0.6, "Hair and background are hard to tell apart; film before a plain, different wall."),
         (figures["alignment_rms_units"] > 0.025, "The head's shape was hard to measure; look at overlay.png before training."),
     ]
