@@ -105,6 +105,7 @@ def test_a_background_is_put_behind_both_images(generator: EG3D):
 
 def test_planes_are_static_plus_a_share_of_the_backbone(generator: EG3D):
     torch.nn.init.normal_(generator.static_planes)
+    torch.nn.init.zeros_(generator.basis_planes)
     ws = some_ws(generator, 2)
     expected = generator.static_planes + 0.3 * generator.backbone.synthesis(ws, "const")
     assert largest_difference(generator.planes(ws).flatten(1, 2), expected) < 1e-6
