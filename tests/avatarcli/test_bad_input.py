@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.demo import demo_clips
 from pipelines.video import write_video
 from tests.avatarcli.cli import avatarcli, command, environment
 from tests.folders import drawn
-from tests.material import shared
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_an_unknown_setting_and_preset(material: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_size_limit_is_one_sentence_and_the_next_call_continues(tmp_path: Path) -> None:
-    video, out = shared("clips/capture_home_glasses.mp4"), tmp_path / "a.capture"
+    video, out = demo_clips().capture, tmp_path / "a.capture"
     words = ("capture", video, "-o", out, "--cameras", "landmarks", "--set", "frames.max_frames=24")
     limited = ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash", *command(*words)]
     done = subprocess.run(limited, capture_output=True, text=True, env=environment(), timeout=120)
