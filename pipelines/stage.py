@@ -85,6 +85,8 @@ def run_stage(
             return report_from(known, out, "unchanged")
         if not overwrite or known.get("stage") != stage:
             raise SettingError(_occupied(out, stage, known))
+    elif is_file_output(out) and record.exists() and read_json(record).get("stage") != stage:
+        raise SettingError(f"{record} is not ours and would be replaced by the record of {out.name}; choose another -o.")
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
         known = {

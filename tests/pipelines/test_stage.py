@@ -143,3 +143,12 @@ def test_another_question_starts_from_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "out.partial" / "old.txt").exists()
     run_stage("s", version=1, inputs={"t": source}, settings=2, out=tmp_path / "out", work=lambda partial: {})
     assert not (tmp_path / "out" / "old.txt").exists()
+
+
+def test_a_json_beside_a_video_is_not_replaced(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    (tmp_path / "out.json").write_text('{"my": "notes"}')
+    with pytest.raises(SettingError, match="not ours"):
+        make(tmp_path / "out.mp4", source)
+    assert (tmp_path / "out.json").read_text() == '{"my": "notes"}'
