@@ -20,9 +20,9 @@ from pipelines.video import VideoInfo
 
 SCENE_DEG, HEAD_DEG = 12.0, 30.0
 """Least range of views for which COLMAP is asked, with a moving camera and with a turning head."""
-AS_GOOD = 1.6
-"""A model of COLMAP wins when points of the head fit its cameras up to this much worse than they fit the landmark poses, which
-were made to fit them."""
+AS_GOOD = {"colmap_scene": 2.0, "colmap_head": 1.05}
+"""How many times further landmarks and followed points may lie from where a model shows them than from where the landmark poses
+do, which were made to fit them. A model of the room is independent of the face; one of the head sees the same as we do."""
 
 
 def solve(
@@ -77,25 +77,39 @@ def view_range_deg(candidate: Candidate) -> float:
 def choose(candidates: list[Candidate], reason: str = "", method: str = "auto") -> tuple[Candidate, str]:
     """The better supported candidate and one sentence why; the first one is from landmarks.
 
-    COLMAP's cameras are independent of the face and steadier, so they win as soon as nothing speaks against them and the head's
-    landmarks fit them nearly as well. With method `colmap` they win or UnusableMaterial says why they cannot.
+    COLMAP's cameras win as soon as nothing speaks against them and the head fits them nearly as well. With method `colmap` they
+    win, or UnusableMaterial says why they cannot.
     """
     landmarks, others = candidates[0], candidates[1:]
     for other in others:
-        ratio = float(np.median(other.error_px) / max(np.median(landmarks.error_px), 1e-6))
-        against = list(other.problems)
-        if not against and ratio > AS_GOOD:
-            against = [f"the head's landmarks fit its cameras {ratio:.1f} times worse than the landmark poses"]
+        against = [*other.problems] or misfit(landmarks, other)
         if not against:
-            views, off = other.figures.get("registered_views", "its"), other.figures.get("disagreement_deg", 0.0)
+            known = other.figures
             return other, (
-                f"COLMAP's cameras ({views} views at {other.figures.get('reprojection_px', 0.0):.2f} px) agree with the head: "
-                f"turns differ by {off:.1f} degrees and landmarks fit them {ratio:.1f} times as far off as the landmark poses"
+                f"COLMAP's cameras ({known['registered_views']} views, points within {known['reprojection_px']:.2f} px) fit "
+                f"the head: their turns differ from its own by {known['disagreement_deg']:.1f} degrees, and its landmarks lie "
+                f"{times_as_far(landmarks, other):.1f} times as far off as from the landmark poses."
             )
-        reason = f"COLMAP's model ({other.method}) was refused because " + " and ".join(against)
+        reason = f"COLMAP's model of the {other.method.removeprefix('colmap_')} was refused because {' and '.join(against)}"
     if method == "colmap":
         raise UnusableMaterial(f"cameras.method is colmap, but {reason}; use auto or landmarks for this footage.")
-    return landmarks, f"landmark poses: {reason}" if reason else "landmark poses are the only candidate"
+    return landmarks, f"Landmark poses: {reason}." if reason else "Landmark poses are the only candidate."
+
+
+def times_as_far(landmarks: Candidate, other: Candidate) -> float:
+    """How many times further the tracker's landmarks lie from where `other` shows them."""
+    return float(np.median(other.error_px) / max(float(np.median(landmarks.error_px)), 1e-6))
+
+
+def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
+    """What of the head does not fit the cameras of `other`, as parts of a sentence."""
+    surface = other.figures.get("surface_error_px", 0.0) / max(landmarks.figures.get("surface_error_px", 0.0), 1e-6)
+    far = {
+        "landmarks": times_as_far(landmarks, other),
+        "points followed on the head": surface if "surface_error_px" in landmarks.figures else 0.0,
+    }
+    most = AS_GOOD[other.method]
+    return [f"{name} fit it {value:.1f} times worse than the landmark poses" for name, value in far.items() if value > most]
 
 
 def _ask_colmap(

@@ -18,7 +18,7 @@ import pipelines
 from pipelines.capture.alignment import Alignment, AlignmentSettings, align
 from pipelines.capture.bundle import Bundle, Priors
 from pipelines.capture.frames import Scan, frame_name
-from pipelines.capture.headpose import LANDMARK_SIGMA, candidate, reliability, rigid_px, with_surface
+from pipelines.capture.headpose import LANDMARK_SIGMA, Support, candidate, reliability, rigid_px, with_surface
 from pipelines.capture.mattes import region
 from pipelines.capture.poses import CameraSettings, Candidate, angle_deg
 from pipelines.capture.tracks import Tracks
@@ -64,6 +64,7 @@ def reconstruct(
         scale = _write_views(partial, folder, chosen.rows(rows), frame_size, settings, masked)
         job = {
             "names": [f"{frame_name(index)}.jpg" for index in chosen.index[rows]], "masks": masked, "scale": scale,
+            "first_octave": -1 if masked else 0,
             "focal_px": focal_px * scale, "focal_known": settings.focal_px is not None, "features": 4096, "threads": 2,
             "width": round(frame_size[0] * scale), "height": round(frame_size[1] * scale), "overlap": settings.sfm_overlap,
             "seed": seed, "timeout_s": settings.sfm_timeout_s,
@@ -111,7 +112,7 @@ def _completed(
     tracks: Tracks,
     center: np.ndarray,
     points: np.ndarray,
-) -> tuple[Bundle, np.ndarray | None]:
+) -> tuple[Bundle, Support | None]:
     """The bundle of all frames in which the model's cameras are held."""
     held = np.zeros(len(seen), bool)
     held[model.rows] = True

@@ -1,5 +1,7 @@
 """Cameras from the head itself: the tracker's rigid landmarks, sharpened by points followed on hair, ears and skin."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pipelines.capture.bundle import Bundle, Priors, Sightings, adjust
@@ -22,6 +24,16 @@ RELIABLE_DEG = 20.0
 """Toward the profile the tracker's landmarks bend to the frontal face: at this yaw they count half, at twice it 1/17."""
 ENOUGH = 40
 """Followed points that fit, for a pose to be trusted where landmarks are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What the followed points say of the poses."""
+
+    count: np.ndarray
+    """[N] how many fit in each frame."""
+    error_px: float
+    """Median distance of a sighting from its point's projection."""
 
 
 def from_landmarks(
@@ -53,10 +65,8 @@ def landmark_sightings(seen: np.ndarray, poses: np.ndarray, model: np.ndarray) -
     )  # fmt: skip
 
 
-def with_surface(
-    rough: Bundle, seen: np.ndarray, tracks: Tracks, center: np.ndarray, known: Priors
-) -> tuple[Bundle, np.ndarray]:
-    """The bundle with followed points added, from the poses found so far; and [N] how many of them fit in each frame."""
+def with_surface(rough: Bundle, seen: np.ndarray, tracks: Tracks, center: np.ndarray, known: Priors) -> tuple[Bundle, Support]:
+    """The bundle with followed points added, from the poses found so far, and how these points fit."""
     count = len(known.points)
     places = surface_points(rough.camera_from_head, rough.focal_px, tracks, center)
     landmarks = landmark_sightings(seen, rough.camera_from_head, rough.points[:count])
@@ -73,7 +83,7 @@ def with_surface(
     fitted = adjust(both, rough.camera_from_head, center, priors)
     usual = float(np.median(fitted.residual_px[both.group == 1]))
     fits = (both.group == 1) & (fitted.residual_px < 3 * usual)
-    return fitted.first(count), np.bincount(both.frame[fits], minlength=len(seen))
+    return fitted.first(count), Support(count=np.bincount(both.frame[fits], minlength=len(seen)), error_px=usual)
 
 
 def surface_points(camera_from_head: np.ndarray, focal_px: float, tracks: Tracks, center: np.ndarray) -> np.ndarray:
@@ -101,7 +111,7 @@ def reliability(camera_from_head: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def candidate(
-    method: str, fitted: Bundle, chosen: Scan, center: np.ndarray, support: np.ndarray | None, settings: CameraSettings
+    method: str, fitted: Bundle, chosen: Scan, center: np.ndarray, support: Support | None, settings: CameraSettings
 ) -> Candidate:
     """Poses with the landmarks' error and a confidence: from frontal landmarks or from followed points, whichever is more."""
     seen = rigid_px(chosen)
@@ -109,17 +119,18 @@ def candidate(
     side = np.abs(view_angles(fitted.camera_from_head)[:, 0])
     confidence = np.clip((75 - side) / 45, 0.1, 1) / (1 + (error / (2.5 * np.median(error))) ** 4)
     if support is not None:
-        confidence = np.maximum(confidence, np.clip(support / ENOUGH, 0, 1) * np.clip((110 - side) / 20, 0, 1))
+        confidence = np.maximum(confidence, np.clip(support.count / ENOUGH, 0, 1) * np.clip((110 - side) / 20, 0, 1))
     weak = error > 1.5 * np.median(error)
     if support is not None:
-        weak |= support < ENOUGH / 2
+        weak |= support.count < ENOUGH / 2
     failed = (jump_deg(fitted.camera_from_head, chosen.time_s) > settings.max_jump_deg) & weak
     confidence = np.where(failed | (fitted.camera_from_head[:, 2, 3] <= 0), 0.0, confidence)
     figures = {
         "focal_px": round(fitted.focal_px, 2), "median_error_px": round(float(np.median(error)), 3),
         "registered": round(float(np.mean(confidence > 0)), 4),
-        "surface_points": round(float(np.median(support)), 1) if support is not None else 0,
     }  # fmt: skip
+    if support is not None:
+        figures |= {"surface_points": float(np.median(support.count)), "surface_error_px": round(support.error_px, 3)}
     return Candidate(
         method=method, camera_from_world=fitted.camera_from_head, focal_px=fitted.focal_px, points=fitted.points,
         error_px=error, confidence=confidence, figures=figures,

@@ -17,9 +17,9 @@ class CameraSettings:
     """What a focal length over the longer side can be."""
     follow_surface: bool = True
     """Refine landmark poses with points followed on hair, ears and skin."""
-    sfm_views: int = 40
+    sfm_views: int = 60
     """Frames COLMAP gets at most."""
-    sfm_longest_side_px: int = 640
+    sfm_longest_side_px: int = 960
     sfm_overlap: int = 6
     """Neighbors each view is matched with, and as many at distances of powers of two."""
     sfm_timeout_s: float = 180.0

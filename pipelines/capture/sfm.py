@@ -41,8 +41,13 @@ def _features(job: dict[str, Any], folder: Path, database: Path) -> None:
     )
     if job["masks"]:
         reader.mask_path = str(folder / "masks")
+    pycolmap.Database.open(str(database)).close()
+    pycolmap.import_images(
+        str(database), str(folder / "images"), camera_mode=pycolmap.CameraMode.SINGLE, image_names=job["names"], options=reader
+    )  # in the order of time; extraction in threads would number them as it happens
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.num_threads, extraction.sift.max_num_features = job["threads"], job["features"]
+    extraction.sift.first_octave = job["first_octave"]
     pycolmap.extract_features(
         str(database), str(folder / "images"), image_names=job["names"], camera_mode=pycolmap.CameraMode.SINGLE,
         reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
