@@ -1,0 +1,68 @@
+"""Which cameras win, and the sentence that says why."""
+
+import numpy as np
+import pytest
+
+from pipelines.capture.cameras import choose, plan
+from pipelines.capture.motion import Background
+from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.errors import UnusableMaterial
+
+
+def candidate(method: str, error_px: float = 1.0, surface_px: float = 0.5, problems: tuple[str, ...] = ()) -> Candidate:
+    figures = {"registered_views": "60 of 60", "reprojection_px": 0.4, "disagreement_deg": 1.2, "surface_error_px": surface_px}
+    return Candidate(
+        method=method, camera_from_world=np.tile(np.eye(4), (3, 1, 1)), focal_px=700.0, points=np.zeros((4, 3)),
+        error_px=np.full(3, error_px), confidence=np.ones(3), figures=figures, problems=problems,
+    )  # fmt: skip
+
+
+LANDMARKS = candidate("landmark_pose")
+
+
+def test_a_model_that_fits_the_head_wins() -> None:
+    best, why = choose([LANDMARKS, candidate("colmap_scene", error_px=1.4, surface_px=0.7)])
+    assert best.method == "colmap_scene"
+    assert "60 of 60 views" in why and "1.2 degrees" in why and why.endswith(".")
+
+
+def test_a_model_with_a_problem_loses_with_the_reason() -> None:
+    inside_out = candidate("colmap_scene", problems=("the model is inside out", "the face lies behind its cameras"))
+    best, why = choose([LANDMARKS, inside_out])
+    assert best is LANDMARKS
+    assert "refused because the model is inside out and the face lies behind its cameras" in why
+
+
+@pytest.mark.parametrize(("error_px", "surface_px", "word"), [(2.5, 0.6, "landmarks fit"), (1.2, 1.6, "followed on the head")])
+def test_a_model_of_the_room_before_which_the_head_turns_loses(error_px: float, surface_px: float, word: str) -> None:
+    best, why = choose([LANDMARKS, candidate("colmap_scene", error_px, surface_px)])
+    assert best is LANDMARKS and word in why
+
+
+def test_a_model_of_the_head_must_fit_as_well_as_the_landmark_poses() -> None:
+    assert choose([LANDMARKS, candidate("colmap_head", 1.3, 0.5)])[0] is LANDMARKS
+    assert choose([LANDMARKS, candidate("colmap_head", 0.9, 0.45)])[0].method == "colmap_head"
+
+
+def test_without_a_rival_the_plan_says_why() -> None:
+    assert choose([LANDMARKS], "COLMAP was not asked: the camera stands still")[1] == (
+        "Landmark poses: COLMAP was not asked: the camera stands still."
+    )
+
+
+def test_asked_for_colmap_and_nothing_else() -> None:
+    with pytest.raises(UnusableMaterial, match="cameras.method is colmap, but COLMAP found no model"):
+        choose([LANDMARKS], "COLMAP found no model", "colmap")
+
+
+@pytest.mark.parametrize(
+    ("still", "range_deg", "method", "kind"),
+    [
+        (0.0, 60.0, "auto", "scene"), (0.0, 8.0, "auto", ""), (0.9, 60.0, "auto", "head"), (0.9, 20.0, "auto", ""),
+        (None, 50.0, "auto", "head"), (0.9, 5.0, "colmap", "head"), (0.0, 60.0, "landmarks", ""),
+    ],
+)  # fmt: skip
+def test_colmap_is_asked_where_it_can_help(still: float | None, range_deg: float, method: str, kind: str) -> None:
+    found, reason = plan(Background(still=still), range_deg, CameraSettings(method=method))  # type: ignore[arg-type]
+    assert found == kind
+    assert bool(reason) != bool(kind)

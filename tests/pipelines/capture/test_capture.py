@@ -1,0 +1,147 @@
+"""The whole capture of a short clip: what lies in the folder, that a broken run continues, that bad footage is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.artifacts import load_dataset
+from pipelines.capture import CaptureSettings, capture, records
+from pipelines.capture.dataset import DatasetSettings
+from pipelines.capture.frames import FrameSettings
+from pipelines.capture.poses import CameraSettings
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.face_fit import MEASURED
+from pipelines.files import read_arrays, read_image, read_json
+from pipelines.video import read_frames, write_video
+
+DEMO = Path(__file__).resolve().parents[3] / "avatarcli" / "demo_clips" / "capture.mp4"
+SETTINGS = CaptureSettings(
+    frames=FrameSettings(max_frames=26), dataset=DatasetSettings(crop_size=96), cameras=CameraSettings(method="landmarks")
+)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of the demo person at half size, 10 frames a second, a black frame first."""
+    if not DEMO.exists():
+        pytest.skip("needs the demo clips")
+    path = tmp_path_factory.mktemp("clip") / "person of mine.mp4"
+    images = [frame.image for frame in read_frames(DEMO, indices=set(range(200, 350, 5)), longest_side_px=360)]
+    write_video(path, [np.zeros_like(images[0]), *images], 10)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return capture(clip, tmp_path_factory.mktemp("out") / "me.capture", SETTINGS).out
+
+
+def test_the_folder_holds_what_training_reads(folder: Path) -> None:
+    data = load_dataset(folder)
+    assert 24 <= len(data.names) <= 26
+    assert list(data.source_index) == sorted(set(data.source_index)) and data.source_index[0] >= 1
+    assert set(data.split) == {"train", "test"} and list(data.split) == sorted(data.split, reverse=True)
+    rows = np.arange(len(data.names))
+    images, heads = data.images(rows, 96), data.head_mattes(rows, 96)
+    assert images.shape[1:] == (96, 96, 3)
+    assert heads[:, 40:56, 40:56].min() > 240 and heads[:, :6, :6].max() < 20 and heads[:, -3:].mean() < 60
+    assert data.weight.min() > 0.3
+    tracking = data.tracking()
+    assert tracking["landmarks"].shape == (len(rows), 478, 3)
+    assert tracking["expression_measured"].shape == (len(rows), len(MEASURED))
+    assert np.allclose(np.linalg.inv(tracking["camera_from_head"]), data.world_from_camera)
+
+
+def test_landmarks_of_the_mean_head_lie_on_the_face_in_the_crops(folder: Path) -> None:
+    from pipelines.capture.alignment import RIGID
+    from pipelines.priors import load_prior
+
+    data, prior = load_dataset(folder), load_prior("quick").landmarks[RIGID]
+    for row in (0, len(data.names) - 1):
+        camera = np.linalg.inv(data.world_from_camera[row])
+        inside = (prior @ camera[:3, :3].T + camera[:3, 3]) @ data.intrinsics[row].T
+        seen = (data.tracking()["landmarks"][row, RIGID, :2] - data.box[row, :2]) / data.box[row, 2]
+        assert np.median(np.linalg.norm(inside[:, :2] / inside[:, 2:] - seen, axis=1)) < 0.02
+
+
+def test_transforms_are_those_of_the_nerf_tools(folder: Path) -> None:
+    record, data = read_json(folder / "transforms.json"), load_dataset(folder)
+    assert [frame["source_index"] for frame in record["frames"]] == list(data.source_index)
+    assert {"source_index": 0, "time_s": 0.0, "reason": "black"} in record["dropped"]
+    for frame, pose in zip(record["frames"], data.world_from_camera, strict=True):
+        matrix = np.array(frame["transform_matrix"])
+        assert (folder / frame["file_path"]).exists()
+        assert np.allclose(matrix[:, 1:3], -pose[:, 1:3]) and np.allclose(matrix[:, [0, 3]], pose[:, [0, 3]])
+    image = read_image(folder / record["frames"][0]["file_path"])
+    assert (record["w"], record["h"]) == image.shape[1::-1]
+    assert len(list((folder / "frames").iterdir())) == len(record["frames"])
+
+
+def test_nothing_says_where_or_by_whom_it_was_made(folder: Path, clip: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.suffix in {".json", ".html", ".log"}:
+            text = path.read_text()
+            assert str(clip.parent) not in text and str(folder.parent) not in text and str(Path.home()) not in text
+    assert read_json(folder / "capture.json")["source"]["file_name"] == "person of mine.mp4"
+    assert not (folder / "work").exists()
+    assert {"contact.png", "overlay.png", "report.html", "stage.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_second_run_has_nothing_to_do_and_other_settings_are_refused(folder: Path, clip: Path) -> None:
+    assert capture(clip, folder, SETTINGS).status == "unchanged"
+    with pytest.raises(SettingError, match="--overwrite"):
+        capture(clip, folder, CaptureSettings(seed=1))
+
+
+def test_a_run_broken_anywhere_continues_to_the_same_result(
+    folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.capture import alignment, dataset, frames, mattes
+
+    out = tmp_path / "again.capture"
+    for module, name, calls in ((frames, "write_image", 9), (mattes, "write_image", 7), (alignment, "align", 0),
+                                (dataset, "write_image", 20), (records, "write_tracking", 0)):  # fmt: skip
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, name, breaking(getattr(module, name), calls))
+            capture(clip, out, SETTINGS)
+        assert not out.exists()
+    assert capture(clip, out, SETTINGS).status == "done"
+    assert contents(out) == contents(folder)
+
+
+def breaking(function, calls: int):
+    """`function` that is interrupted at its call number `calls`."""
+    left: Iterator[int] = iter(range(calls))
+
+    def called(*arguments, **options):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return function(*arguments, **options)
+
+    return called
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Every file but those that tell the time."""
+    timed = {"stage.json", "report.html"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in timed and "steps" not in path.parts]
+    return {
+        str(path.relative_to(folder)): json.dumps({k: v.tolist() for k, v in read_arrays(path).items()})
+        if path.suffix == ".npz"
+        else path.read_bytes()
+        for path in files
+    }
+
+
+def test_no_face_and_too_short_are_refused_and_leave_no_capture(clip: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 90, 120, 3)).astype(np.uint8)
+    write_video(tmp_path / "noise.mp4", noise, 10)
+    with pytest.raises(UnusableMaterial, match=r"no face was found in noise\.mp4; film"):
+        capture(tmp_path / "noise.mp4", tmp_path / "a.capture", SETTINGS)
+    write_video(tmp_path / "short.mp4", [frame.image for frame in read_frames(clip, indices={3, 4, 5})], 10)
+    with pytest.raises(UnusableMaterial, match="at least 24 frames over 2 s"):
+        capture(tmp_path / "short.mp4", tmp_path / "b.capture", SETTINGS)
+    assert not (tmp_path / "a.capture").exists() and not (tmp_path / "b.capture").exists()

@@ -1,0 +1,146 @@
+"""The tests that tell a right model from a confident wrong one, and one small real reconstruction."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.capture import colmap
+from pipelines.capture.colmap import Failed, Model, disagreement_deg, look_at, triangulate
+from pipelines.capture.headpose import rigid_px
+from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.face_fit import RIGID
+from tests.pipelines.capture.heads import CENTER, FOCAL_PX, SIZE, filmed, looking
+
+YAW = np.linspace(-50, 50, 21)
+
+
+def model(poses: np.ndarray, **more) -> Model:
+    known = {"rows": np.arange(len(poses)), "focal_px": FOCAL_PX, "points": 5000, "error_px": 0.3, "views": len(poses)}
+    return Model(camera_from_world=poses, **{**known, **more})
+
+
+def inside_out(poses: np.ndarray) -> np.ndarray:
+    """The reversed-depth twin of an orbit: world and cameras mirrored in depth, turns the other way round."""
+    flip = np.diag([1.0, 1.0, -1.0])
+    result = poses.copy()
+    result[:, :3, :3] = flip @ poses[:, :3, :3] @ flip
+    result[:, :3, 3] = poses[:, :3, 3] * (1, 1, -1)
+    return result
+
+
+def reference(poses: np.ndarray, points: np.ndarray | None = None) -> Candidate:
+    shape = np.zeros((len(RIGID), 3)) if points is None else points
+    return Candidate(
+        method="landmark_pose", camera_from_world=poses, focal_px=FOCAL_PX, points=shape, error_px=np.ones(len(poses)),
+        confidence=np.ones(len(poses)),
+    )  # fmt: skip
+
+
+def test_axes_of_an_orbit_meet_in_front_and_of_its_twin_behind() -> None:
+    poses = looking(YAW)
+    point, ahead, spread = look_at(poses)
+    assert np.allclose(point, 0, atol=1e-6) and ahead == 1 and spread > 10
+    assert look_at(inside_out(poses))[1] == 0
+    assert look_at(looking(np.linspace(-1, 1, 21)))[2] < 1
+
+
+def test_an_inside_out_model_turns_the_other_way() -> None:
+    poses = looking(YAW)
+    assert disagreement_deg(model(poses), reference(poses)) < 1e-3
+    assert disagreement_deg(model(inside_out(poses)), reference(poses)) > 20
+
+
+def test_problems_name_what_is_wrong() -> None:
+    poses, points = looking(YAW), np.random.default_rng(0).normal(0, 0.2, (len(RIGID), 3))
+
+    def words(found: Model) -> str:
+        return " ".join(colmap._problems(found, points, reference(poses), max(SIZE), CameraSettings()))
+
+    assert words(model(poses)) == ""
+    assert "inside out" in words(model(inside_out(poses)))
+    assert "14 of 40 views" in words(replace(model(poses[:14]), rows=np.arange(14), views=40))
+    assert "focal length" in words(model(poses, focal_px=3000.0))
+    assert "off by" in words(model(poses, error_px=4.0))
+    assert "only 30 points" in words(model(poses, points=30))
+
+
+def test_landmarks_are_triangulated_where_they_are() -> None:
+    clip = filmed(noise_px=0.3)
+    seen = rigid_px(clip.chosen)
+    seen[3, 5] += 60
+    found = triangulate(model(clip.poses), seen, np.ones((40, len(RIGID))), CENTER)
+    assert np.abs(found - clip.landmarks[RIGID]).max() < 5e-3
+
+
+def test_frames_between_the_views_get_the_poses_between() -> None:
+    true = looking(YAW)
+    lagging = looking(0.8 * YAW)
+    rows = np.arange(0, 21, 4)
+    found = colmap._between(true[rows], rows, lagging)
+    assert np.allclose(found[rows], true[rows])
+    assert np.abs(found[:, :3, :3] - true[:, :3, :3]).max() < 0.02
+
+
+def test_a_child_that_breaks_or_hangs_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Failed, match="see colmap.log"):
+        colmap._run(tmp_path / "no-job.json", tmp_path / "colmap.log", 60)
+    assert "no-job.json" in (tmp_path / "colmap.log").read_text()
+    sleeper = tmp_path / "sleep.sh"
+    sleeper.write_text("#!/bin/sh\nexec sleep 30\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(sleeper))
+    with pytest.raises(Failed, match="longer than"):
+        colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", -19.5)
+
+
+def test_a_textured_room_is_reconstructed(tmp_path: Path) -> None:
+    """Two textured walls seen by cameras whose poses are known: real COLMAP, in its own process."""
+    import cv2
+
+    from pipelines.files import write_image
+    from tests.pipelines.capture.heads import rotation_error_deg
+
+    rng, poses = np.random.default_rng(0), looking(np.linspace(-14, 14, 9), distance=3.0)
+    walls = [
+        (np.array([[-1.5, 1.2, z], [1.5, 1.2, z + tilt], [1.5, -1.2, z + tilt], [-1.5, -1.2, z]]), speckled(rng))
+        for z, tilt in ((-0.8, 0.5),)
+    ]
+    boxes = [(np.array([[x, y + s, z], [x + s, y + s, z], [x + s, y, z], [x, y, z]]), speckled(rng, 160))
+             for x, y, z, s in ((-0.5, -0.4, 0.2, 0.5), (0.1, 0.0, 0.4, 0.4))]  # fmt: skip
+    names = []
+    for row, pose in enumerate(poses):
+        image = np.full((SIZE[1], SIZE[0], 3), 60, np.uint8)
+        for corners, texture in [*walls, *boxes]:
+            inside = corners @ pose[:3, :3].T + pose[:3, 3]
+            px = (FOCAL_PX * inside[:, :2] / inside[:, 2:] + CENTER - 0.5).astype(np.float32)
+            side = texture.shape[0] - 1
+            matrix = cv2.getPerspectiveTransform(np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32), px)
+            warped = cv2.warpPerspective(texture, matrix, SIZE, flags=cv2.INTER_AREA)
+            covered = cv2.warpPerspective(np.ones(texture.shape[:2], np.uint8), matrix, SIZE, flags=cv2.INTER_NEAREST)
+            image = np.where(covered[..., None] > 0, warped, image)
+        names.append(f"{row:06d}.jpg")
+        write_image(tmp_path / "images" / names[-1], image)
+    job = {
+        "names": names, "masks": False, "scale": 1.0, "first_octave": 0, "focal_px": 650.0, "focal_known": False,
+        "features": 2000, "threads": 2, "width": SIZE[0], "height": SIZE[1], "overlap": 6, "seed": 0, "timeout_s": 60,
+    }  # fmt: skip
+    from pipelines.files import read_json, write_json
+
+    write_json(tmp_path / "job.json", job)
+    colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", 60)
+    best = read_json(tmp_path / "result.json")["models"][0]
+    found = np.tile(np.eye(4), (9, 1, 1))
+    found[:, :3] = np.array([best["images"][name] for name in names])
+    assert len(best["images"]) == 9
+    assert rotation_error_deg(found, poses).max() < 0.5
+    assert best["focal_px"] == pytest.approx(FOCAL_PX, rel=0.05)
+
+
+def speckled(rng: np.random.Generator, size: int = 512) -> np.ndarray:
+    import cv2
+
+    noise = rng.integers(0, 255, (size // 6, size // 6, 3)).astype(np.uint8)
+    return cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
