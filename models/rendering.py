@@ -31,15 +31,15 @@ def render_rays(
     u = fine_uniforms(sampling, origins)
     rays = (origins, directions, coarse, u)
     if torch.is_grad_enabled() or origins.shape[1] <= chunk:
-        return _march(field, *rays, volume.white_back)
+        return _march(field, *rays, volume)
     chunks = zip(*(value.split(chunk, dim=1) for value in rays), strict=True)
-    parts = [_march(field, o, d, z, v, volume.white_back) for o, d, z, v in chunks]
+    parts = [_march(field, o, d, z, v, volume) for o, d, z, v in chunks]
     features, depth, alpha = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
     return features, depth, alpha
 
 
 def _march(
-    field: Field, origins: Tensor, directions: Tensor, depths: Tensor, u: Tensor, white_back: bool
+    field: Field, origins: Tensor, directions: Tensor, depths: Tensor, u: Tensor, volume: Volume
 ) -> tuple[Tensor, Tensor, Tensor]:
     features, density = _evaluate(field, origins, directions, depths)
     if u.shape[-1]:
@@ -48,7 +48,7 @@ def _march(
         depths, density = torch.cat([depths, fine], -1), torch.cat([density, fine_density], -1)
         features = torch.cat([features, fine_features], -1)
     weights = unsorted_weights(density, depths)
-    color, alpha = composite(features, weights, white_back)
+    color, alpha = composite(features, weights, volume.white_back, volume.signed)
     low, high = depths.amin(-1, keepdim=True), depths.amax(-1, keepdim=True)
     return color.mT, expected_depth(weights, depths, low, high), alpha[..., None]
 

@@ -49,6 +49,8 @@ class Volume:
     """Stratify 1/depth instead of depth."""
     white_back: bool = False
     """Composite over white before super-resolution."""
+    signed: bool = True
+    """Composited features leave as 2 f - 1, as colors in [-1,1] (EG3D); False: as they are (PanoHead)."""
     compat_auto_limits: bool = False
     """Give rays that miss the cube the limits of the official release."""
 

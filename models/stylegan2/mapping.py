@@ -13,13 +13,13 @@ from models.stylegan2.layers import FullyConnected, normalize_second_moment
 
 
 class Mapping(nn.Module):
-    """fc_n(... fc_0(concat(norm z, norm embed(label)))), all leaky ReLU with learning-rate multiplier 0.01."""
+    """fc_n(... fc_0(concat(norm z, norm embed(label)))), leaky ReLU except, where asked, the last layer."""
 
     w_avg: Tensor
 
     def __init__(
         self, *, z_dim: int, label_dim: int, w_dim: int, layers: int, num_ws: int | None = None,
-        embed: int | None = None, hidden: int | None = None,
+        embed: int | None = None, hidden: int | None = None, lr_multiplier: float = 0.01, last_activation: str = "lrelu",
     ):  # fmt: skip
         super().__init__()
         embed, hidden = embed or w_dim, hidden or w_dim
@@ -27,7 +27,9 @@ class Mapping(nn.Module):
         self.embed = FullyConnected(label_dim, embed)
         widths = [z_dim + embed] + [hidden] * (layers - 1) + [w_dim]
         for number, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            self.add_module(f"fc{number}", FullyConnected(inputs, outputs, activation="lrelu", lr_multiplier=0.01))
+            activation = last_activation if number == layers - 1 else "lrelu"
+            layer = FullyConnected(inputs, outputs, activation=activation, lr_multiplier=lr_multiplier)
+            self.add_module(f"fc{number}", layer)
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
