@@ -8,8 +8,10 @@ Notable choices:
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from models.compute import EXACT, Compute
 from models.stylegan2.resampling import binomial_filter, resize
 from models.stylegan2.synthesis import SynthesisBlock
 
@@ -57,13 +59,14 @@ class SuperResolution(nn.Module):
         if variant.own_filter:
             self.register_buffer("resample_filter", binomial_filter())
 
-    def forward(self, rgb: Tensor, features: Tensor, ws: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, features: Tensor, ws: Tensor, compute: Compute = EXACT) -> tuple[Tensor, Tensor]:
         """The image, and the skip image after the first block (which the release leaves in place of the raw image)."""
         w = ws[:, -1:].expand(-1, 3, -1)
         if self.resizes(features.shape[-1]):
             rgb, features = (resize(x, self.input_size, self.antialias) for x in (rgb, features))
-        x, skip = self.block0(features, rgb, w, "none")
-        return self.block1(x, skip, w, "none")[1], skip
+        features = features.to(compute.dtype, memory_format=torch.channels_last)
+        x, skip = compute.run(self.block0, features, rgb, w, "none")
+        return compute.run(self.block1, x, skip, w, "none")[1], skip
 
     def resizes(self, size: int) -> bool:
         return size < self.input_size or (size > self.input_size and not self.variant.enlarge_only)

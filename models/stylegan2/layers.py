@@ -2,12 +2,14 @@
 
 Notable choices:
 - equalized learning rate: stored weights are N(0,1) / lr_multiplier, the gain is applied when the layer runs;
-- modulation scales activations instead of weights: y = d * conv(s * x, W), d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^-1/2.
-  One dense convolution serves the whole batch and no weight tensor per sample is built; equal to the fused form up to rounding;
-- order after a convolution: + noise, + bias, activation, gain, clamp.
+- modulation, y = d * conv(s * x, W) with d_o = (sum_i s_i^2 sum_k W_oik^2 + 1e-8)^-1/2, scales activations, so that one dense
+  convolution serves the whole batch, or for one large image its few weights, so that no activation is touched twice;
+- order after a convolution: + noise, + bias, activation, gain, clamp. Leaky ReLU commutes with positive factors, so the gain
+  goes into scale and bias, and activation and clamp work in place.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,17 +89,64 @@ class Convolution(nn.Module):
 
 
 def modulated_convolution(
-    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, up_filter: Tensor | None = None
-) -> Tensor:
-    """x [B,C,H,W], weight [O,C,k,k], styles [B,C] -> [B,O,H,W], or [B,O,2H,2W] with an `up_filter`."""
-    y = x * styles[:, :, None, None]
-    if up_filter is not None:
-        y = upsampled_convolution(y, weight, up_filter)
-    else:
-        y = F.conv2d(y, weight, padding=weight.shape[-1] // 2)
-    return y * demodulation(weight, styles)[:, :, None, None] if demodulate else y
+    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, up_filter: Tensor | None = None,
+    gain: float = 1.0, bias: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """gain d conv(s x, W) + bias, d = 1 without `demodulate`: x [B,C,H,W], weight [O,C,k,k], styles [B,C], bias [O]
+    -> [B,O,H,W], or [B,O,2H,2W] with an `up_filter`, in the precision of x.
+
+    Scales and norms are computed in float32. Whatever is smaller is scaled: the weights of a single large image, else the
+    activations.
+    """
+    scale = demodulation(weight, styles) * gain if demodulate else styles.new_full((len(x), len(weight)), gain)
+    if len(x) == 1 and weight.numel() <= x.numel():
+        folded = weight * styles[0, :, None, None] * scale[0, :, None, None, None]
+        return _convolved(x, folded, up_filter, bias)
+    if x.dtype != torch.float32:  # half precision overflows at large styles; demodulation makes up for the factor
+        peak = styles.abs().amax(1, keepdim=True).clamp(min=1e-8)
+        styles, scale = styles / peak, scale * peak
+    y = _convolved(x * styles.to(x.dtype)[:, :, None, None], weight, up_filter, None)
+    shift = y.new_zeros(()) if bias is None else bias.to(y.dtype)[:, None, None]
+    return torch.addcmul(shift, y, scale.to(y.dtype)[:, :, None, None])
+
+
+def _convolved(x: Tensor, weight: Tensor, up_filter: Tensor | None, bias: Tensor | None) -> Tensor:
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+    if up_filter is None:
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    return upsampled_convolution(x, weight, up_filter, bias)
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """[B,O] d_o = (sum over inputs of s_i^2 sum_k W_oik^2 + 1e-8)^-1/2: outputs keep unit variance whatever the style."""
     return (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()
+
+
+def leaky_clamp(y: Tensor, limit: float | None) -> Tensor:
+    """Leaky ReLU of slope 0.2, then clamped to +-limit, in place; backward needs the output alone, which the next layer keeps.
+
+    y = -1: -0.2; y = 300 with limit 256: 256.
+    """
+    if torch.is_grad_enabled() and y.requires_grad:
+        return _LeakyClamp.apply(y, limit)
+    y = F.leaky_relu_(y, 0.2)
+    return y if limit is None else y.clamp_(-limit, limit)
+
+
+class _LeakyClamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, limit: float | None) -> Tensor:
+        ctx.mark_dirty(y)
+        F.leaky_relu_(y, 0.2)
+        if limit is not None:
+            y.clamp_(-limit, limit)
+        ctx.save_for_backward(y)
+        ctx.limit = limit
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (out,), gradient = ctx.saved_tensors, gradients[0]
+        if ctx.limit is not None:
+            gradient = torch.ops.aten.hardtanh_backward(gradient, out, -ctx.limit, ctx.limit)
+        return torch.ops.aten.leaky_relu_backward(gradient, out, 0.2, True), None

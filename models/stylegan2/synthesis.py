@@ -4,7 +4,8 @@ Notable choices:
 - a block owns conv0 (usually doubling), conv1 and toRGB; the output is the sum of all toRGB images, doubled block by block;
 - each block reads num_conv + 1 consecutive ws, starting where the convolutions of the block before ended, so its toRGB shares
   its w with the next block's conv0;
-- noise is an argument of the call: `const` (the stored noise, for everything deterministic), `random`, `none`.
+- noise is an argument of the call: `const` (the stored noise, for everything deterministic), `random`, `none`;
+- features are channels-last, the layout in which convolutions are fastest; skip images stay float32 whatever the precision.
 """
 
 import math
@@ -12,12 +13,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.stylegan2.layers import GAIN, FullyConnected, demodulation, modulated_convolution
+from models.compute import EXACT, Compute
+from models.stylegan2.layers import GAIN, FullyConnected, leaky_clamp, modulated_convolution
 from models.stylegan2.resampling import binomial_filter, upsample
 
 Noise = Literal["none", "const", "random"]
+
+LARGE = 128
+"""From this side on, activations outweigh weights and are worth computing twice."""
 
 
 def block_channels(resolution: int, base: int, most: int) -> int:
@@ -42,19 +46,16 @@ class SynthesisLayer(nn.Module):
         self.up, self.clamp = up, clamp
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
-        """lrelu(d conv(s x, W) + noise + b) sqrt 2 gain; leaky ReLU commutes with positive factors, so they scale d and b."""
-        styles, scale = self.affine(w), GAIN["lrelu"] * gain
-        y = modulated_convolution(x, self.weight, styles, demodulate=False, up_filter=self.resample_filter if self.up else None)
-        shift = (self.bias[:, None, None] + self._noise(y, noise)) * scale
-        y = torch.addcmul(shift, y, demodulation(self.weight, styles)[:, :, None, None] * scale)
-        y = F.leaky_relu(y, 0.2)
-        return y if self.clamp is None else y.clamp(-self.clamp * gain, self.clamp * gain)
-
-    def _noise(self, y: Tensor, noise: Noise) -> Tensor | float:
-        if noise == "none":
-            return 0.0
-        field = self.noise_const if noise == "const" else torch.randn_like(y[:, :1])
-        return field * self.noise_strength
+        """clamp(lrelu(d conv(s x, W) + noise + b) sqrt 2 gain)"""
+        scale = GAIN["lrelu"] * gain
+        up_filter = self.resample_filter if self.up else None
+        y = modulated_convolution(
+            x, self.weight, self.affine(w), up_filter=up_filter, gain=scale, bias=self.bias * scale
+        )  # fmt: skip
+        if noise != "none":
+            field = self.noise_const if noise == "const" else torch.randn_like(y[:, :1], dtype=torch.float32)
+            y = y + (field * (self.noise_strength * scale)).to(y.dtype)
+        return leaky_clamp(y, None if self.clamp is None else self.clamp * gain)
 
 
 class ToRGB(nn.Module):
@@ -68,8 +69,10 @@ class ToRGB(nn.Module):
         self.weight_gain, self.clamp = 1 / math.sqrt(inputs), clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        styles = self.affine(w) * self.weight_gain
-        y = F.conv2d(x * styles[:, :, None, None], self.weight, self.bias)
+        """[B,O,H,W] in float32; the styles scale the few weights, so features are read once."""
+        weight = self.weight[:, :, 0, 0] * (self.affine(w) * self.weight_gain)[:, None]
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.to(x.dtype).mT
+        y = (pixels.float() + self.bias).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -84,7 +87,7 @@ class SynthesisBlock(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.register_buffer("resample_filter", binomial_filter())
-        self.up, self.num_conv = up, 2 if inputs else 1
+        self.up, self.num_conv, self.large = up, 2 if inputs else 1, resolution >= LARGE
         if inputs:
             self.conv0 = SynthesisLayer(inputs, outputs, w_dim=w_dim, resolution=resolution, up=up, clamp=clamp)
         else:
@@ -93,13 +96,16 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGB(outputs, image_channels, w_dim=w_dim, clamp=clamp)
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """ws [B,num_conv+1,w_dim]; returns x and image + toRGB(x), the image kept in float32."""
-        y = self.const.expand(len(ws), -1, -1, -1) if x is None else self.conv0(x, ws[:, 0], noise)
+        """ws [B,num_conv+1,w_dim]; returns x in the precision it came in and image + toRGB(x) in float32."""
+        y = self._start(len(ws)) if x is None else self.conv0(x, ws[:, 0], noise)
         y = self.conv1(y, ws[:, self.num_conv - 1], noise)
-        color = self.torgb(y, ws[:, self.num_conv]).float()
+        color = self.torgb(y, ws[:, self.num_conv])
         if image is None:
             return y, color
         return y, (upsample(image, self.resample_filter) if self.up else image) + color
+
+    def _start(self, batch: int) -> Tensor:
+        return self.const.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 class Synthesis(nn.Module):
@@ -115,9 +121,11 @@ class Synthesis(nn.Module):
             block = SynthesisBlock(inputs, channels[size], w_dim=w_dim, resolution=size, image_channels=image_channels)
             self.add_module(f"b{size}", block)
 
-    def forward(self, ws: Tensor, noise: Noise) -> Tensor:
+    def forward(self, ws: Tensor, noise: Noise, compute: Compute = EXACT) -> Tensor:
         blocks: list[SynthesisBlock] = [getattr(self, f"b{size}") for size in self.resolutions]
         x, image = blocks[0](None, None, ws[:, :2], noise)
+        x = x.to(compute.dtype)
         for number, block in enumerate(blocks[1:]):
-            x, image = block(x, image, ws[:, 1 + 2 * number : 4 + 2 * number], noise)
+            inputs = x, image, ws[:, 1 + 2 * number : 4 + 2 * number], noise
+            x, image = compute.run(block, *inputs) if block.large else block(*inputs)
         return image
