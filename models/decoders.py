@@ -1,10 +1,14 @@
-"""From tri-plane features to density and color (EG3D section 4.1, spec 1.9), and the solid a fresh network starts from.
+"""From tri-plane features to density and color (EG3D section 4.1, spec 1.9; PanoHead, spec 1.17), and the solid a fresh
+network starts from.
 
 Notable choices: the view direction is ignored; points are the last dimension (a 1x1 convolution), see planes.py; the density
 prior is a formula of the config, not a weight, so a checkpoint keeps the official names.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +16,36 @@ from torch.nn import functional as F
 
 from models.stylegan2.layers import FullyConnected
 
+Activation = Literal["sigmoid", "lrelu", "none"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "sigmoid": lambda x: torch.sigmoid(x) * 1.002 - 0.001,
+    "lrelu": lambda x: F.leaky_relu(x, 0.2) * math.sqrt(2),
+    "none": lambda x: x,
+}
+"""What becomes of the color features. EG3D: sigmoid, a little wider so that 0 and 1 can be reached; PanoHead: none.
+
+x = -1: 0.2685, -0.2828, -1.
+"""
+
 
 class Decoder(nn.Module):
     """FC -> softplus -> FC: mean plane feature [B,C,N] -> color features [B,F,N] and raw density [B,N].
 
-    Output 0 is the raw density, the others become sigmoid(x) 1.002 - 0.001, so both 0 and 1 can be reached.
+    Output 0 is the raw density, the others go through the activation.
     """
 
-    def __init__(self, inputs: int, *, hidden: int, features: int, lr_multiplier: float = 1.0):
+    def __init__(
+        self, inputs: int, *, hidden: int, features: int, lr_multiplier: float = 1.0, activation: Activation = "sigmoid"
+    ):
         super().__init__()
+        self.activation: Activation = activation
         first = FullyConnected(inputs, hidden, lr_multiplier=lr_multiplier)
         self.net = nn.Sequential(first, nn.Softplus(), FullyConnected(hidden, 1 + features, lr_multiplier=lr_multiplier))
 
     def forward(self, planes_feature: Tensor) -> tuple[Tensor, Tensor]:
         output = _pointwise(self.net[2], self._hidden(planes_feature))
-        return torch.sigmoid(output[:, 1:]) * 1.002 - 0.001, output[:, 0]
+        return ACTIVATIONS[self.activation](output[:, 1:]), output[:, 0]
 
     def density(self, planes_feature: Tensor) -> Tensor:
         """The raw density [B,N] alone: a thirty-third of the second layer."""

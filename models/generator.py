@@ -21,7 +21,7 @@ class Rendering:
     alpha: Tensor
     """[B,1,h,w] share of the ray that hit something."""
     semantics: Tensor | None = None
-    """[B,K,h,w] class logits, for families that have them."""
+    """[B,K,h,w] class logits, or the one mask of the head, for families that have them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.decoders import Decoder, DensityPrior
+from models.decoders import ACTIVATIONS, Activation, Decoder, DensityPrior
 from tests.reference import golden_case, largest_difference, load_case_weights
 
 
@@ -14,6 +14,20 @@ def test_decoder_is_the_official_one():
     assert largest_difference(features.mT, outputs["rgb"]) < 5e-5
     assert largest_difference(density, outputs["sigma"][..., 0]) < 5e-5
     assert largest_difference(decoder.density(mean), density) < 1e-4
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "lrelu", "none"])
+def test_activations_are_the_official_ones(activation: Activation):
+    inputs, outputs = golden_case("panohead_ops", f"decoder_{activation}")
+    decoder = Decoder(32, hidden=64, features=32, activation=activation)
+    load_case_weights(decoder, inputs)
+    features, density = decoder(inputs["feats"].mean(1).mT)
+    assert largest_difference(features.mT, outputs["rgb"]) < 5e-5
+    assert largest_difference(density, outputs["sigma"][..., 0]) < 5e-5
+
+
+def test_activations_worked_numbers():
+    assert [act(torch.tensor(-1.0)).item() for act in ACTIVATIONS.values()] == pytest.approx([0.2685, -0.2828, -1], abs=1e-4)
 
 
 def test_density_prior_worked_numbers():

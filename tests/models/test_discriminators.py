@@ -1,9 +1,10 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from models.camera import Camera
-from models.discriminators import DualDiscriminator
+from models.discriminators import DualDiscriminator, MaskBranchDiscriminator, MaskDiscriminator
 from models.eg3d import QUICK, UNIT
 from models.generator import Rendering
 
@@ -47,3 +48,41 @@ def test_label_noise_leaves_the_caller_and_a_single_label_alone():
 def test_the_quick_discriminator_is_small():
     count = sum(parameter.numel() for parameter in DualDiscriminator(QUICK).parameters())
     assert 100_000 < count < 300_000
+
+
+def with_mask() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    images, label = inputs()
+    return {**images, "image_mask": torch.rand(2, 1, 16, 16)}, label
+
+
+@pytest.mark.parametrize("kind", [MaskDiscriminator, MaskBranchDiscriminator])
+def test_the_mask_is_judged_too(kind: type[DualDiscriminator]):
+    images, label = with_mask()
+    discriminator = kind(UNIT)
+    logits = discriminator(images, label).logits
+    for name, value in images.items():
+        assert not torch.equal(discriminator({**images, name: value + 1}, label).logits, logits), name
+    mask = images["image_mask"]
+    rendering = Rendering(image=images["image"], raw=images["image_raw"], depth=mask, alpha=mask, semantics=mask)
+    assert torch.equal(discriminator(rendering, label).logits, logits)
+    with pytest.raises(ValueError, match="pass `image_mask`"):
+        discriminator({name: images[name] for name in ("image", "image_raw")}, label)
+
+
+def test_a_mask_of_one_half_is_a_gray_channel():
+    images, label = with_mask()
+    discriminator = MaskDiscriminator(UNIT)
+    before = discriminator({**images, "image_mask": torch.full((2, 1, 16, 16), 0.5)}, label).logits
+    weight = discriminator.get_submodule("b32.fromrgb").weight
+    assert isinstance(weight, torch.Tensor) and weight.shape[1] == 7
+    torch.nn.init.zeros_(weight[:, 6])
+    assert torch.equal(discriminator({**images, "image_mask": torch.rand(2, 1, 16, 16)}, label).logits, before)
+
+
+def test_the_mask_branch_has_blocks_of_its_own():
+    state = MaskBranchDiscriminator(UNIT, mask_size=16).state_dict()
+    assert {name.split(".")[0] for name in state if name.startswith("sb")} == {"sb16", "sb8"}
+    assert state["sb16.fromrgb.weight"].shape == (8, 1, 1, 1)
+    assert state["b32.fromrgb.weight"].shape == (4, 6, 1, 1)
+    plain = set(DualDiscriminator(UNIT).state_dict())
+    assert {name for name in state if not name.startswith("sb")} == plain
