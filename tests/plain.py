@@ -117,17 +117,14 @@ def resampled_convolution(
 def resized(x: Tensor, size: int, mode: Literal["antialiased", "classic", "none"] | float = "antialiased") -> Tensor:
     """The four ways in which the release can bring a real image to the size of the raw one; networks use `antialiased`."""
 
-    def to(size: int, antialias: bool) -> Tensor:
+    def to(x: Tensor, size: int, antialias: bool) -> Tensor:
         return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
 
-    if mode == "antialiased":
-        return to(size, True)
-    if mode == "none":
-        return to(size, False)
     if mode == "classic":
-        twice = to(2 * size + 2, False)
-        return upfirdn(twice, BINOMIAL, down=(2, 2), padding=(-1, -1, -1, -1), flip=True)
-    return (1 - mode) * to(size, False) + mode * to(size, True)
+        return upfirdn(to(upsample(x, BINOMIAL), 2 * size + 2, False), BINOMIAL, down=(2, 2))
+    if mode in ("antialiased", "none"):
+        return to(x, size, mode == "antialiased")
+    return (1 - mode) * to(x, size, False) + mode * to(x, size, True)
 
 
 def blur_filter(sigma: float) -> Tensor:
@@ -261,6 +258,29 @@ def rays(label: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return pose[:, None, :3, 3].expand_as(directions), directions / directions.norm(dim=-1, keepdim=True)
 
 
+def look_at(forward: Tensor, position: Tensor) -> Tensor:
+    """World from camera [B,4,4]; columns right, down, forward, position."""
+    forward = F.normalize(forward, dim=-1)
+    right = -F.normalize(torch.linalg.cross(torch.tensor([[0.0, 1.0, 0.0]]).expand_as(forward), forward), dim=-1)
+    columns = right, F.normalize(torch.linalg.cross(forward, right), dim=-1), forward, position
+    last = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(forward), 1, 4)
+    return torch.cat([torch.stack(columns, dim=2), last], dim=1)
+
+
+def orbit(angles: Tensor, target: Tensor, radius: float) -> Tensor:
+    """World from camera [B,4,4] at (horizontal, vertical) [B,2], where phi = arccos(1 - 2 vertical / pi)."""
+    angles = angles.float()
+    across, phi = math.pi - angles[:, 0], torch.arccos(1 - 2 * angles[:, 1].clamp(1e-5, math.pi - 1e-5) / math.pi)
+    position = radius * torch.stack([phi.sin() * across.cos(), phi.cos(), phi.sin() * across.sin()], dim=1)
+    return look_at(target - position, position)
+
+
+def diagonal_intrinsics(degrees: float) -> Tensor:
+    """[3,3] of a diagonal field of view, with the release's rounded constants."""
+    focal = 1 / (math.tan(degrees * 3.14159 / 360) * 1.414)
+    return torch.tensor([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+
+
 # Sampling along rays (spec 1.8)
 
 
@@ -319,6 +339,23 @@ def inverse_cdf(bins: Tensor, weights: Tensor, u: Tensor) -> Tensor:
 
 
 # Planes and decoder (spec 1.6 and 1.9)
+
+
+def plane_matrices(axes: str) -> Tensor:
+    """[3,3,3]: of each plane, its first and second axis and the one it leaves out, as rows."""
+    return torch.stack([torch.eye(3)[[first, second, 3 - first - second]] for first, second in AXES[axes]])
+
+
+def project(points: Tensor, matrices: Tensor) -> Tensor:
+    """[B,M,3] -> [B*P,M,2]: coordinates in the axes of each of P planes, the left-out one dropped."""
+    return torch.stack([points @ torch.linalg.inv(matrix) for matrix in matrices], dim=1).flatten(0, 1)[..., :2]
+
+
+def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
+    """[B,M,C] of points [B,M,3] in [-1,1] in one grid [1,C,D,H,W], trilinear, zeros outside."""
+    where = points[:, None, None]
+    sampled = F.grid_sample(grid.expand(len(points), -1, -1, -1, -1), where, padding_mode="zeros", align_corners=False)
+    return sampled.flatten(2).mT
 
 
 def sample_planes(planes: Tensor, points: Tensor, axes: str, side: float) -> Tensor:

@@ -2,7 +2,9 @@
 
 import json
 import zlib
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +16,19 @@ GOLDENS = Path(__file__).parent / "goldens"
 Tensors = dict[str, Tensor]
 
 
+@cache
+def manifest(file: str) -> dict[str, dict[str, Any]]:
+    """What was called, by case."""
+    return {entry["case"]: entry for entry in json.loads((GOLDENS / f"{file}.json").read_text())}
+
+
+def golden_cases(file: str) -> list[str]:
+    return list(manifest(file))
+
+
 def golden_case(file: str, case: str) -> tuple[Tensors, Tensors]:
     """Inputs and outputs of one case."""
-    entry = next(one for one in json.loads((GOLDENS / f"{file}.json").read_text()) if one["case"] == case)
+    entry = manifest(file)[case]
     alias = entry.get("alias", {})
     with np.load(GOLDENS / f"{file}.npz") as arrays:
         inputs = {name: torch.from_numpy(arrays[alias.get(name, f"{case}/in/{name}")]) for name in entry["inputs"]}
@@ -67,3 +79,10 @@ def largest_difference(ours: Tensor, theirs: Tensor) -> float:
     """Maximum absolute difference; shapes must agree."""
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     return float((ours.detach().double() - theirs.detach().double()).abs().max())
+
+
+def compare(ours: Tensors, theirs: Tensors, limit: float) -> None:
+    """Every output of a case within `limit`, absolute up to magnitude 1 and relative above."""
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert largest_difference(ours[name].float(), expected.float()) <= limit * max(1.0, float(expected.abs().max())), name

@@ -1,11 +1,14 @@
 """Resampling with the binomial filter of StyleGAN2 (EG3D spec 1.4): all up- and downsampling of the networks is here.
 
 Notable choices:
+- `upfirdn` says what all of it means; the networks use short forms of it, which tests compare with it;
 - one filter, f = outer([1,3,3,1],[1,3,3,1]) / 64, kept as the buffer `resample_filter` wherever the official networks have one;
 - all padding is zero padding, so images darken by design at their border;
 - the plain forms (transposed convolution, then a depthwise 4x4 convolution) are also the fast ones: on one CPU thread merging
   them into one 6x6 kernel, separating the filter, or interpolating first were 2 to 5 times slower, forward and backward.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -18,10 +21,34 @@ def binomial_filter() -> Tensor:
     return taps.outer(taps) / 64
 
 
-def filtered(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
-    """True convolution of every channel of x [B,C,H,W] with kernel [k,k], symmetric and so not flipped."""
+def upfirdn(
+    x: Tensor, kernel: Tensor, *, up: tuple[int, int] = (1, 1), down: tuple[int, int] = (1, 1),
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0), flip: bool = False, gain: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Put zeros behind every pixel, pad or crop, convolve with gain * kernel, keep every `down`th pixel of x [B,C,H,W].
+
+    `up` and `down` are (across, down the image), `padding` (left, right, top, bottom). A kernel [k] is applied along both axes
+    with sqrt(gain) each, [k,k] at once; a true convolution turns it around, `flip` does not. A width W becomes
+    ceil((up W + left + right - k + 1) / down). Pixels 1, 2 with kernel [[1, 3]], up 2 and one pixel on the left: 1, 3, 2, 6.
+    """
+    if kernel.ndim == 1:
+        half = {"flip": flip, "gain": math.sqrt(gain)}
+        x = upfirdn(x, kernel[None], up=(up[0], 1), down=(down[0], 1), padding=(*padding[:2], 0, 0), **half)
+        return upfirdn(x, kernel[:, None], up=(1, up[1]), down=(1, down[1]), padding=(0, 0, *padding[2:]), **half)
+    batch, channels, height, width = x.shape
+    if up != (1, 1):
+        spread = x.new_zeros(batch, channels, height * up[1], width * up[0])
+        spread[..., :: up[1], :: up[0]] = x
+        x = spread
+    taps = (gain * (kernel if flip else kernel.flip((0, 1)))).to(x.dtype).expand(channels, 1, -1, -1)
+    return F.conv2d(F.pad(x, padding), taps, stride=down[::-1], groups=channels)
+
+
+def filtered(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1, bias: Tensor | None = None) -> Tensor:
+    """True convolution of every channel of x [B,C,H,W] with kernel [k,k], symmetric and so not flipped; + bias [C]."""
     channels = x.shape[1]
-    return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, -1, -1), padding=padding, stride=stride, groups=channels)
+    weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
+    return F.conv2d(x, weight, bias, padding=padding, stride=stride, groups=channels)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
@@ -34,12 +61,12 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
 
 
-def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-    """Twice the size, then a 3x3 convolution: x [B,C,H,W], weight [O,C,3,3] -> [B,O,2H,2W].
+def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Twice the size, then a 3x3 convolution, + bias [O]: x [B,C,H,W], weight [O,C,3,3] -> [B,O,2H,2W].
 
     Transposed convolution of stride 2 (H -> 2H+1), then 4f over one pixel of zero padding.
     """
-    return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 4 * kernel, padding=1)
+    return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 4 * kernel, padding=1, bias=bias)
 
 
 def downsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
@@ -63,6 +90,4 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     if reach == 0:
         return x
     taps = torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float32).div(sigma).square().neg().exp2()
-    taps = (taps / taps.sum()).to(x.dtype).expand(x.shape[1], 1, 1, -1)
-    x = F.conv2d(x, taps, padding=(0, reach), groups=x.shape[1])
-    return F.conv2d(x, taps.mT, padding=(reach, 0), groups=x.shape[1])
+    return upfirdn(x, taps / taps.sum(), padding=(reach, reach, reach, reach))
