@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.camera import Camera
 from models.compositing import over
+from models.compute import EXACT, Compute
 from models.decoders import Decoder, DensityPrior
 from models.generator import LatentSpec, Rendering
 from models.planes import PLANE_AXES, lookup
@@ -194,9 +195,9 @@ class EG3D(nn.Module):
             raise ValueError("this generator is conditioned on a camera: pass the label of the frontal one")
         return self.backbone.mapping(z, condition * self.config.c_scale, truncation, cutoff)
 
-    def planes(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+    def planes(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]: backbone, and our static and linear parts where configured."""
-        planes = self.backbone.synthesis(ws, noise)
+        planes = self.backbone.synthesis(ws, noise, compute)
         if self.config.static_planes:
             planes = self.static_planes + self.config.dynamic_gain * planes
         if self.config.basis_planes:
@@ -218,29 +219,29 @@ class EG3D(nn.Module):
         return self._with_prior(self.decoder.density(self._lookup(planes, points)), points)[..., None]
 
     def render_rays(
-        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling
+        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, compute: Compute = EXACT
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B,N,C] in about [-1,1] (empty: -1), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
-        return render_rays(self.field(planes), origins, directions, sampling, self.config.volume)
+        return render_rays(self.field(planes), origins, directions, sampling, self.config.volume, compute)
 
-    def super_resolve(self, feature_image: Tensor, ws: Tensor) -> Tensor:
+    def super_resolve(self, feature_image: Tensor, ws: Tensor, compute: Compute = EXACT) -> Tensor:
         """[B,3,H,H] of features [B,C,h,h]; the image is over black, as the features are."""
-        return self.superresolution(feature_image[:, :3], feature_image, ws)[0]
+        return self.superresolution(feature_image[:, :3], feature_image, ws, compute)[0]
 
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,
-        noise: Noise = "const",
+        noise: Noise = "const", compute: Compute = EXACT,
     ) -> Rendering:  # fmt: skip
         """Render ws [B,num_ws,w_dim] as seen by B cameras.
 
         Without a background the images are the network's own, over black. `background` [B,3,1,1] or [B,3,H,W] in [-1,1] is put
         behind image and raw image by the alpha of the rays.
         """
-        size = self.config.neural_rendering_resolution
-        rendered = self.render_rays(self.planes(ws, noise), *camera.rays(size), sampling=sampling or self.config.sampling())
+        size, sampling = self.config.neural_rendering_resolution, sampling or self.config.sampling()
+        rendered = self.render_rays(self.planes(ws, noise, compute), *camera.rays(size), sampling=sampling, compute=compute)
         features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
         raw = features[:, :3]
-        image, skip = self.superresolution(raw, features, ws)
+        image, skip = self.superresolution(raw, features, ws, compute)
         if self.config.compat_inplace_raw and skip.shape == raw.shape and not self.superresolution.resizes(size):
             raw = skip
         if background is not None:

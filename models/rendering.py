@@ -4,7 +4,8 @@ Notable choices:
 - coarse samples are kept and composited together with the fine ones, as in the release; a separate coarse pass without
   gradients would cost half as many lookups again;
 - only depth, density and their order are sorted (X2);
-- without gradients rays go in chunks, so the working set stays in the cache (X1); a ray's result does not depend on its chunk.
+- rays go in chunks, without gradients so that the working set stays in the cache (X1), and where backward computes them again;
+  a ray's result does not depend on its chunk.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.compositing import composite, expected_depth, interval_weights, sample_weights
+from models.compute import EXACT, Compute
 from models.sampling import Sampling, Volume, coarse_uniforms, fine_uniforms, importance, ray_limits, stratified
 
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -23,17 +25,18 @@ CHUNK = 1024
 
 
 def render_rays(
-    field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, volume: Volume, chunk: int = CHUNK
-) -> tuple[Tensor, Tensor, Tensor]:
+    field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, volume: Volume, compute: Compute = EXACT,
+    chunk: int = CHUNK,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Features [B,N,C], expected depth [B,N,1], alpha [B,N,1] of rays [B,N,3]; empty rays are -1 with alpha 0."""
     near, far = ray_limits(origins, directions, volume, sampling.limits)
     coarse = stratified(near, far, sampling.coarse, coarse_uniforms(sampling, origins), volume.disparity)
     u = fine_uniforms(sampling, origins)
     rays = (origins, directions, coarse, u)
-    if torch.is_grad_enabled() or origins.shape[1] <= chunk:
-        return _march(field, *rays, volume)
-    chunks = zip(*(value.split(chunk, dim=1) for value in rays), strict=True)
-    parts = [_march(field, o, d, z, v, volume) for o, d, z, v in chunks]
+    if torch.is_grad_enabled():  # every piece adds a gradient as large as the planes
+        chunk = 4 * chunk if compute.recompute else origins.shape[1]
+    pieces = zip(*(value.split(chunk, dim=1) for value in rays), strict=True)
+    parts = [compute.run(_march, field, *piece, volume) for piece in pieces]
     features, depth, alpha = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
     return features, depth, alpha
 

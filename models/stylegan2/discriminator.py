@@ -31,7 +31,7 @@ class DiscriminatorBlock(nn.Module):
         self.skip = Convolution(inputs or middle, outputs, 1, bias=False, down=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.fromrgb(x) if self.from_image else x
+        x = self.fromrgb(x.contiguous(memory_format=torch.channels_last)) if self.from_image else x
         return self.skip(x, gain=HALF) + self.conv1(self.conv0(x), gain=HALF)
 
 

@@ -80,12 +80,17 @@ class Convolution(nn.Module):
         self.weight_gain = 1 / math.sqrt(inputs * size**2)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        weight = self.weight * self.weight_gain
+        """All gains go into the few weights; they commute with leaky ReLU."""
+        scale = GAIN[self.activation] * gain
+        weight, bias = self.weight * (self.weight_gain * scale), None if self.bias is None else self.bias * scale
         if self.down:
-            x = downsampled_convolution(x, weight, self.resample_filter)
+            y = downsampled_convolution(x, weight, self.resample_filter, bias)
         else:
-            x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return bias_act(x, self.bias, self.activation, gain, self.clamp)
+            y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        limit = None if self.clamp is None else self.clamp * gain
+        if self.activation == "lrelu":
+            return leaky_clamp(y, limit)
+        return y if limit is None else y.clamp(-limit, limit)
 
 
 def modulated_convolution(

@@ -69,14 +69,14 @@ def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tenso
     return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 4 * kernel, padding=1, bias=bias)
 
 
-def downsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-    """Half the size with a 3x3 or 1x1 convolution: x [B,C,2H,2W], weight [O,C,k,k] -> [B,O,H,W].
+def downsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Half the size with a 3x3 or 1x1 convolution, + bias [O]: x [B,C,2H,2W], weight [O,C,k,k] -> [B,O,H,W].
 
     3x3: filter over two pixels of zero padding, then stride 2. 1x1: filter over one, keep every second, then mix channels.
     """
     if weight.shape[-1] == 1:
-        return F.conv2d(filtered(x, kernel, padding=1, stride=2), weight)
-    return F.conv2d(filtered(x, kernel, padding=2), weight, stride=2)
+        return F.conv2d(filtered(x, kernel, padding=1, stride=2), weight, bias)
+    return F.conv2d(filtered(x, kernel, padding=2), weight, bias, stride=2)
 
 
 def resize(x: Tensor, size: int, antialias: bool = True) -> Tensor:
