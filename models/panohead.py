@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.camera import Camera
+from models.compute import EXACT, Compute
 from models.decoders import Activation, Decoder
 from models.eg3d import LABEL_DIM
 from models.generator import LatentSpec, Rendering
@@ -175,9 +176,9 @@ class PanoHead(nn.Module):
         ws = self.mapping(z, camera.label())
         return self.synthesis(ws, shifted(camera, self.camera_shift(z, camera)), sampling=sampling, noise=noise)
 
-    def planes(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+    def planes(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,3,C*D,R,R] planes of ws [B,num_ws,w_dim]; channel c*D+d is feature c of slice d."""
-        return self.backbone.synthesis(ws, noise).unflatten(1, (3, -1))
+        return self.backbone.synthesis(ws, noise, compute).unflatten(1, (3, -1))
 
     def field(self, planes: Tensor, density_noise: float = 0.0) -> Field:
         """The radiance field of these planes as a function of points [B,M,3].
@@ -199,18 +200,19 @@ class PanoHead(nn.Module):
         return self.decoder.density(self._lookup(planes)(points))[..., None]
 
     def render_rays(
-        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, density_noise: float = 0.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, density_noise: float = 0.0,
+        compute: Compute = EXACT,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Features [B,N,C] of the head alone (empty: 0), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
-        return render_rays(self.field(planes, density_noise), origins, directions, sampling, self.config.volume)
+        return render_rays(self.field(planes, density_noise), origins, directions, sampling, self.config.volume, compute)
 
-    def background_features(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+    def background_features(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,C,S,S] what is behind the head, at the size S that super-resolution starts from; reads the first ws."""
-        return self.bcg_synthesis(ws[:, : self.bcg_synthesis.num_ws], noise)
+        return self.bcg_synthesis(ws[:, : self.bcg_synthesis.num_ws], noise, compute)
 
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, background_ws: Tensor | None = None,
-        sampling: Sampling | None = None, noise: Noise = "const", density_noise: float = 0.0,
+        sampling: Sampling | None = None, noise: Noise = "const", density_noise: float = 0.0, compute: Compute = EXACT,
     ) -> Rendering:  # fmt: skip
         """Render ws [B,num_ws,w_dim] as seen by B cameras; `semantics` is the mask 1.002 alpha - 0.001 that is judged.
 
@@ -218,13 +220,15 @@ class PanoHead(nn.Module):
         [B,3,1,1] or [B,3,H,W] in [-1,1] replaces the painted one in the finished images.
         """
         size, sampling = self.config.neural_rendering_resolution, sampling or self.config.sampling()
-        rendered = self.render_rays(self.planes(ws, noise), *camera.rays(size), sampling=sampling, density_noise=density_noise)
+        rendered = self.render_rays(
+            self.planes(ws, noise, compute), *camera.rays(size), sampling=sampling, density_noise=density_noise, compute=compute
+        )
         features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
         if self.config.use_background:
-            behind = self.background_features(ws if background_ws is None else background_ws, noise)
+            behind = self.background_features(ws if background_ws is None else background_ws, noise, compute)
             features = features + (1 - alpha) * resize(behind, size, self.config.sr_antialias)
         raw = self.torgb(features, ws[:, -1]) if self.config.use_torgb_raw else features[:, :3]
-        image = self.superresolution(raw, features, ws)[0]
+        image = self.superresolution(raw, features, ws, compute)[0]
         if background is not None:
             image, raw = _before(background, image, alpha), _before(background, raw, alpha)
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha, semantics=1.002 * alpha - 0.001)

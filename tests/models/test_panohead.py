@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.camera import Camera, centered_intrinsics, orbit
+from models.compute import EXACT, Compute
 from models.discriminators import MaskDiscriminator
 from models.generator import Discriminator, Generator
 from models.losses import mean_shift_penalty
@@ -120,6 +121,17 @@ def test_every_parameter_learns(generator: PanoHead):
     loss.backward()
     idle = {name for name, parameter in generator.named_parameters() if parameter.grad is None or not parameter.grad.any()}
     assert idle == {f"superresolution.block{b}.conv{c}.noise_strength" for b in (0, 1) for c in (0, 1)}
+
+
+def test_recomputing_gives_the_same_gradients(generator: PanoHead):
+    ws, gradients = some_ws(generator, 2).detach(), []
+    for compute in (EXACT, Compute(recompute=True)):
+        generator.zero_grad()
+        generator.synthesis(ws, cameras(2), compute=compute).image.square().mean().backward()
+        gradients.append([parameter.grad for parameter in generator.parameters() if parameter.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 50
+    for exact, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, exact)
 
 
 def test_a_given_background_replaces_the_painted_one(generator: PanoHead):

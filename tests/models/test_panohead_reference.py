@@ -127,8 +127,8 @@ def plain_grid_features(planes: Tensor, points: Tensor, depth: int) -> Tensor:
     return total
 
 
-def plain_render(state: Tensors, planes: Tensor, label: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [B,N,C], depth, total weight of 12 + 12 samples between 2.25 and 3.3, sorted with their features."""
+def plain_render(state: Tensors, planes: Tensor, label: Tensor, size: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [B,N,C], depth, total weight of twice `count` samples between 2.25 and 3.3, sorted with their features."""
     origins, directions = plain.rays(label, size)
 
     def evaluate(depths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,7 +140,7 @@ def plain_render(state: Tensors, planes: Tensor, label: Tensor, size: int) -> tu
         density = x[..., :1].masked_fill(side[..., None], -1000)
         return depths, x[..., 1:].unflatten(1, depths.shape[1:3]), density.unflatten(1, depths.shape[1:3])
 
-    uniforms = plain.exact_uniforms(len(label), size**2, 12, 12)
+    uniforms = plain.exact_uniforms(len(label), size**2, count, count)
     near, far = (torch.full_like(origins[..., :1], limit) for limit in (2.25, 3.3))
     depths, colors, densities = evaluate(plain.stratified(near, far, uniforms.coarse))
     fine = plain.importance(depths, plain.march(colors, densities, depths)[2], uniforms.fine)
@@ -149,14 +149,18 @@ def plain_render(state: Tensors, planes: Tensor, label: Tensor, size: int) -> tu
     return (scaled + 1) / 2, depth, weights.sum(dim=2)
 
 
-def plain_panohead(state: Tensors, ws: Tensor, ws_background: Tensor, label: Tensor, size: int) -> Rendering:
+def plain_panohead(
+    state: Tensors, ws: Tensor, ws_background: Tensor, label: Tensor, config: PanoHeadConfig = PANOHEAD_TINY128
+) -> Rendering:
+    size = config.neural_rendering_resolution
     planes = plain.synthesis(state, "backbone.synthesis", ws, "const").unflatten(1, (3, -1))
-    rendered = plain_render(state, planes, label, size)
+    rendered = plain_render(state, planes, label, size, config.depth_resolution)
     features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
-    background = plain.synthesis(state, "bcg_synthesis", ws_background[:, :10], "const")
+    background = plain.synthesis(state, "bcg_synthesis", ws_background, "const")
     features = features + (1 - alpha) * plain.resized(background, size)
     raw = plain.to_rgb(state, "torgb", features, ws[:, -1])
-    image = plain.superresolution(state, raw, features, ws, TINY128)
+    eg3d = replace(TINY128, superresolution=config.superresolution, image_size=config.image_size)
+    image = plain.superresolution(state, raw, features, ws, eg3d)
     return Rendering(image=image, raw=raw, depth=depth, alpha=alpha, semantics=alpha * 1.002 - 0.001)
 
 
@@ -190,14 +194,14 @@ def compare(ours: Rendering, theirs: Rendering) -> None:
 @torch.no_grad()
 def test_images(generator: PanoHead, state: Tensors, ws: Tensor):
     ours = generator.synthesis(ws, Camera.from_label(label()), sampling=EXACT)
-    compare(ours, plain_panohead(state, ws, ws, label(), 32))
+    compare(ours, plain_panohead(state, ws, ws, label()))
     assert ours.alpha.std() > 0.1, "the head does not fill the image"
 
 
 @torch.no_grad()
 def test_images_before_a_neighbors_background(generator: PanoHead, state: Tensors, ws: Tensor):
     ours = generator.synthesis(ws, Camera.from_label(label()), background_ws=ws.flip(0), sampling=EXACT)
-    compare(ours, plain_panohead(state, ws, ws.flip(0), label(), 32))
+    compare(ours, plain_panohead(state, ws, ws.flip(0), label()))
 
 
 @torch.no_grad()
@@ -209,14 +213,14 @@ def test_forward_renders_the_shifted_camera(generator: PanoHead, state: Tensors)
     moved = label()
     moved[:, [3, 7, 11]] += shift
     ws = generator.mapping(z, label())
-    compare(generator(z, camera, sampling=EXACT), plain_panohead(state, ws, ws, moved, 32))
+    compare(generator(z, camera, sampling=EXACT), plain_panohead(state, ws, ws, moved))
 
 
 @torch.no_grad()
 def test_another_raw_size(state: Tensors, ws: Tensor):
     half = loaded(replace(PANOHEAD_TINY128, neural_rendering_resolution=16), state)
     ours = half.synthesis(ws, Camera.from_label(label()), sampling=EXACT)
-    compare(ours, plain_panohead(state, ws, ws, label(), 16))
+    compare(ours, plain_panohead(state, ws, ws, label(), half.config))
 
 
 @pytest.mark.parametrize("branch", [False, True])
@@ -232,3 +236,17 @@ def test_logits(branch: bool):
     }  # fmt: skip
     labels = torch.randn(2, 25)
     assert largest_difference(kind(images, labels).logits, plain_logits(state, images, labels, branch)) < 1e-5
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_full_size():
+    config = replace(PANOHEAD512, neural_rendering_resolution=64)
+    with torch.device("meta"):
+        names = {name: tuple(value.shape) for name, value in PanoHead(config).state_dict().items()}
+    state = recipe_state(names)
+    generator = loaded(config, state)
+    z = torch.randn(1, 512, generator=torch.Generator().manual_seed(3))
+    ws = generator.mapping(z, label()[1:])
+    ours = generator.synthesis(ws, Camera.from_label(label()[1:]), sampling=config.sampling("none"))
+    compare(ours, plain_panohead(state, ws, ws, label()[1:], config))
