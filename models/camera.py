@@ -79,6 +79,17 @@ class Camera:
         crop_from_image = torch.stack(rows, dim=1).view(-1, 3, 3)
         return Camera(world_from_camera=self.world_from_camera, intrinsics=crop_from_image @ self.intrinsics)
 
+    def mirrored(self) -> "Camera":
+        """The camera that sees the world mirrored in x as this one's image flipped left to right.
+
+        S M S with S = diag(-1,1,1,1), cx <- 1 - cx and skew <- -skew: label entries 1, 2, 3, 4, 8 change sign. A camera at
+        (1, 0, 2) with cx 0.4 goes to (-1, 0, 2) with cx 0.6.
+        """
+        sign = torch.tensor([-1.0, 1.0, 1.0, 1.0]).to(self.world_from_camera)
+        intrinsics = self.intrinsics.clone()
+        intrinsics[:, 0, 1], intrinsics[:, 0, 2] = -intrinsics[:, 0, 1], 1 - intrinsics[:, 0, 2]
+        return Camera(world_from_camera=self.world_from_camera * sign * sign[:, None], intrinsics=intrinsics)
+
     def label(self) -> Tensor:
         """[B,25]: pose row by row, then intrinsics row by row."""
         return torch.cat([self.world_from_camera.flatten(1), self.intrinsics.flatten(1)], dim=1)

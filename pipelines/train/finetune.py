@@ -28,6 +28,7 @@ from models.generator import Rendering
 from models.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
 from models.photometric import color_loss, gradient_loss, weighted_mean
 from models.sampling import Sampling
+from models.schedules import clean_gradients, ema_decay, lazy_adam, r1_gamma
 from pipelines.stage import Progress
 from pipelines.train.checkpoint import Tree, load_checkpoint, load_optimizer, optimizer_tree, save_checkpoint
 from pipelines.train.codes import initial_codes
@@ -36,6 +37,10 @@ from pipelines.train.settings import FinetuneSettings
 
 FREE_PLANES = ("static_planes", "basis_planes")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
+Rate = tuple[float, tuple[float, float]]
+"""Learning rate and betas of Adam."""
+DENSITY_EVERY = 4
+"""Steps between density regularizations, each multiplied by this number."""
 
 
 @dataclass(kw_only=True)
@@ -79,23 +84,30 @@ def make_trainer(
     latents = nn.Parameter(mean + spread)
     planes = [parameter for name, parameter in generator.named_parameters() if name in FREE_PLANES]
     others = [parameter for name, parameter in generator.named_parameters() if name not in FREE_PLANES]
+    (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
     groups = [
-        {"params": others, "lr": settings.learning_rate}, {"params": planes, "lr": settings.planes_learning_rate},
+        {"params": others, "lr": rate}, {"params": planes, "lr": settings.planes_learning_rate},
         {"params": [latents], "lr": settings.latent_learning_rate},
     ]  # fmt: skip
-    betas = (0.0, 0.99) if settings.photometric == 0 else (0.9, 0.99)
     trainer = Trainer(
         generator=generator, discriminator=discriminator, latents=latents,
         generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
-        discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=settings.discriminator_learning_rate, betas=(0.0, 0.99)
-        ),
+        discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
         average={},
     )  # fmt: skip
     trainer.average = _averaged(trainer)
     for group in trainer.generator_optimizer.param_groups:
         group["base_lr"] = group["lr"]
     return trainer
+
+
+def _rates(settings: FinetuneSettings) -> tuple[Rate, Rate]:
+    """Of the generator's networks and the discriminator; purely adversarial training has the paper's."""
+    generator, discriminator = settings.learning_rate, (settings.discriminator_learning_rate, (0.0, 0.99))
+    if settings.photometric > 0:
+        return (generator, (0.9, 0.99)), discriminator
+    lazy = (generator, (0.0, 0.99)) if settings.density == 0 else lazy_adam(generator, (0.0, 0.99), DENSITY_EVERY)
+    return lazy, lazy_adam(*discriminator, settings.r1_every)
 
 
 def finetune(
@@ -148,9 +160,9 @@ def train_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, *
         figures |= photometric_step(trainer, batches, settings, keyed(seed, step, "photometric"))
     if settings.adversarial > 0 and step >= settings.adversarial_from * steps and step % settings.adversarial_every == 0:
         figures |= adversarial_step(trainer, batches, settings, keyed(seed, step, "adversarial"))
-    if settings.density > 0 and step % 4 == 0:
+    if settings.density > 0 and step % DENSITY_EVERY == 0:
         figures |= density_step(trainer, settings, keyed(seed, step, "density"))
-    clean_gradients(trainer.generator)
+    clean_gradients(trainer.generator.parameters())
     trainer.generator_optimizer.step()
     trainer.step += 1
     _update_average(trainer, settings)
@@ -233,10 +245,11 @@ def discriminator_step(
     judged = discriminator({"image": fake.image.detach(), "image_raw": fake.raw.detach()}, camera).logits
     loss = discriminator_loss(real=logits, fake=judged)
     if turn % settings.r1_every == 0:
-        loss = loss + settings.r1_every * (settings.r1_gamma / 2) * r1_penalty(logits, image, raw).mean()
+        gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
+        loss = loss + settings.r1_every * (gamma / 2) * r1_penalty(logits, image, raw).mean()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    clean_gradients(discriminator)
+    clean_gradients(discriminator.parameters())
     optimizer.step()
     return figures_of(discriminator=loss, real_sign=logits.sign().mean())
 
@@ -250,19 +263,19 @@ def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, rando
         return broadcast(trainer.latents[chosen].detach(), latent.num_ws)
     z = torch.randn(count, latent.z_dim, generator=random).to(device)
     ws = trainer.generator.mapping(z)
-    trainer.generator.backbone.mapping.w_avg.lerp_(ws[:, 0].detach().mean(0), 0.002)
+    trainer.generator.backbone.mapping.track(ws[:, 0])
     return ws
 
 
 def density_step(trainer: Trainer, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
-    """Neighboring points should have like density; every fourth step, times four (EG3D's lazy regularization)."""
+    """Neighboring points should have like density: EG3D's lazy regularization."""
     ws = fake_latents(trainer, settings, 1, random)
     points = (torch.rand(1, 1000, 3, generator=random) * 2 - 1) * (trainer.generator.config.box_warp / 2)
     twins = points + 0.004 * torch.randn(points.shape, generator=random)
     planes = trainer.generator.planes(ws)
     both = torch.cat([points, twins], 1).to(planes.device)
     loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
-    (4 * settings.density * loss).backward()
+    (DENSITY_EVERY * settings.density * loss).backward()
     return figures_of(density=loss)
 
 
@@ -286,13 +299,6 @@ def keyed(seed: int, step: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{seed}/{step}/{purpose}".encode()))
 
 
-def clean_gradients(module: nn.Module) -> None:
-    """NaN to 0 and infinities to +-1e5, as in the EG3D recipe."""
-    for parameter in module.parameters():
-        if parameter.grad is not None:
-            torch.nan_to_num(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-
-
 def averaged_generator(trainer: Trainer) -> EG3D:
     """A copy of the generator with the averaged weights, in eval mode."""
     generator = copy.deepcopy(trainer.generator)
@@ -306,9 +312,8 @@ def _averaged(trainer: Trainer) -> Tree:
 
 
 def _update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
-    """beta = 0.5^(batch / max(n, 1e-8)) with n = min(half-life, 0.05 * images seen), EG3D's ramp-up."""
-    half_life = min(settings.ema_images, 0.05 * trainer.step * settings.batch)
-    beta = 0.5 ** (settings.batch / max(half_life, 1e-8))
+    """Averaged weights with EG3D's ramp-up."""
+    beta = ema_decay(settings.batch, settings.ema_images, seen=trainer.step * settings.batch)
     for name, value in trainer.generator.state_dict().items():
         kept = trainer.average["generator"][name]
         kept.copy_(value.lerp(kept, beta) if value.is_floating_point() else value)

@@ -32,8 +32,8 @@ class FinetuneSettings:
     """Images of an adversarial step. Paper: 32."""
     latents: Literal["fitted", "sampled"] = "fitted"
     """What the discriminator sees: fitted latents under other frames' cameras, or the paper's mapping(z)."""
-    r1_gamma: float = 5.0
-    """R1 weight gamma/2. Paper: 5."""
+    r1_gamma: float | None = 5.0
+    """R1 weight gamma/2; none: 5 * 32 / adversarial_batch, at most 20. Paper: 5 at batch 32."""
     r1_every: int = 16
     """Discriminator steps between R1 terms, each multiplied by this number."""
     density: float = 0.002
@@ -45,9 +45,9 @@ class FinetuneSettings:
     fine: int = 12
     """Importance samples a ray. Paper: 48."""
     learning_rate: float = 1e-2
-    """Of the generator's networks, Adam betas 0, 0.99. Paper: 0.0025."""
+    """Of the generator's networks; times 4/5 for the lazy regularizer where photometric is 0. Paper: 0.0025."""
     discriminator_learning_rate: float = 2e-3
-    """Paper: 0.002."""
+    """Times r1_every / (r1_every + 1) where photometric is 0. Paper: 0.002."""
     final_rate: float = 0.05
     """Learning rates at the last step, as a share of those at the first. Paper: 1."""
     planes_learning_rate: float = 4e-2

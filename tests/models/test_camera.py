@@ -46,6 +46,31 @@ def test_crop_worked_number_and_one_box_a_camera():
     assert cameras.intrinsics[1, 0, 0].item() == pytest.approx(2.1 / 2)
 
 
+def test_a_mirrored_camera_sees_the_flipped_image_of_the_mirrored_world():
+    camera, mirror = tilted(), torch.tensor([-1.0, 1.0, 1.0])
+    (origins, directions), (there, mirrored) = camera.rays((3, 5)), camera.mirrored().rays((3, 5))
+    flipped = mirrored.view(2, 3, 5, 3).flip(2).reshape(2, 15, 3)
+    assert largest_difference(there, origins * mirror) < 1e-6
+    assert largest_difference(flipped, directions * mirror) < 1e-6
+    assert torch.equal(camera.mirrored().mirrored().world_from_camera, camera.world_from_camera)
+
+
+def test_mirroring_changes_the_label_where_the_release_forgot_to():
+    camera = tilted(1)
+    before, after = camera.label()[0], camera.mirrored().label()[0]
+    changed = (before != after).nonzero().flatten().tolist()
+    assert changed == [index for index in (1, 2, 3, 4, 8, 17, 18) if index == 17 or before[index] != 0]
+    assert after[[1, 2, 3, 4, 8]].tolist() == (-before[[1, 2, 3, 4, 8]]).tolist()
+    assert after[18].item() == pytest.approx(1 - before[18].item())
+    frontal = Camera.frontal(2.7, 4.2647)
+    assert largest_difference(frontal.mirrored().label(), frontal.label()) < 1e-6
+    side = torch.eye(4)[None].clone()
+    side[:, :3, 3] = torch.tensor([1.0, 0.0, 2.0])
+    camera = Camera(world_from_camera=side, intrinsics=centered_intrinsics(2.0) - torch.tensor([0.0, 0.0, 0.1])).mirrored()
+    assert camera.world_from_camera[0, :3, 3].tolist() == [-1, 0, 2]
+    assert camera.intrinsics[0, 0, 2].item() == pytest.approx(0.6)
+
+
 def test_labels_are_row_major_and_come_back():
     camera = tilted()
     label = camera.label()

@@ -1,6 +1,7 @@
 """Fine-tuning on a solid whose cameras and expressions are known."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from pipelines.files import read_arrays, write_arrays
 from pipelines.priors import load_prior
 from pipelines.stage import Silent
 from pipelines.train import PRESETS
-from pipelines.train.finetune import finetune, make_trainer
-from pipelines.train.frames import choose_rays, foreground, load_frames
+from pipelines.train.finetune import Trainer, finetune, make_trainer
+from pipelines.train.frames import Frames, choose_rays, foreground, load_frames
 from pipelines.train.networks import make_networks
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from tests.worlds import write_solid_capture, write_unit_prior
@@ -58,20 +59,24 @@ def capture(tmp_path: Path) -> Path:
     return write_solid_capture(tmp_path / "solid.capture")
 
 
+def make(capture: Path, changes: Mapping[str, object]) -> tuple[Trainer, Frames, FinetuneSettings]:
+    settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
+    frames = load_frames(load_dataset(capture), "train", 32, load_prior(settings.prior).landmarks)
+    generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
+    return make_trainer(generator, discriminator, frames, settings.finetune, seed=0), frames, settings.finetune
+
+
 def run(
     capture: Path, name: str, changes: dict[str, object], steps: int = 10, progress: Silent | None = None
 ) -> dict[str, torch.Tensor]:
     """The averaged generator after fine-tuning in the folder `name` beside the capture."""
-    settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
-    frames = load_frames(load_dataset(capture), "train", 32, load_prior(settings.prior).landmarks)
+    trainer, frames, settings = make(capture, changes)
     folder = capture.parent / name
     folder.mkdir(exist_ok=True)
-    generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
-    trainer = make_trainer(generator, discriminator, frames, settings.finetune, seed=0)
     finetune(
         trainer,
         frames,
-        settings.finetune,
+        settings,
         steps=steps,
         seed=0,
         folder=folder,
@@ -132,3 +137,18 @@ def test_rays_cover_the_head_and_some_background_and_no_padding() -> None:
     assert (marched[head] == 1).all()
     assert int(marched[0].sum()) == int(marched[1].sum()) == 100 + int(0.25 * 156)
     assert marched.view(2, 16, 16)[:, :, :2].sum() == 0
+
+
+def test_only_the_papers_training_has_its_lazy_rates(capture: Path) -> None:
+    for changes, generator, discriminator in (
+        ({}, (1e-2, (0.9, 0.99)), (2e-3, (0.0, 0.99))),
+        ({"photometric": 0.0}, (8e-3, (0.0, 0.99**0.8)), (2e-3 * 16 / 17, (0.0, 0.99 ** (16 / 17)))),
+        ({"photometric": 0.0, "density": 0.0}, (1e-2, (0.0, 0.99)), (2e-3 * 16 / 17, (0.0, 0.99 ** (16 / 17)))),
+    ):
+        trainer = make(capture, changes)[0]
+        for optimizer, (rate, betas) in (
+            (trainer.generator_optimizer, generator),
+            (trainer.discriminator_optimizer, discriminator),
+        ):
+            group = optimizer.param_groups[0]
+            assert (group["lr"], *group["betas"]) == pytest.approx((rate, *betas))
