@@ -11,6 +11,13 @@ from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import read_arrays, read_json, sha256_file, sha256_json
 
 SCHEMA = 1
+WEIGHTS = "weights.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+KNOWN = {
+    "schema", "name", "family", "config", "meters_per_unit", "crop_extent", "origin", "license", "weights_sha256",
+    "discriminator_sha256",
+}  # fmt: skip
+"""Fields of the record with a place of their own; others are `extra`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,10 @@ class Prior:
     weights: Path | None
     sha256: str
     """Of all that makes the prior: its record (which names the weights' hash) and its landmarks."""
+    discriminator: Path | None = None
+    """Weights of the discriminator that belongs to the generator, where the prior has them."""
     extra: dict[str, Any] = field(default_factory=dict)
+    """What else its record says: `imported` (the published file), `frontal_camera`."""
 
 
 def load_prior(name: str) -> Prior:
@@ -52,15 +62,24 @@ def load_prior(name: str) -> Prior:
     record = read_json(folder / "prior.json")
     if record.get("schema") != SCHEMA:
         raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
-    weights = folder / "weights.safetensors" if record["weights_sha256"] else None
-    if weights is not None and sha256_file(weights) != record["weights_sha256"]:
-        raise UnusableMaterial(f"{weights} does not have the sha256 its prior.json names; fetch or install it again.")
     return Prior(
         name=record["name"], folder=folder, family=record["family"], config=record["config"],
         meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
         landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
-        weights=weights, sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
+        weights=_checked(folder / WEIGHTS, record["weights_sha256"]),
+        discriminator=_checked(folder / DISCRIMINATOR, record.get("discriminator_sha256")),
+        sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
+        extra={name: value for name, value in record.items() if name not in KNOWN},
     )  # fmt: skip
+
+
+def _checked(path: Path, sha256: str | None) -> Path | None:
+    """The file that the record names by its hash, or None when it names none."""
+    if not sha256:
+        return None
+    if not path.is_file() or sha256_file(path) != sha256:
+        raise UnusableMaterial(f"{path} does not have the sha256 its prior.json names; fetch, import or install it again.")
+    return path
 
 
 def shipped_priors() -> list[str]:

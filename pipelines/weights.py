@@ -1,32 +1,30 @@
-"""Optional weight files: where they are looked for, and that they are what they claim to be."""
+"""Optional weight files: where they are looked for, that they are what they claim to be, and how to get them.
 
+Nothing is ever fetched unless `avatarcli prior fetch` asks for it: then by https alone, no larger than the registry says, and
+kept only with the sha256 that the registry names.
+"""
+
+import hashlib
 import os
-from dataclasses import dataclass
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 
 from pipelines.errors import MissingTool
-from pipelines.files import sha256_file
+from pipelines.files import atomic, sha256_file
+from pipelines.registry import ENTRIES, Entry
+from pipelines.stage import Progress
 
-
-@dataclass(frozen=True, kw_only=True)
-class Weight:
-    """A file a user may fetch to get more."""
-
-    sha256: str
-    gives: str
-    source: str
-    license: str
-
-
-KNOWN = {
-    "face_landmarker.task": Weight(
-        sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-        gives="the 52 blendshapes of the MediaPipe face landmarker instead of the measured channels",
-        source="the MediaPipe face landmarker model page (face_landmarker.task, float16, version 1)",
-        license="Apache-2.0",
-    ),
-}
+KNOWN = {entry.name: entry for entry in ENTRIES if entry.kind == "weight"}
+CHUNK = 1 << 20
+TIMEOUT_S = 30
+Connect = Callable[[str], IO[bytes]]
+"""A url -> the stream of its bytes."""
 
 
 def weights_folder() -> Path:
@@ -36,17 +34,93 @@ def weights_folder() -> Path:
 
 def find_weight(name: str) -> Path | None:
     """The checked file of a known name, or None when it is not there; MissingTool when its content is another's."""
-    weight, path = KNOWN[name], weights_folder() / name
-    if not path.is_file():
-        return None
-    if _sha256(path, path.stat().st_mtime_ns) != weight.sha256:
-        raise MissingTool(f"{path} does not have the sha256 {weight.sha256[:12]}... of {name}; fetch it again or move it away.")
-    return path
+    return _checked(KNOWN[name])
 
 
 def how_to_get(name: str) -> str:
     weight = KNOWN[name]
-    return f"Fetch {name} ({weight.license}) from {weight.source} and put it into {weights_folder()}."
+    by_itself = f", or run avatarcli prior fetch {name}" if weight.fetchable else ""
+    return f"Fetch {name} ({weight.license}) from {weight.source} and put it into {weights_folder()}{by_itself}."
+
+
+def by_hand(entry: Entry) -> str:
+    """What a person does to get an entry."""
+    get = f"get {entry.file} by hand from {entry.source} ({entry.license})"
+    if entry.kind == "weight":
+        return f"{get} and put it into {'~/.u2net (or $U2NET_HOME)' if entry.home == 'rembg' else weights_folder()}"
+    return f"{get}, then avatarcli prior import {entry.file} -o {entry.name}.prior --license-of {entry.name}"
+
+
+def file_of(entry: Entry) -> Path | None:
+    """Where its file is on this machine, unchecked; None when it is not there."""
+    if entry.home == "rembg":
+        from pipelines.capture.mattes import rembg_file
+
+        with suppress(MissingTool):
+            return rembg_file(entry.name)
+        return None
+    path = weights_folder() / entry.file
+    return path if path.is_file() else None
+
+
+def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> Path:
+    """Download an entry into the weights folder, or find it there; MissingTool when that cannot be done."""
+    if entry.url is None or entry.size is None or entry.sha256 is None:
+        raise MissingTool(f"{entry.name} cannot be fetched, its address, size or sha256 is not known here: {by_hand(entry)}.")
+    path = weights_folder() / entry.file
+    if path.is_file() and _checked(entry):
+        return path
+    with (
+        progress.task(f"fetching {entry.name}", entry.size // CHUNK + 1) as task,
+        atomic(path) as draft,
+        draft.open("wb") as file,
+    ):
+        digest, count = hashlib.sha256(), 0
+        try:
+            with closing((connect or over_https)(entry.url)) as stream:
+                while chunk := stream.read(CHUNK):
+                    count += len(chunk)
+                    if count > entry.size:
+                        raise MissingTool(
+                            f"{entry.url} sends more than the {entry.size} bytes of {entry.name}; it was not kept."
+                        )
+                    digest.update(chunk)
+                    file.write(chunk)
+                    task.advance()
+        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+            why = getattr(error, "reason", None) or error
+            raise MissingTool(f"{entry.name} could not be fetched from {entry.url} ({why}): {by_hand(entry)}.") from error
+        if digest.hexdigest() != entry.sha256:
+            raise MissingTool(f"{entry.url} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; it was not kept.")
+    return path
+
+
+def over_https(url: str) -> IO[bytes]:
+    """The stream of an https address; an http address, also by redirection, is refused."""
+    _insist_on_https(url)
+    return urllib.request.build_opener(_HttpsAlone).open(url, timeout=TIMEOUT_S)
+
+
+class _HttpsAlone(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+        _insist_on_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _insist_on_https(url: str) -> None:
+    if not url.startswith("https://"):
+        raise MissingTool(f"{url} is not an https address; nothing was fetched.")
+
+
+def _checked(entry: Entry) -> Path | None:
+    path = weights_folder() / entry.file
+    if not path.is_file():
+        return None
+    if entry.sha256 and _sha256(path, path.stat().st_mtime_ns) != entry.sha256:
+        raise MissingTool(
+            f"{path} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; fetch it again or move it away."
+        )
+    return path
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,10 @@
-"""The two networks a training starts from: the prior's generator, and a fresh discriminator of the same size."""
+"""The two networks a training starts from: the prior's generator, and its discriminator or a fresh one of the same size.
 
-from dataclasses import fields
+Of a published network two things change for a person (GAN-Avatar section 3.1): the mapping no longer sees a camera, so that no
+expression follows the view, and rays are marched where they are in the box, because a phone's cameras stand at any distance.
+"""
+
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -14,7 +18,7 @@ from pipelines.train.settings import TrainSettings
 
 
 def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[EG3D, DualDiscriminator, str]:
-    """Generator, discriminator and one sentence on where the generator's weights come from."""
+    """Generator, discriminator and one sentence on where their weights come from."""
     config = config_for(prior, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -23,14 +27,24 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
     if settings.network == "prior" and prior.weights is not None:
         generator.load_state_dict(load_file(prior.weights), strict=True)
         begun = f"The generator starts from the prior {prior.name}."
+        if prior.discriminator is not None:
+            discriminator.load_state_dict(load_file(prior.discriminator), strict=True)
+            begun = f"Generator and discriminator start from the prior {prior.name}."
     return generator.to(device), discriminator.to(device), begun
 
 
 def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
-    return FFHQ512 if settings.network == "ffhq512" else config_of(prior)
+    config = FFHQ512 if settings.network == "ffhq512" else config_of(prior)
+    return config if prior.weights is None else for_a_person(config)
+
+
+def for_a_person(config: EG3DConfig) -> EG3DConfig:
+    return replace(config, c_gen_conditioning_zero=True, ray_start="auto", ray_end="auto")
 
 
 def config_of(prior: Prior) -> EG3DConfig:
+    if prior.family != "eg3d":
+        raise UnusableMaterial(f"the prior {prior.name} is of the family {prior.family}; avatars are trained from eg3d so far.")
     known = {field.name for field in fields(EG3DConfig)}
     if unknown := set(prior.config) - known:
         raise UnusableMaterial(

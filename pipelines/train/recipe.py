@@ -174,8 +174,7 @@ class Recipe:
             self.folder / "avatar.json",
             {
                 "schema": SCHEMA, "family": self.prior.family, "config": read_json(self.folder / "config.json"),
-                "image_size": self.generator.image_size, "prior": {"name": self.prior.name, "sha256": self.prior.sha256},
-                "capture": {"fingerprint": read_json(self.capture / "stage.json")["fingerprint"], "name": self.capture.name},
+                "image_size": self.generator.image_size, "prior": self.prior_origin(), "capture": self.capture_origin(),
                 "frontal_camera": self.frontal.label()[0].tolist(), "crop_extent": self.prior.crop_extent,
                 "sampling": {"coarse": self.settings.finetune.coarse, "fine": self.settings.finetune.fine},
                 "expression": {
@@ -185,6 +184,19 @@ class Recipe:
                 "torso": self.settings.torso, "consent": None,
             },
         )  # fmt: skip
+
+    def prior_origin(self) -> dict[str, str]:
+        prior = self.prior
+        return {"name": prior.name, "sha256": prior.sha256, "license": prior.license, "origin": prior.origin}
+
+    def capture_origin(self) -> dict[str, Any]:
+        """Which capture this is, and what made its mattes and cameras, for the bill of materials."""
+        record = read_json(self.capture / "capture.json")
+        return {
+            "fingerprint": read_json(self.capture / "stage.json")["fingerprint"], "name": self.capture.name,
+            "mattes": record.get("settings", {}).get("mattes", {}).get("model"),
+            "cameras": record.get("camera", {}).get("method"),
+        }  # fmt: skip
 
     def torso(self) -> dict[str, Any]:
         """The layer behind the head."""

@@ -33,12 +33,12 @@ def test_help_is_fast_and_names_the_commands() -> None:
         done = avatarcli("--help")
         seconds.append(time.perf_counter() - start)
     assert done.returncode == 0
-    for name in ("run", "capture", "train", "drive", "evaluate", "batch", "demo", "doctor"):
+    for name in ("run", "capture", "train", "drive", "evaluate", "batch", "demo", "doctor", "prior", "bom"):
         assert f" {name} " in done.stdout
     assert min(seconds) < 1.0, seconds
 
 
-@pytest.mark.parametrize("name", ["run", "capture", "train", "drive", "evaluate", "batch", "demo", "doctor"])
+@pytest.mark.parametrize("name", ["run", "capture", "train", "drive", "evaluate", "batch", "demo", "doctor", "bom"])
 def test_a_command_has_at_most_ten_flags(name: str) -> None:
     done = avatarcli(name, "--help")
     flags = [line for line in done.stdout.splitlines() if line.startswith("│") and "--" in line[:20]]

@@ -1,0 +1,29 @@
+"""`avatarcli bom`: what an avatar is made of, and under which licenses."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarcli.console import console
+from avatarcli.prior import ForUse
+
+
+def bom(
+    avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
+    use: ForUse = None,
+) -> None:
+    """Print the bill of materials of an avatar."""
+    from pipelines.bom import bill, forbidden
+    from pipelines.errors import UnusableMaterial
+
+    items = bill(avatar)
+    rows = [[one.kind, one.name, one.version, one.license, "yes" if one.commercial else "no"] for one in items]
+    console().table(["kind", "name", "version", "license", "commercial"], rows)
+    against = forbidden(items, use) if use else []
+    if against:
+        named = ", ".join(f"the {one.kind} {one.name} ({one.license})" for one in against)
+        raise UnusableMaterial(f"{avatar} may not be used for {use} work because of {named}.")
+    listed = [{**asdict(one), "commercial": one.commercial} for one in items]
+    console().result({"status": "done", "avatar": str(avatar), "items": listed}, f"{len(items)} materials")

@@ -1,0 +1,88 @@
+"""`avatarcli prior`: the generators an avatar can start from, and everything else that can be added."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from avatarcli.console import FLAGS, console
+from avatarcli.options import EVERYWHERE, Out, Overwrite
+
+Use = Literal["research", "commercial"]
+Axes = Literal["eg3d_released", "eg3d_fixed67", "panohead"]
+ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse what the license forbids for this use.")]
+Named = Annotated[str, typer.Argument(help="A name of `avatarcli prior list`, or a prior folder.", show_default=False)]
+prior = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+
+
+@prior.callback()
+def _command(context: typer.Context) -> None:
+    """Networks to start from: list, show, fetch, import."""
+    FLAGS.command = f"prior {context.invoked_subcommand}"
+
+
+@prior.command("import", epilog=EVERYWHERE)
+def import_(
+    network: Annotated[Path, typer.Argument(help="A published network (.pkl).", show_default=False)],
+    out: Out,
+    name: Annotated[str | None, typer.Option(help="The prior's name; else the folder's.")] = None,
+    license_of: Annotated[str | None, typer.Option(metavar="NAME", help="Registry name, or license, of the file.")] = None,
+    plane_axes: Annotated[Axes | None, typer.Option(help="Where the network does not say it.")] = None,
+    generator_only: Annotated[bool, typer.Option("--generator-only", help="Leave the discriminator out.")] = False,
+    use: ForUse = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a published network into a prior folder, without running anything in it."""
+    from pipelines.prior_import import ImportSettings, import_prior
+
+    settings = ImportSettings(name=name, license_of=license_of, plane_axes=plane_axes, generator_only=generator_only, use=use)
+    report = import_prior(network, out, settings, console(), overwrite=overwrite)
+    console().say(f"license: {report.figures['license']}; train with --set prior={report.out}")
+    console().report(report)
+
+
+@prior.command("list", epilog=EVERYWHERE)
+def list_(use: ForUse = None) -> None:
+    """Everything that can be added: source, size, license, what it permits."""
+    from pipelines.registry import permitted
+    from pipelines.shelf import shelf
+
+    things = [thing for thing in shelf() if use is None or permitted(thing["license"], use)]
+    rows = [[t["name"], t["kind"], t["state"], size_of(t["size"]), " ".join(t["permits"]), t["license"]] for t in things]
+    console().table(["name", "kind", "", "size", "permits", "license"], rows)
+    console().result({"status": "done", "entries": things}, "")
+
+
+@prior.command(epilog=EVERYWHERE)
+def show(name: Named, use: ForUse = None) -> None:
+    """All that is known of one of them."""
+    from pipelines.registry import insist
+    from pipelines.shelf import thing_of
+
+    thing = thing_of(name)
+    insist(thing["name"], thing["license"], use)
+    console().table(["", ""], [[field, said(field, value)] for field, value in thing.items() if not isinstance(value, dict)])
+    console().result({"status": "done", "entry": thing}, "")
+
+
+@prior.command(epilog=EVERYWHERE)
+def fetch(name: Named, use: ForUse = None) -> None:
+    """Download one of them, checked by size and sha256; nothing else here uses the network."""
+    from pipelines.registry import insist
+    from pipelines.shelf import fetchable_of
+    from pipelines.weights import fetch as get
+
+    entry = fetchable_of(name)
+    insist(entry.name, entry.license, use)
+    path = get(entry, console())
+    console().result({"status": "done", "out": str(path), "sha256": entry.sha256}, str(path))
+
+
+def size_of(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 1e6:.1f} MB"
+
+
+def said(field: str, value: Any) -> str:
+    if field == "size":
+        return size_of(value)
+    return " ".join(value) if isinstance(value, list | tuple) else "unknown" if value is None else str(value)

@@ -1,0 +1,188 @@
+"""The registry, its licenses, and the one way by which a file is downloaded."""
+
+import hashlib
+import io
+import urllib.error
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+from urllib.request import urlopen
+
+import pytest
+
+from pipelines.errors import MissingTool, SettingError, UnusableMaterial
+from pipelines.files import sha256_file
+from pipelines.registry import ENTRIES, NVIDIA, UNKNOWN, Entry, by_sha256, insist, license_of, permits, permitted
+from pipelines.shelf import fetchable_of, shelf, thing_of
+from pipelines.stage import Silent
+from pipelines.weights import fetch, over_https
+from tests.material import shared
+from tests.worlds import write_unit_prior
+
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """An http address that serves CONTENT, and says 404 at /none."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404 if self.path == "/none" else 302 if self.path == "/away" else 200)
+            if self.path == "/away":
+                self.send_header("Location", "http://127.0.0.1/x")
+            self.end_headers()
+            self.wfile.write(CONTENT)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+def entry(**changes: object) -> Entry:
+    base = Entry(
+        name="a.bin", kind="weight", gives="nothing", source="here", license="MIT", file="a.bin", url="https://example.org/a.bin",
+        size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest(),
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name", ["face_landmarker.task", "SINet_Softmax.onnx", "blazeface.pth", "blazefaceback.pth", "anchors.npy"]
+)
+def test_sizes_and_hashes_are_true(name: str) -> None:
+    path = shared(f"weights/{name}")
+    known = next(one for one in ENTRIES if one.name == name)
+    assert (known.size, known.sha256) == (path.stat().st_size, sha256_file(path))
+    assert by_sha256(sha256_file(path)) == known
+
+
+def test_every_entry_is_whole() -> None:
+    assert len({one.name for one in ENTRIES}) == len(ENTRIES)
+    for one in ENTRIES:
+        assert one.gives and one.source and one.license and one.file and "research" in one.permits
+        assert one.url is None or one.url.startswith("https://")
+        assert one.sha256 is None or len(one.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("license", "free"),
+    [
+        ("Apache-2.0", True), ("MIT", True), ("GPL-3.0-or-later", True), (NVIDIA, False), (UNKNOWN, False), ("", False),
+        ("CC-BY-NC-4.0", False), ("CC BY NC", False), ("for research only", False), ("Non-Commercial", False),
+        ("CC-BY-4.0", True),
+    ],
+)  # fmt: skip
+def test_what_licenses_permit(license: str, free: bool) -> None:
+    assert ("commercial" in permits(license)) is free
+    assert permitted(license, "research") and permitted(license, "commercial") is free
+
+
+def test_a_forbidden_use_names_the_license() -> None:
+    insist("x", NVIDIA, "research")
+    insist("x", NVIDIA, None)
+    with pytest.raises(UnusableMaterial, match="x may not be used for commercial work: its license is NVIDIA") as caught:
+        insist("x", NVIDIA, "commercial")
+    assert caught.value.exit_code == 4
+
+
+def test_stated_licenses() -> None:
+    assert license_of("eg3d-ffhq512-fixed") == (NVIDIA, "registry entry eg3d-ffhq512-fixed")
+    assert license_of("apache-2.0") == ("Apache-2.0", "stated by the user")
+    assert license_of("unknown")[0] == UNKNOWN
+    with pytest.raises(SettingError, match="eg3d-ffhq512-fixed.*Apache-2.0"):
+        license_of("mine")
+
+
+def test_a_file_is_fetched_once_and_checked(folder: Path, server: str) -> None:
+    one = entry(url=f"{server}/a.bin")
+    assert fetch(one, Silent(), urlopen).read_bytes() == CONTENT
+
+    def never(url: str) -> IO[bytes]:
+        raise AssertionError(url)
+
+    assert fetch(one, Silent(), never) == folder / "a.bin"
+    (folder / "a.bin").write_bytes(b"other")
+    with pytest.raises(MissingTool, match="move it away"):
+        fetch(one, Silent(), never)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(CONTENT[:-1] + b"x", "sha256"), (CONTENT[:-1], "sha256"), (CONTENT + b"x", "sends more than")]
+)
+def test_another_content_is_not_kept(folder: Path, content: bytes, said: str) -> None:
+    with pytest.raises(MissingTool, match=said):
+        fetch(entry(), Silent(), lambda url: io.BytesIO(content))
+    assert not list(folder.iterdir())
+
+
+def test_without_a_connection_it_says_how_to_get_it(folder: Path) -> None:
+    def nobody(url: str) -> IO[bytes]:
+        raise urllib.error.URLError("Name or service not known")
+
+    with pytest.raises(MissingTool, match="could not be fetched.*Name or service not known.*by hand from here") as caught:
+        fetch(entry(), Silent(), nobody)
+    assert caught.value.exit_code == 3
+    assert not list(folder.iterdir())
+
+
+def test_a_refusing_server_is_a_sentence(folder: Path, server: str) -> None:
+    with pytest.raises(MissingTool, match="could not be fetched"):
+        fetch(entry(url=f"{server}/none"), Silent(), urlopen)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a", "file:///etc/passwd", "ftp://example.org/a"])
+def test_only_https(folder: Path, url: str) -> None:
+    with pytest.raises(MissingTool, match="not an https address"):
+        fetch(entry(url=url), Silent())
+
+
+def test_a_redirection_away_from_https_is_refused(server: str) -> None:
+    from urllib.request import Request
+
+    from pipelines.weights import _HttpsAlone
+
+    handler: Any = _HttpsAlone()
+    with pytest.raises(MissingTool, match="not an https address"):
+        handler.redirect_request(Request("https://a.org"), None, 302, "", {}, f"{server}/away")
+    with pytest.raises(MissingTool, match="not an https address"):
+        over_https(server)
+
+
+@pytest.mark.parametrize("missing", ["url", "size", "sha256"])
+def test_an_unknown_file_is_got_by_hand(folder: Path, missing: str) -> None:
+    with pytest.raises(MissingTool, match="by hand"):
+        fetch(entry(**{missing: None}), Silent(), lambda url: io.BytesIO(CONTENT))
+
+
+def test_published_networks_say_how_to_import_them() -> None:
+    with pytest.raises(MissingTool, match="prior import ffhq-fixed-triplanes512-128.pkl .*--license-of eg3d-ffhq512-fixed"):
+        fetch(fetchable_of("eg3d-ffhq512-fixed"), Silent())
+
+
+def test_the_shelf_lists_priors_and_entries(tmp_path: Path, folder: Path) -> None:
+    names = [thing["name"] for thing in shelf()]
+    assert names[0] == "quick" and "face_landmarker.task" in names and "eg3d-ffhq512-fixed" in names
+    assert thing_of("quick")["weights"] == ["none: trained from random weights"]
+    assert thing_of(str(write_unit_prior(tmp_path / "unit.prior").resolve()))["kind"] == "prior folder"
+    assert thing_of("face_landmarker.task")["state"] == "can be fetched"
+    folder.mkdir()
+    (folder / "face_landmarker.task").write_bytes(b"x")
+    assert thing_of("face_landmarker.task")["state"] == "here"
+    with pytest.raises(SettingError, match="there are quick, eg3d-ffhq512-fixed"):
+        thing_of("nobody")
+    with pytest.raises(MissingTool, match="needs no fetching"):
+        fetchable_of("quick")
