@@ -21,7 +21,7 @@ from models.discriminators import DualDiscriminator, MaskBranchDiscriminator, Ma
 from models.eg3d import EG3D, EG3DConfig
 from models.panohead import PanoHead, PanoHeadConfig
 from pipelines.errors import UnusableMaterial
-from pipelines.files import sha256_file, write_arrays, write_json
+from pipelines.files import sha256_file, write_arrays, write_bytes, write_json
 from pipelines.pickles import Refused, harmless
 from pipelines.prior_config import State, config_of, plain_options
 from pipelines.priors import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
@@ -139,7 +139,7 @@ def check(path: Path, network: str, state: State, build: Callable[[], nn.Module]
     try:
         with torch.device("meta"):
             ours = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
-    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UnusableMaterial(f"{path}: no {network} can be built from its configuration ({error}).") from error
     theirs = {name: array.shape for name, array in state.items()}
     wrong = [f"{name} is missing" for name in ours if name not in theirs]
@@ -162,9 +162,9 @@ def _fault(name: str, array: np.ndarray) -> str:
 
 def write_weights(path: Path, state: State) -> str:
     """The tensors as float32 safetensors, by name; the sha256 of the file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file({name: np.array(array, np.float32, order="C") for name, array in state.items()}, path)
+    write_bytes(path, save({name: np.array(array, np.float32, order="C") for name, array in state.items()}))
     return sha256_file(path)
 
 

@@ -118,7 +118,8 @@ class Module:
         found: dict[str, Tensor] = {}
         for prefix, module in self.walk():
             hidden = module.attribute("_non_persistent_buffers_set", set())
-            buffers = {name: one for name, one in _group(module, "_buffers").items() if name not in hidden}
+            _is(hidden, set)
+            buffers = {name: one for name, one in _group(module, "_buffers").items() if name not in (hidden or ())}
             for name, tensor in (_group(module, "_parameters") | buffers).items():
                 if _is(tensor, Tensor):
                     found[prefix + _plain_name(name)] = tensor
