@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.augment import PERSON, TARGET, Augmentation
+from models.camera import Camera
 from models.compositing import over
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
@@ -53,6 +55,8 @@ class Trainer:
     """[N,w_dim], one a training frame."""
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
+    augmentation: Augmentation
+    """In front of the discriminator; stays on the CPU."""
     average: Tree
     """Exponential moving average of the generator's state and the latents."""
     step: int = 0
@@ -60,7 +64,7 @@ class Trainer:
     def tree(self) -> Tree:
         return {
             "generator": self.generator.state_dict(), "discriminator": self.discriminator.state_dict(),
-            "latents": {"w": self.latents.data}, "average": self.average,
+            "latents": {"w": self.latents.data}, "average": self.average, "augmentation": self.augmentation.state_dict(),
             "generator_optimizer": optimizer_tree(self.generator_optimizer),
             "discriminator_optimizer": optimizer_tree(self.discriminator_optimizer),
         }  # fmt: skip
@@ -71,6 +75,8 @@ class Trainer:
         self.discriminator.load_state_dict(tree["discriminator"])
         self.latents.data.copy_(tree["latents"]["w"])
         self.average = tree["average"]
+        if "augmentation" in tree:  # checkpoints of earlier versions have none
+            self.augmentation.load_state_dict(tree["augmentation"])
         load_optimizer(self.generator_optimizer, tree["generator_optimizer"])
         load_optimizer(self.discriminator_optimizer, tree.get("discriminator_optimizer", {}))
 
@@ -93,7 +99,7 @@ def make_trainer(
         generator=generator, discriminator=discriminator, latents=latents,
         generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
-        average={},
+        augmentation=_augmentation(settings), average={},
     )  # fmt: skip
     trainer.average = _averaged(trainer)
     for group in trainer.generator_optimizer.param_groups:
@@ -108,6 +114,12 @@ def _rates(settings: FinetuneSettings) -> tuple[Rate, Rate]:
         return (generator, (0.9, 0.99)), discriminator
     lazy = (generator, (0.0, 0.99)) if settings.density == 0 else lazy_adam(generator, (0.0, 0.99), DENSITY_EVERY)
     return lazy, lazy_adam(*discriminator, settings.r1_every)
+
+
+def _augmentation(settings: FinetuneSettings) -> Augmentation:
+    if settings.augment == "ada":
+        return Augmentation(PERSON, target=TARGET, images=settings.augment_images)
+    return Augmentation(PERSON, p=settings.augment_p if settings.augment == "fixed" else 0.0)
 
 
 def finetune(
@@ -224,26 +236,26 @@ def adversarial_step(
         background=_gray(frames.image),
         sampling=sampling(settings, random),
     )
-    figures = discriminator_step(trainer, batches, settings, real, fake, camera)
+    figures = discriminator_step(trainer, batches, settings, real, fake, camera, random)
     trainer.discriminator.requires_grad_(False)
-    loss = generator_loss(trainer.discriminator(fake, camera).logits)
+    loss = generator_loss(judged(trainer, fake.image, fake.raw, camera, random))
     (settings.adversarial * loss).backward()
     trainer.discriminator.requires_grad_(True)
     return figures | figures_of(adversarial=loss)
 
 
 def discriminator_step(
-    trainer: Trainer, batches: Batches, settings: FinetuneSettings, real: Tensor, fake: Rendering, camera
-) -> dict[str, float]:
-    """softplus(D(fake)) + softplus(-D(real)), with R1 over image and raw image every `r1_every` steps."""
+    trainer: Trainer, batches: Batches, settings: FinetuneSettings, real: Tensor, fake: Rendering, camera: Camera,
+    random: torch.Generator,
+) -> dict[str, float]:  # fmt: skip
+    """softplus(D(fake)) + softplus(-D(real)), with R1 over image and raw image, before augmentation, every `r1_every` steps."""
     discriminator, optimizer = trainer.discriminator, trainer.discriminator_optimizer
     turn = trainer.step // settings.adversarial_every
     image = batches.frames.image[real].clone().requires_grad_(True)
     raw = F.interpolate(image.detach(), size=(batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
     raw.requires_grad_(True)
-    logits = discriminator({"image": image, "image_raw": raw}, batches.frames.camera[real]).logits
-    judged = discriminator({"image": fake.image.detach(), "image_raw": fake.raw.detach()}, camera).logits
-    loss = discriminator_loss(real=logits, fake=judged)
+    logits = judged(trainer, image, raw, batches.frames.camera[real], random)
+    loss = discriminator_loss(real=logits, fake=judged(trainer, fake.image.detach(), fake.raw.detach(), camera, random))
     if turn % settings.r1_every == 0:
         gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
         loss = loss + settings.r1_every * (gamma / 2) * r1_penalty(logits, image, raw).mean()
@@ -251,7 +263,14 @@ def discriminator_step(
     loss.backward()
     clean_gradients(discriminator.parameters())
     optimizer.step()
-    return figures_of(discriminator=loss, real_sign=logits.sign().mean())
+    trainer.augmentation.observe(logits)
+    return figures_of(discriminator=loss, real_sign=logits.sign().mean(), augment=trainer.augmentation.p)
+
+
+def judged(trainer: Trainer, image: Tensor, raw: Tensor, camera: Camera, random: torch.Generator) -> Tensor:
+    """Logits [B,1] of the discriminator, which sees augmented images."""
+    image, raw = trainer.augmentation(image, raw, random)
+    return trainer.discriminator({"image": image, "image_raw": raw}, camera).logits
 
 
 def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, random: torch.Generator) -> Tensor:

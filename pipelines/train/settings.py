@@ -36,6 +36,13 @@ class FinetuneSettings:
     """R1 weight gamma/2; none: 5 * 32 / adversarial_batch, at most 20. Paper: 5 at batch 32."""
     r1_every: int = 16
     """Discriminator steps between R1 terms, each multiplied by this number."""
+    augment: Literal["none", "fixed", "ada"] = "none"
+    """Images changed in front of the discriminator where there are few, never flipped and never in hue: not at all, with the
+    probability `augment_p`, or with one that follows how often the discriminator is right about frames. Paper: none."""
+    augment_p: float = 0.2
+    """Probability of each change where augment is fixed."""
+    augment_images: float = 100_000.0
+    """Frames shown to the discriminator over which ada may move the probability by 1."""
     density: float = 0.002
     """Weight of the density regularization (l1 of neighbors 0.004 units apart). Paper: 0.25."""
     background_rays: float = 0.2

@@ -14,7 +14,8 @@ from pipelines.files import read_arrays, write_arrays
 from pipelines.priors import load_prior
 from pipelines.stage import Silent
 from pipelines.train import PRESETS
-from pipelines.train.finetune import Trainer, finetune, make_trainer
+from pipelines.train.checkpoint import load_checkpoint
+from pipelines.train.finetune import Batches, Trainer, finetune, make_trainer, train_step
 from pipelines.train.frames import Frames, choose_rays, foreground, load_frames
 from pipelines.train.networks import make_networks
 from pipelines.train.settings import FinetuneSettings, TrainSettings
@@ -97,9 +98,21 @@ def test_training_draws_the_solid(capture: Path) -> None:
     assert rows[-1]["matte"] < rows[0]["matte"]
 
 
-@pytest.mark.parametrize("mode", ["hybrid", "paper"])
-def test_a_killed_run_resumes_bit_by_bit(capture: Path, mode: str) -> None:
-    changes: dict[str, object] = {} if mode == "hybrid" else {"photometric": 0.0, "latents": "sampled", "adversarial_every": 1}
+ADVERSARIAL: dict[str, object] = {"photometric": 0.0, "latents": "sampled", "adversarial_every": 1, "adversarial_from": 0.0}
+"""The paper's training, from the first step."""
+ADA: dict[str, object] = {**ADVERSARIAL, "augment": "ada", "augment_images": 20.0, "r1_every": 3}
+"""Few images, so that p moves far within ten steps."""
+
+
+@pytest.fixture
+def always_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target below any mean sign, so that p goes up."""
+    monkeypatch.setattr("pipelines.train.finetune.TARGET", -2.0)
+
+
+@pytest.mark.parametrize("changes", [{}, {**ADVERSARIAL, "adversarial_from": 0.3}, ADA], ids=["hybrid", "paper", "augmented"])
+@pytest.mark.usefixtures("always_right")
+def test_a_killed_run_resumes_bit_by_bit(capture: Path, changes: dict[str, object]) -> None:
     whole = run(capture, "whole", changes)
     with pytest.raises(Killed):
         run(capture, "killed", changes, progress=KilledAfter(6))
@@ -109,8 +122,34 @@ def test_a_killed_run_resumes_bit_by_bit(capture: Path, mode: str) -> None:
     assert strip == [{name: value for name, value in row.items() if name != "seconds"} for row in log_of(capture, "killed")]
 
 
+def test_augmentation_changes_what_is_learned(capture: Path) -> None:
+    plain, fixed = run(capture, "plain", ADVERSARIAL), run(capture, "fixed", {**ADVERSARIAL, "augment": "fixed"})
+    assert any(not torch.equal(value, fixed[name]) for name, value in plain.items())
+    assert {row["augment"] for row in log_of(capture, "fixed")} == {0.2}
+
+
+@pytest.mark.parametrize("target", [-2.0, 2.0])
+def test_the_probability_follows_the_discriminator(capture: Path, monkeypatch: pytest.MonkeyPatch, target: float) -> None:
+    monkeypatch.setattr("pipelines.train.finetune.TARGET", target)
+    trainer, frames, settings = make(capture, ADA)
+    batches = Batches(frames, trainer.generator, settings)
+    seen = [train_step(trainer, batches, settings, steps=8, seed=0)["augment"] for _ in range(8)]
+    assert seen == pytest.approx([0] * 3 + [0.8] * 4 + [1.6] if target < 0 else [0] * 8)
+
+
+@pytest.mark.usefixtures("always_right")
+def test_the_probability_is_part_of_the_checkpoint(capture: Path) -> None:
+    run(capture, "kept", ADA)
+    _, tree = load_checkpoint(capture.parent / "kept" / "checkpoint.safetensors")
+    trainer = make(capture, ADA)[0]
+    trainer.load(10, tree)
+    assert tree["augmentation"]["p"].item() == pytest.approx(8 * 4 / 20)
+    assert tree["augmentation"]["signs"][2] == 2, "two batches since the eighth"
+    assert torch.equal(trainer.augmentation.p, tree["augmentation"]["p"])
+
+
 def test_paper_mode_is_purely_adversarial(capture: Path) -> None:
-    run(capture, "paper", {"photometric": 0.0, "latents": "sampled", "adversarial_every": 1, "adversarial_from": 0.0})
+    run(capture, "paper", ADVERSARIAL)
     names = set(log_of(capture, "paper")[-1])
     assert {"adversarial", "discriminator"} <= names and not names & {"raw", "image", "matte", "edges"}
 
