@@ -38,14 +38,14 @@ def expected_depth(weights: Tensor, depths: Tensor, low: Tensor, high: Tensor) -
 
 
 def composite(features: Tensor, weights: Tensor, white_back: bool = False, signed: bool = True) -> tuple[Tensor, Tensor]:
-    """Features [B,C,N] scaled to [-1,1] and alpha [B,N] from sample features [B,C,N,S] in 0..1 and sample weights [B,N,S].
+    """Features [B,N,C] scaled to [-1,1] and alpha [B,N] from sample features [B,N,S,C] in 0..1 and sample weights [B,N,S].
 
     All channels are scaled, rgb * 2 - 1, so an empty ray is -1 in each; with `white_back` +1. Not `signed`: 0 and 1.
     """
     alpha = weights.sum(-1)
-    color = (features * weights[:, None]).sum(-1)
+    color = (weights[..., None, :] @ features)[..., 0, :]
     if white_back:
-        color = color + (1 - alpha)[:, None]
+        color = color + (1 - alpha)[..., None]
     return color * 2 - 1 if signed else color, alpha
 
 

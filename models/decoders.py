@@ -1,8 +1,8 @@
 """From tri-plane features to density and color (EG3D section 4.1, spec 1.9; PanoHead, spec 1.17), and the solid a fresh
 network starts from.
 
-Notable choices: the view direction is ignored; points are the last dimension (a 1x1 convolution), see planes.py; the density
-prior is a formula of the config, not a weight, so a checkpoint keeps the official names.
+Notable choices: the view direction is ignored; the density prior is a formula of the config, not a weight, so a checkpoint
+keeps the official names.
 """
 
 import math
@@ -30,7 +30,7 @@ x = -1: 0.2685, -0.2828, -1.
 
 
 class Decoder(nn.Module):
-    """FC -> softplus -> FC: mean plane feature [B,C,N] -> color features [B,F,N] and raw density [B,N].
+    """FC -> softplus -> FC: mean plane feature [...,C] -> color features [...,F] and raw density [...].
 
     Output 0 is the raw density, the others go through the activation.
     """
@@ -44,21 +44,15 @@ class Decoder(nn.Module):
         self.net = nn.Sequential(first, nn.Softplus(), FullyConnected(hidden, 1 + features, lr_multiplier=lr_multiplier))
 
     def forward(self, planes_feature: Tensor) -> tuple[Tensor, Tensor]:
-        output = _pointwise(self.net[2], self._hidden(planes_feature))
-        return ACTIVATIONS[self.activation](output[:, 1:]), output[:, 0]
+        output = self.net(planes_feature)
+        return ACTIVATIONS[self.activation](output[..., 1:]), output[..., 0]
 
     def density(self, planes_feature: Tensor) -> Tensor:
-        """The raw density [B,N] alone: a thirty-third of the second layer."""
-        return _pointwise(self.net[2], self._hidden(planes_feature), rows=1)[:, 0]
-
-    def _hidden(self, planes_feature: Tensor) -> Tensor:
-        return self.net[1](_pointwise(self.net[0], planes_feature))
-
-
-def _pointwise(layer: nn.Module, x: Tensor, rows: int | None = None) -> Tensor:
-    assert isinstance(layer, FullyConnected)
-    weight, bias = layer.scaled()
-    return F.conv1d(x, weight[:rows, :, None], None if bias is None else bias[:rows])
+        """The raw density [...] alone: a thirty-third of the second layer."""
+        last = self.net[2]
+        assert isinstance(last, FullyConnected)
+        weight, bias = last.scaled()
+        return F.linear(self.net[:2](planes_feature), weight[:1], None if bias is None else bias[:1])[..., 0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ Notable choices:
 - nothing is remembered between calls, and rendering is deterministic unless its `Sampling` or `noise` says random.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from models.compositing import over
 from models.compute import EXACT, Compute
 from models.decoders import Decoder, DensityPrior
 from models.generator import LatentSpec, Rendering
-from models.planes import PLANE_AXES, lookup
+from models.planes import PLANE_AXES, as_texels, lookup
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
 from models.stylegan2.layers import FullyConnected
@@ -207,16 +208,17 @@ class EG3D(nn.Module):
 
     def field(self, planes: Tensor) -> Field:
         """The radiance field of these planes as a function of points [B,M,3]."""
+        features_at = self._lookup(planes)
 
         def evaluate(points: Tensor) -> tuple[Tensor, Tensor]:
-            features, density = self.decoder(self._lookup(planes, points))
+            features, density = self.decoder(features_at(points))
             return features, self._with_prior(density, points)
 
         return evaluate
 
     def density_at(self, planes: Tensor, points: Tensor) -> Tensor:
         """Raw density [B,N,1] at points [B,N,3] in head units; rendered is softplus(raw - 1) per unit of length."""
-        return self._with_prior(self.decoder.density(self._lookup(planes, points)), points)[..., None]
+        return self._with_prior(self.decoder.density(self._lookup(planes)(points)), points)[..., None]
 
     def render_rays(
         self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, compute: Compute = EXACT
@@ -248,8 +250,9 @@ class EG3D(nn.Module):
             image, raw = over(image, alpha, background), over(raw, alpha, _shrunk(background, size))
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha)
 
-    def _lookup(self, planes: Tensor, points: Tensor) -> Tensor:
-        return lookup(planes, points, PLANE_AXES[self.config.plane_axes], self.config.box_warp)
+    def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
+        texels, axes = as_texels(planes), PLANE_AXES[self.config.plane_axes]
+        return lambda points: lookup(texels, points, axes, self.config.box_warp)
 
     def _with_prior(self, density: Tensor, points: Tensor) -> Tensor:
         prior, density = self.config.density_prior, self.config.density_gain * density

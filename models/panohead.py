@@ -26,7 +26,7 @@ from models.compute import EXACT, Compute
 from models.decoders import Activation, Decoder
 from models.eg3d import LABEL_DIM
 from models.generator import LatentSpec, Rendering
-from models.planes import PLANE_AXES, as_grid, crop_mask, lookup_grid
+from models.planes import PLANE_AXES, as_texels, crop_mask, lookup, with_third
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
 from models.stylegan2.mapping import Mapping
@@ -234,8 +234,8 @@ class PanoHead(nn.Module):
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha, semantics=1.002 * alpha - 0.001)
 
     def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
-        grid, axes = as_grid(planes, self.config.triplane_depth), PLANE_AXES[self.config.plane_axes]
-        return lambda points: lookup_grid(grid, points, axes, self.config.box_warp)
+        texels, axes = as_texels(planes, self.config.triplane_depth), with_third(PLANE_AXES[self.config.plane_axes])
+        return lambda points: lookup(texels, points, axes, self.config.box_warp)
 
     def _tidied(self, density: Tensor, points: Tensor) -> Tensor:
         config = self.config

@@ -4,11 +4,16 @@ Notable choices:
 - which coordinates a plane reads belongs to the weights: the released EG3D reads (x,y), (x,z), (z,x) and never y-z,
   GAN-Avatar's patched one (x,y), (x,z), (z,y). One cannot be converted into the other, so it is a field of the config;
 - a tri-grid gives every plane a few slices along the axis that it leaves out, so front and back of the head differ in it;
-- `lookup` returns the mean of the three, all that EG3D's and PanoHead's decoders use (3DFaceShop sums what `sample_planes`
-  returns), with channels before points, the layout in which lookup, decoder and compositing are fastest on a CPU.
+- a lookup is one weighted sum of texels over all planes: the features of a texel lie together, a point reads 12 of them (24 in
+  a tri-grid), and the features of the single planes never exist. On a CPU three times faster than a grid sampler, forward and
+  backward.
 """
 
-from torch import Tensor, channels_last_3d, stack
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 Axes = tuple[tuple[int, ...], ...]
@@ -21,57 +26,70 @@ PLANE_AXES: dict[str, Axes] = {
 """First coordinate along a plane's width, second along its height; x, y, z = 0, 1, 2."""
 
 
-def project(points: Tensor, axes: Axes) -> Tensor:
-    """[B,N,3] -> [B,P,N,2]: the coordinates that each of the P planes reads."""
-    return stack([points[..., list(pair)] for pair in axes], dim=1)
-
-
-def sample_planes(planes: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
-    """Features [B,P,C,N] of points [B,N,3] (head units) on planes [B,P,C,H,W]; bilinear, zeros outside.
-
-    q = 2 points / box_size; texel index = ((q + 1) W - 1) / 2, so the border of the box is the border of the outermost texels.
-    A plane of ones returns 1 inside the box, 0.5 on its face, 0 from half a texel outside.
-    """
-    batch, count, channels = planes.shape[:3]
-    grid = project(points * (2 / box_size), axes).flatten(0, 1)[:, None]
-    sampled = F.grid_sample(planes.flatten(0, 1), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return sampled.view(batch, count, channels, -1)
-
-
-def lookup(planes: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
-    """Mean over the planes of their features: [B,C,N]."""
-    return sample_planes(planes, points, axes, box_size).mean(1)
-
-
 def with_third(axes: Axes) -> Axes:
     """Each pair followed by the axis it leaves out, along which a grid has its depth: (x,y) -> (x,y,z), (y,z) -> (y,z,x)."""
     return tuple((first, second, 3 - first - second) for first, second in axes)
 
 
-def as_grid(planes: Tensor, depth: int) -> Tensor:
-    """Planes [B,P,C*D,H,W], whose channel c*D+d is feature c of slice d, as a tri-grid [B,P,C,D,H,W].
+def as_texels(planes: Tensor, depth: int | None = None) -> Tensor:
+    """Planes [B,P,C,H,W] as texels [B,P,H,W,C]; with a depth planes [B,P,C*D,H,W], whose channel c*D+d is feature c of slice d,
+    as a tri-grid [B,P,D,H,W,C]."""
+    if depth is None:
+        return planes.permute(0, 1, 3, 4, 2).contiguous()
+    return planes.unflatten(2, (-1, depth)).permute(0, 1, 3, 4, 5, 2).contiguous()
 
-    The features of one texel lie together in memory, which makes the lookup of a tri-grid 2.3 times faster.
+
+def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
+    """Mean over the P planes of their features, [B,N,C], of points [B,N,3] (head units); linear in between, zeros outside.
+
+    texels [B,P,H,W,C] with axes of pairs or [B,P,D,H,W,C] of triples. q = 2 points / box_size, texel index ((q + 1) W - 1) / 2:
+    the border of the box is the border of the outermost texels. A plane of ones returns 1 inside the box, 0.5 on its face, 0
+    from half a texel outside. Three slices lie at q = -2/3, 0, 2/3; one slice is not a plane, it is multiplied by 1 - |q| / 2.
     """
-    grid = planes.unflatten(2, (-1, depth))
-    return grid.flatten(0, 1).contiguous(memory_format=channels_last_3d).unflatten(0, planes.shape[:2])
+    index, weight = taps(points * (2 / box_size), texels.shape[:-1], axes)
+    rows = texels.reshape(-1, texels.shape[-1])
+    if torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad):
+        return _WeightedRows.apply(rows, index, weight).view(*points.shape[:2], -1)
+    return F.embedding_bag(index, rows, per_sample_weights=weight, mode="sum").view(*points.shape[:2], -1)
 
 
-def sample_grid(grid: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
-    """Features [B,P,C,N] of points [B,N,3] (head units) in a tri-grid [B,P,C,D,H,W]; trilinear, zeros outside.
+def taps(q: Tensor, shape: tuple[int, ...], axes: Axes) -> tuple[Tensor, Tensor]:
+    """Which texels of [B,P,(D,)H,W] the points q [B,N,3] in -1..1 read: rows and weights [B*N,P*4 or P*8]."""
+    batch, count, *sizes = shape
+    index = torch.arange(batch * count, dtype=torch.int32, device=q.device).view(batch, 1, count, 1)
+    weight = q.new_full((batch, 1, count, 1), 1 / count)
+    for size, axis in zip(sizes, reversed(list(zip(*axes, strict=True))), strict=True):
+        position = ((q.mT[:, list(axis)] + 1) * size - 1) / 2
+        low = position.floor()
+        share, corners = position - low, torch.stack([low, low + 1], dim=1)
+        shares = torch.stack([1 - share, share], dim=1) * ((corners >= 0) & (corners < size))
+        index = (index * size)[:, :, None] + corners.clamp(0, size - 1).int()[:, None]
+        weight = weight[:, :, None] * shares[:, None]
+        index, weight = index.flatten(1, 2), weight.flatten(1, 2)
+    each = prod(index.shape[1:3])
+    return index.flatten(1, 2).mT.reshape(-1, each), weight.flatten(1, 2).mT.reshape(-1, each)
 
-    Slice index = ((q + 1) D - 1) / 2 of the left-out coordinate q = 2 point / box_size. Three slices lie at q = -2/3, 0, 2/3; a
-    grid of ones is 1 up to there and 0.5 on the face of the box. One slice is not a plane: it is multiplied by 1 - |q| / 2.
-    """
-    batch, count, channels = grid.shape[:3]
-    where = project(points * (2 / box_size), with_third(axes)).flatten(0, 1)[:, None, None]
-    sampled = F.grid_sample(grid.flatten(0, 1), where, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return sampled.view(batch, count, channels, -1)
 
+class _WeightedRows(torch.autograd.Function):
+    """sum_k weight[n,k] rows[index[n,k]], with gradients for rows and weights."""
 
-def lookup_grid(grid: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
-    """Mean over the three grids of their features: [B,C,N]."""
-    return sample_grid(grid, points, axes, box_size).mean(1)
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(rows if weight.requires_grad else None, index, weight)
+        ctx.count = len(rows)
+        return F.embedding_bag(index, rows, per_sample_weights=weight, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        (rows, index, weight), gradient = ctx.saved_tensors, gradients[0]
+        wanted = gradient.new_zeros(ctx.count, gradient.shape[1]) if ctx.needs_input_grad[0] else None
+        of_weight = torch.empty_like(weight) if ctx.needs_input_grad[2] else None
+        for tap in range(index.shape[1]):
+            if wanted is not None:
+                wanted.index_add_(0, index[:, tap], gradient * weight[:, tap, None])
+            if of_weight is not None:
+                of_weight[:, tap] = (rows[index[:, tap]] * gradient).sum(1)
+        return wanted, None, of_weight
 
 
 def crop_mask(points: Tensor, box_size: float, margin: float) -> Tensor:

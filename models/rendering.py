@@ -18,7 +18,7 @@ from models.compute import EXACT, Compute
 from models.sampling import Sampling, Volume, coarse_uniforms, fine_uniforms, importance, ray_limits, stratified
 
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""points [B,M,3] -> color features [B,C,M] in 0..1 and raw density [B,M]."""
+"""points [B,M,3] -> color features [B,M,C] in 0..1 and raw density [B,M]."""
 
 CHUNK = 1024
 """Rays rendered at once without gradients; 512 to 1024 is fastest on a CPU, with 24 as with 96 samples."""
@@ -49,11 +49,11 @@ def _march(
         fine = importance(depths, interval_weights(density.detach(), depths), u)
         fine_features, fine_density = _evaluate(field, origins, directions, fine)
         depths, density = torch.cat([depths, fine], -1), torch.cat([density, fine_density], -1)
-        features = torch.cat([features, fine_features], -1)
+        features = torch.cat([features, fine_features], -2)
     weights = unsorted_weights(density, depths)
     color, alpha = composite(features, weights, volume.white_back, volume.signed)
     low, high = depths.amin(-1, keepdim=True), depths.amax(-1, keepdim=True)
-    return color.mT, expected_depth(weights, depths, low, high), alpha[..., None]
+    return color, expected_depth(weights, depths, low, high), alpha[..., None]
 
 
 def unsorted_weights(density: Tensor, depths: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def unsorted_weights(density: Tensor, depths: Tensor) -> Tensor:
 
 
 def _evaluate(field: Field, origins: Tensor, directions: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
-    """Features [B,C,N,S] and density [B,N,S] at origins + depths * directions."""
+    """Features [B,N,S,C] and density [B,N,S] at origins + depths * directions."""
     points = origins[:, :, None] + depths[..., None] * directions[:, :, None]
     features, density = field(points.flatten(1, 2))
-    return features.unflatten(-1, depths.shape[1:]), density.view_as(depths)
+    return features.unflatten(1, depths.shape[1:]), density.view_as(depths)

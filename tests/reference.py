@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.planes import Axes, lookup
 from models.stylegan2.resampling import binomial_filter
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -73,6 +74,16 @@ def recipe_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
     if name == "decoder.net.2.bias":
         x[0] = np.float32(12)
     return torch.from_numpy(np.asarray(x, np.float32).astype(np.float16).astype(np.float32).reshape(shape))
+
+
+def projected(points: Tensor, axes: Axes) -> Tensor:
+    """[B,N,3] -> [B,P,N,2 or 3]: the coordinates that each of the P planes reads."""
+    return torch.stack([points[..., list(one)] for one in axes], dim=1)
+
+
+def each_plane(texels: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
+    """[B,P,N,C]: lookups in one plane at a time."""
+    return torch.stack([lookup(texels[:, p : p + 1], points, axes[p : p + 1], box_size) for p in range(len(axes))], dim=1)
 
 
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:

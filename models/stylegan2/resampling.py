@@ -9,6 +9,7 @@ Notable choices:
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,9 +47,10 @@ def upfirdn(
 
 def filtered(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1, bias: Tensor | None = None) -> Tensor:
     """True convolution of every channel of x [B,C,H,W] with kernel [k,k], symmetric and so not flipped; + bias [C]."""
-    channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, -1, -1)
-    return F.conv2d(x, weight, bias, padding=padding, stride=stride, groups=channels)
+    if torch.is_grad_enabled() and x.requires_grad:
+        y = _Filter.apply(x, kernel, padding, stride, None)
+        return y if bias is None else y + bias[:, None, None]
+    return _filter(x, kernel, padding, stride, None, bias)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
@@ -56,9 +58,39 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
     A constant image of ones keeps 1 inside and gets 0.75 along a border, 0.5625 in a corner.
     """
-    channels = x.shape[1]
-    weight = (4 * kernel).to(x.dtype).expand(channels, 1, -1, -1)
-    return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
+    size = (2 * x.shape[2], 2 * x.shape[3])
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _Filter.apply(x, 4 * kernel, 1, 2, size)
+    return _filter(x, 4 * kernel, 1, 2, size)
+
+
+def _filter(
+    x: Tensor, kernel: Tensor, padding: int, stride: int, spread: tuple[int, int] | None, bias: Tensor | None = None
+) -> Tensor:
+    """Depthwise convolution, or its transpose onto an image of the size `spread`."""
+    taps = kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    if spread is None:
+        return F.conv2d(x, taps, bias, padding=padding, stride=stride, groups=x.shape[1])
+    reach = kernel.shape[-1] - 2 * padding
+    rest = [want - (have - 1) * stride - reach for want, have in zip(spread, x.shape[2:], strict=True)]
+    return F.conv_transpose2d(x, taps, padding=padding, stride=stride, output_padding=rest, groups=x.shape[1])
+
+
+class _Filter(torch.autograd.Function):
+    """A linear map whose derivative is its transpose, and the other way round; the library's own second derivative of a
+    depthwise convolution computes a gradient of the filter that nobody wants, channel by channel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: int, stride: int, spread: tuple[int, int] | None) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.padding, ctx.stride = padding, stride
+        ctx.back = tuple(x.shape[2:]) if spread is None else None
+        return _filter(x, kernel, padding, stride, spread)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Filter.apply(gradients[0], kernel, ctx.padding, ctx.stride, ctx.back), None, None, None, None
 
 
 def upsampled_convolution(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

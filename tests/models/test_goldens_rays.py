@@ -15,11 +15,11 @@ from models.camera import Camera, look_at, orbit
 from models.compositing import composite, expected_depth, interval_weights, sample_weights
 from models.decoders import Decoder
 from models.eg3d import TINY128, EG3DConfig
-from models.planes import PLANE_AXES, lookup, project, sample_grid, sample_planes
+from models.planes import PLANE_AXES, as_texels, lookup
 from models.rendering import Field, render_rays, unsorted_weights
 from models.sampling import Sampling, box_limits, importance, inverse_cdf, stratified
 from tests import plain
-from tests.reference import Tensors, compare, golden_case, golden_cases, load_case_weights
+from tests.reference import Tensors, compare, each_plane, golden_case, golden_cases, load_case_weights, projected
 
 Run = Callable[[Tensors], Tensors]
 FILES = {"camera": 7, "planes": 7, "renderer": 21}
@@ -137,19 +137,19 @@ def ours_rays(size: int, inputs: Tensors) -> Tensors:
 
 def ours_axes(_: Tensors) -> Tensors:
     """The unit vectors are projected onto what a plane reads: its matrix, transposed, without the axis it leaves out."""
-    read = project(torch.eye(3)[None], PLANE_AXES["eg3d_released"])[0]
+    read = projected(torch.eye(3)[None], PLANE_AXES["eg3d_released"])[0]
     left_out = 1 - read.sum(2, keepdim=True)
     inverse = torch.cat([read, left_out], dim=2)
     return {"axes": inverse.mT, "inv": inverse}
 
 
 def ours_planes(side: float, inputs: Tensors) -> Tensors:
-    return {"feats": sample_planes(inputs["planes"], inputs["pts"], PLANE_AXES["eg3d_released"], side).mT}
+    return {"feats": each_plane(as_texels(inputs["planes"]), inputs["pts"], PLANE_AXES["eg3d_released"], side)}
 
 
 def ours_grid(inputs: Tensors) -> Tensors:
-    grid = inputs["grid"][:, None].expand(2, -1, -1, -1, -1, -1)
-    return {"feats": sample_grid(grid, inputs["pts"], ((0, 1),), 2.0)[:, 0].mT}
+    texels = inputs["grid"].permute(0, 2, 3, 4, 1)[:, None].expand(2, -1, -1, -1, -1, -1)
+    return {"feats": lookup(texels, inputs["pts"], ((0, 1, 2),), 2.0)}
 
 
 def decoder_of(inputs: Tensors) -> Decoder:
@@ -159,8 +159,8 @@ def decoder_of(inputs: Tensors) -> Decoder:
 
 
 def ours_decoder(inputs: Tensors) -> Tensors:
-    features, density = decoder_of(inputs)(inputs["feats"].mean(1).mT)
-    return {"rgb": features.mT, "sigma": density[..., None]}
+    features, density = decoder_of(inputs)(inputs["feats"].mean(1))
+    return {"rgb": features, "sigma": density[..., None]}
 
 
 def ours_stratified(u: float, _: Tensors) -> Tensors:
@@ -178,9 +178,9 @@ def ours_march(white: bool, inputs: Tensors) -> Tensors:
     depths = inputs["depths"][..., 0]
     weights = interval_weights(densities_of(inputs)[..., 0], depths)
     samples = sample_weights(weights)
-    color, _ = composite(inputs["colors"].permute(0, 3, 1, 2), samples, white_back=white)
+    color, _ = composite(inputs["colors"], samples, white_back=white)
     whole_batch = (bound.view(1, 1, 1).expand(2, 7, 1) for bound in (depths.min(), depths.max()))
-    return {"rgb": color.mT, "depth": expected_depth(samples, depths, *whole_batch), "weights": weights[..., None]}
+    return {"rgb": color, "depth": expected_depth(samples, depths, *whole_batch), "weights": weights[..., None]}
 
 
 def ours_importance(u: Tensor, inputs: Tensors) -> Tensors:
@@ -194,7 +194,8 @@ def ours_unified(inputs: Tensors) -> Tensors:
 
 
 def field_of(decoder: Decoder, planes: Tensor, side: float) -> Field:
-    return lambda points: decoder(lookup(planes, points, PLANE_AXES["eg3d_released"], side))
+    texels = as_texels(planes)
+    return lambda points: decoder(lookup(texels, points, PLANE_AXES["eg3d_released"], side))
 
 
 def sampling_of(inputs: Tensors, fine: int) -> Sampling:
@@ -217,7 +218,7 @@ def ours_render(config: EG3DConfig, inputs: Tensors) -> Tensors:
 
 def ours_model(inputs: Tensors) -> Tensors:
     features, density = field_of(decoder_of(inputs), inputs["planes"], 1.0)(inputs["pts"])
-    return {"rgb": features.mT, "sigma": density[..., None]}
+    return {"rgb": features, "sigma": density[..., None]}
 
 
 OURS: dict[str, Run] = {
@@ -227,8 +228,8 @@ OURS: dict[str, Run] = {
     "create_cam2world_matrix": lambda i: {"cam2world": look_at(i["forward"], i["origin"])},
     **{f"ray_sampler_{size}": partial(ours_rays, size) for size in (4, 7)},
     "generate_planes": ours_axes,
-    "project_onto_planes": lambda i: {"uv": project(i["pts"], PLANE_AXES["eg3d_released"]).flatten(0, 1)},
-    "project_onto_planes_panohead_axes": lambda i: {"uv": project(i["pts"], PLANE_AXES["panohead"]).flatten(0, 1)},
+    "project_onto_planes": lambda i: {"uv": projected(i["pts"], PLANE_AXES["eg3d_released"]).flatten(0, 1)},
+    "project_onto_planes_panohead_axes": lambda i: {"uv": projected(i["pts"], PLANE_AXES["panohead"]).flatten(0, 1)},
     **{f"sample_from_planes_bw{side}": partial(ours_planes, side) for side in (1.0, 1.6)},
     "sample_from_3dgrid": ours_grid, "osg_decoder": ours_decoder,
     **{f"sample_stratified_{name}": partial(ours_stratified, u) for name, u in STRATIFIED.items()},

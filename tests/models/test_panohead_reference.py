@@ -77,9 +77,9 @@ def test_features_are_composited_unscaled_as_officially():
     depths = inputs["depths"][..., 0]
     weights = interval_weights(inputs["densities"][..., 0], depths)
     samples = sample_weights(weights)
-    color, _ = composite(inputs["colors"].permute(0, 3, 1, 2), samples, signed=False)
+    color, _ = composite(inputs["colors"], samples, signed=False)
     low, high = (limit.expand(2, 7, 1) for limit in (depths.min(), depths.max()))
-    assert largest_difference(color.mT, outputs["rgb"]) < 1e-5
+    assert largest_difference(color, outputs["rgb"]) < 1e-5
     assert largest_difference(weights, outputs["weights"][..., 0]) < 1e-6
     assert largest_difference(expected_depth(samples, depths, low, high), outputs["depth"]) < 1e-5
 

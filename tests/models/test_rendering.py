@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from models.decoders import Decoder
-from models.planes import PLANE_AXES, lookup
+from models.planes import PLANE_AXES, as_texels, lookup
 from models.rendering import Field, render_rays
 from models.sampling import Sampling, Volume
 from tests.reference import Tensors, golden_case, largest_difference, load_case_weights
@@ -18,7 +18,8 @@ def decoder_of(inputs: Tensors) -> Decoder:
 
 
 def field_of(decoder: Decoder, planes: Tensor, box_size: float = 1.0) -> Field:
-    return lambda points: decoder(lookup(planes, points, PLANE_AXES["eg3d_released"], box_size))
+    texels = as_texels(planes)
+    return lambda points: decoder(lookup(texels, points, PLANE_AXES["eg3d_released"], box_size))
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def test_a_ray_does_not_depend_on_its_chunk_or_its_batch():
 def test_an_opaque_ball_is_seen_where_it_is_and_a_missed_box_is_exactly_empty():
     def ball(points: Tensor) -> tuple[Tensor, Tensor]:
         inside = points.norm(dim=2) < 0.3
-        return torch.ones(len(points), 3, points.shape[1]), torch.where(inside, 1e4, -1e4)
+        return torch.ones_like(points), torch.where(inside, 1e4, -1e4)
 
     origins = torch.tensor([[[0.0, 0.0, 2.7], [0.4, 0.0, 2.7], [2.0, 0.0, 2.7]]])
     directions = torch.tensor([0.0, 0.0, -1.0]).expand_as(origins)

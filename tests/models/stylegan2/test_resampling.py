@@ -42,3 +42,12 @@ def test_the_short_forms_are_upfirdn():
     one = weight[:, :, :1, :1]
     shrunk = F.conv2d(upfirdn(x, f, down=(2, 2), padding=(1, 1, 1, 1)), one)
     assert largest_difference(downsampled_convolution(x, one, f), shrunk) < 1e-4
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_first_and_second_derivatives_of_the_filter(stride: int):
+    x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    kernel = binomial_filter().double()
+    for function in (lambda x: resampling.filtered(x, kernel, padding=1, stride=stride), lambda x: upsample(x, kernel)):
+        assert torch.autograd.gradcheck(lambda x, f=function: f(x).square(), x)
+        assert torch.autograd.gradgradcheck(lambda x, f=function: f(x).square(), x)
