@@ -47,22 +47,22 @@ class Bench:
         self.label = torch.tensor([FRONTAL] * asked.batch, device=asked.device)
         self.camera, self.z = Camera.from_label(self.label), torch.randn(asked.batch, config.z_dim, device=asked.device)
         self.real = torch.rand(asked.batch, 3, config.image_size, config.image_size, device=asked.device) * 2 - 1
-        self.synthesis: Callable[..., Any] = self.generator.synthesis
-        if asked.plain:
-            self.synthesis = self._plain
+        self.render: Callable[..., Any] = self.generator.synthesis
         if asked.compile:
-            self.synthesis = torch.compile(self.generator.synthesis)
+            self.render = torch.compile(self.generator.synthesis)
+        if asked.plain:
+            self.render = self.plain
 
-    def _plain(self, ws: torch.Tensor, camera: Camera, **_: Any) -> Any:
-        from tests.plain import synthesis
+    def plain(self, ws: torch.Tensor, camera: Camera, **_: Any) -> Any:
+        from tests.plain import generate
 
-        return synthesis(self.generator.state_dict(keep_vars=True), self.generator.config, ws, camera)
+        return generate(self.generator.state_dict(), self.generator.config, ws, camera.label())
 
     def ws(self) -> torch.Tensor:
         return self.generator.mapping(self.z, self.label)
 
     def fake(self, **options: Any) -> Any:
-        return self.synthesis(self.ws(), self.camera, compute=self.compute, **options)
+        return self.render(self.ws(), self.camera, compute=self.compute, **options)
 
     def stages(self) -> dict[str, Callable[[], Any]]:
         """Name -> work; tensors that a stage starts from are made before its first run."""
@@ -127,7 +127,8 @@ def without_gradients(start: Callable[[], Callable[[], Any]]) -> Callable[[], An
 
     def work() -> None:
         with torch.no_grad():
-            made or made.append(start())
+            if not made:
+                made.append(start())
             made[0]()
 
     return work
