@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 usage or setting, 3 missing tool or weights, 4 material unusable, 130 interrupted.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
 from pipelines.errors import AvatarError
 
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 GLOBAL = ("--json", "--quiet", "--debug")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 for command in (
@@ -83,7 +85,10 @@ def flags_first(words: list[str]) -> list[str]:
 def os_sentence(error: OSError) -> str:
     """What the operating system refused, with the file."""
     where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or type(error).__name__}{where}; nothing half-written was kept under its final name."
+    todo = ""
+    if error.errno in FULL:
+        todo = " Make room (or raise the file-size limit) and repeat the command: it continues where it stopped."
+    return f"{error.strerror or type(error).__name__}{where}; nothing half-written was kept under its final name.{todo}"
 
 
 def _leave(sentence: str, code: int, error: Exception | None = None) -> NoReturn:
