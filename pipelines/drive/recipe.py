@@ -137,7 +137,10 @@ class Recipe:
     def render(self) -> dict[str, Any]:
         """Segments of the video, or the PNG files."""
         settings, background = self.settings, make_background(self.settings.background, self.size)
-        painter = Painter(avatar=self.avatar, size=self.size, background=background, torso=self.layer(), batch=settings.batch)
+        painter = Painter(
+            avatar=self.avatar, size=self.size, background=background, torso=self.layer(), batch=settings.batch,
+            precision=settings.precision,
+        )  # fmt: skip
 
         painted = 0
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from models.camera import Camera
+from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.torso import Torso
@@ -95,6 +96,7 @@ class Painter:
     background: np.ndarray
     torso: Torso | None
     batch: int
+    precision: str = "float32"
 
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
         """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
@@ -111,7 +113,8 @@ class Painter:
         camera = Camera(world_from_camera=poses, intrinsics=frontal.intrinsics.expand(len(poses), 3, 3))
         expression = torch.as_tensor(motion.expression[rows], dtype=torch.float32, device=device)
         ws = self.avatar.expression_map(expression)
-        rendering = self.avatar.generator.synthesis(ws, camera, sampling=sampling_of(self.avatar))
+        compute = Compute(dtype=getattr(torch, self.precision))
+        rendering = self.avatar.generator.synthesis(ws, camera, sampling=sampling_of(self.avatar), compute=compute)
         color = ((rendering.image + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
         alpha = rendering.alpha.permute(0, 2, 3, 1).cpu().numpy()
         return [enlarged(*pair, self.size) for pair in zip(color, alpha, strict=True)]

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from models.augment import PERSON, TARGET, Augmentation
 from models.camera import Camera
 from models.compositing import over
+from models.compute import EXACT, Compute
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
 from models.expression_map import broadcast
@@ -189,7 +190,8 @@ def photometric_step(
     frames, generator = batches.frames, trainer.generator
     rays = choose_rays(batches.foreground[chosen], batches.raw_inside[chosen], batches.background_rays, random)
     w = trainer.latents[chosen]
-    rendering = render_chosen(generator, w, frames.camera[chosen], rays, sampling(settings, random), batches.raw_size)
+    camera, how = frames.camera[chosen], sampling(settings, random)
+    rendering = render_chosen(generator, w, camera, rays, how, batches.raw_size, compute_of(settings))
     marched = torch.zeros_like(batches.raw_alpha[chosen]).flatten(1).scatter(1, rays, 1.0).view_as(batches.raw_alpha[chosen])
     known = batches.raw_inside[chosen] * marched
     raw = color_loss(rendering.raw, batches.raw_image[chosen], known * (1 + settings.detail * batches.raw_detail[chosen]))
@@ -205,12 +207,14 @@ def photometric_step(
     return figures_of(raw=raw, matte=matte, image=image, edges=edges)
 
 
-def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Sampling, size: int) -> Rendering:
+def render_chosen(
+    generator: EG3D, w: Tensor, camera: Camera, rays: Tensor, how: Sampling, size: int, compute: Compute = EXACT
+) -> Rendering:
     """March only the ray numbers [B,K]; the others are empty. Images over mid gray."""
-    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws))
-    origins, directions = camera.rays(size)
+    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws), compute=compute)
     take = rays[..., None].expand(-1, -1, 3)
-    features, depth, alpha = generator.render_rays(planes, origins.gather(1, take), directions.gather(1, take), sampling=how)
+    chosen = (value.gather(1, take) for value in camera.rays(size))
+    features, depth, alpha = generator.render_rays(planes, *chosen, sampling=how, compute=compute)
 
     def whole(values: Tensor, empty: float) -> Tensor:
         full = values.new_full((len(values), size * size, values.shape[2]), empty)
@@ -218,7 +222,7 @@ def render_chosen(generator: EG3D, w: Tensor, camera, rays: Tensor, how: Samplin
         return full.transpose(1, 2).reshape(len(values), -1, size, size)
 
     feature_image, alpha_image = whole(features, -1.0), whole(alpha, 0.0)
-    image = over(generator.super_resolve(feature_image, ws), alpha_image, _gray(alpha_image))
+    image = over(generator.super_resolve(feature_image, ws, compute), alpha_image, _gray(alpha_image))
     raw = over(feature_image[:, :3], alpha_image, _gray(alpha_image))
     return Rendering(image=image, raw=raw, depth=whole(depth, 0.0), alpha=alpha_image)
 
@@ -235,6 +239,7 @@ def adversarial_step(
         camera,
         background=_gray(frames.image),
         sampling=sampling(settings, random),
+        compute=compute_of(settings),
     )
     figures = discriminator_step(trainer, batches, settings, real, fake, camera, random)
     trainer.discriminator.requires_grad_(False)
@@ -302,6 +307,10 @@ def sampling(settings: FinetuneSettings, random: torch.Generator | None) -> Samp
     """Jittered while training, at interval centers when `random` is None."""
     jitter = "random" if random is not None else "mid"
     return Sampling(coarse=settings.coarse, fine=settings.fine, jitter=jitter, generator=random)
+
+
+def compute_of(settings: FinetuneSettings) -> Compute:
+    return Compute(recompute=settings.memory == "light")
 
 
 def figures_of(**values: Tensor) -> dict[str, float]:

@@ -71,6 +71,8 @@ class FinetuneSettings:
     """Weight of the squared step between latents of neighboring frames."""
     ema_images: float = 1000.0
     """Half-life of the averaged weights in images, at most a twentieth of what was seen. Paper: 10,000."""
+    memory: Literal["fast", "light"] = "fast"
+    """light: large activations are computed again in backward; a third of the memory for a tenth more time, the same result."""
     checkpoint_every: int = 100
     """Steps between checkpoints, each with a held-out probe."""
 

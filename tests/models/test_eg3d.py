@@ -6,6 +6,7 @@ import torch
 
 from models.camera import Camera, orbit
 from models.compositing import over
+from models.compute import EXACT, Compute
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, FFHQ512, QUICK, TINY128, UNIT, EG3DConfig
 from models.generator import Discriminator, Generator
@@ -167,3 +168,32 @@ def test_a_config_survives_json(config: EG3DConfig):
 def test_half_automatic_limits_are_refused():
     with pytest.raises(ValueError, match="either both are `auto` or none"):
         EG3DConfig(ray_start="auto", ray_end=3.3)
+
+
+def test_the_light_memory_mode_has_the_same_gradients(generator: EG3D):
+    ws, camera = some_ws(generator, 1), cameras(1)
+    gradients = []
+    for compute in (EXACT, Compute(recompute=True)):
+        generator.zero_grad()
+        generator.synthesis(ws.detach(), camera, compute=compute).image.square().sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(largest_difference(gradients[0][name], gradients[1][name]) < 1e-4 for name in gradients[0])
+
+
+@torch.no_grad()
+def test_half_precision_is_a_rounding_of_the_image(generator: EG3D):
+    ws, camera = some_ws(generator, 1), cameras(1)
+    exact, rough = (generator.synthesis(ws, camera, compute=how).image for how in (EXACT, Compute(dtype=torch.bfloat16)))
+    assert rough.dtype == torch.float32
+    assert 0 < (exact - rough).square().mean().sqrt() * 127.5 < 2
+
+
+@torch.no_grad()
+def test_one_image_is_the_same_as_in_a_batch(generator: EG3D):
+    """A single large image scales its weights, a batch its activations."""
+    ws, camera = some_ws(generator, 3), cameras(3)
+    whole = generator.synthesis(ws, camera).image
+    for number in range(3):
+        alone = generator.synthesis(ws[number : number + 1], camera[torch.tensor([number])]).image
+        assert largest_difference(alone, whole[number : number + 1]) < 1e-4

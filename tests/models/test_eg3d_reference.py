@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.camera import Camera
+from models.compute import Compute
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, FFHQ512, TINY128, EG3DConfig
 from models.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
@@ -449,3 +450,19 @@ def test_the_recipe_makes_the_stored_weights():
     ours = recipe_state({name[2:]: tuple(value.shape) for name, value in stored.items() if name.startswith("D.")})
     assert all(torch.equal(value, stored[f"D.{name}"]) for name, value in ours.items())
     assert len(stored) == len(json.loads(names_file("tiny128").read_text()))
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_full_size_is_that_of_the_formulas():
+    config = replace(FFHQ512, plane_axes="eg3d_released")
+    generator = EG3D(config)
+    state = recipe_state(shapes_of(generator))
+    generator.load_state_dict(state)
+    camera, z = Camera.frontal(2.7, 4.2647), torch.randn(1, 512, generator=torch.Generator().manual_seed(0))
+    ws = generator.mapping(z, camera.label())
+    truth = plain.generate(state, config, ws, camera.label())
+    image = generator.synthesis(ws, camera, sampling=config.sampling("none")).image
+    assert largest_difference(image, truth.image) < 1e-3
+    half = generator.synthesis(ws, camera, sampling=config.sampling("none"), compute=Compute(dtype=torch.bfloat16)).image
+    assert 0 < (half - truth.image).square().mean().sqrt() * 127.5 < 1, "gray levels"

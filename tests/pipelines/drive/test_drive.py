@@ -124,12 +124,15 @@ def test_pictures_do_not_depend_on_batches_or_on_what_came_before(avatar: Path):
         torso=np.zeros((6, 3)),
     )  # fmt: skip
 
-    def painter(batch: int) -> Painter:
-        return Painter(avatar=loaded, size=32, background=make_background("#102030", 32), torso=None, batch=batch)
+    def painter(batch: int, precision: str = "float32") -> Painter:
+        background = make_background("#102030", 32)
+        return Painter(avatar=loaded, size=32, background=background, torso=None, batch=batch, precision=precision)
 
     whole = np.stack(list(painter(6).paint(motion, 0, 6))).astype(int)
     parts = np.stack([*painter(2).paint(motion, 0, 4), *painter(1).paint(motion, 4, 6)]).astype(int)
     assert whole.shape == (6, 32, 32, 3) and np.abs(whole - parts).max() <= 1
+    rough = np.stack(list(painter(6, "bfloat16").paint(motion, 0, 6))).astype(int)
+    assert 0 < np.sqrt(np.square(whole - rough).mean()) < 3
 
 
 def test_the_drivers_clock_is_kept_for_uneven_frames(tmp_path: Path, avatar: Path, driver: Path):
