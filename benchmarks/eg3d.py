@@ -12,6 +12,7 @@ scale (their published network, float32, eager): G forward 58, G step 229, D ste
 import argparse
 import multiprocessing
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class Bench:
         self.camera, self.z = Camera.from_label(self.label), torch.randn(asked.batch, config.z_dim, device=asked.device)
         self.real = torch.rand(asked.batch, 3, config.image_size, config.image_size, device=asked.device) * 2 - 1
         self.render: Callable[..., Any] = self.generator.synthesis
+        if asked.compile and not any(map(shutil.which, ("g++", "clang++", "nvcc"))):
+            sys.exit("--compile: torch.compile needs a C++ compiler (g++ or clang++), and there is none on the PATH.")
         if asked.compile:
             self.render = torch.compile(self.generator.synthesis)
         if asked.plain:
