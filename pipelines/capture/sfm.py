@@ -58,7 +58,7 @@ def _matches(job: dict[str, Any], folder: Path, database: Path) -> None:
     import pycolmap
 
     matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = job["threads"]
+    matching.num_threads = 1  # in threads the approximate search finds other matches from run to run
     pairing = pycolmap.SequentialPairingOptions(overlap=job["overlap"], quadratic_overlap=True, loop_detection=False)
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = job["seed"]
