@@ -1,14 +1,17 @@
 """Video files in and out: what a player would show, frame by frame, with exact times.
 
 Reading goes through PyAV (there is no ffprobe): variable frame rates, rotation and mirroring of the display matrix, pixel
-aspect and sound are handled here and nowhere else. Writing goes through ffmpeg-python and the ffmpeg binary of imageio-ffmpeg,
+aspect, HDR (`pipelines.tonemap`), edit lists, covers and damage are handled here and nowhere else. Writing goes through ffmpeg-python and the ffmpeg binary of imageio-ffmpeg,
 called as a separate program. Both stream: memory does not grow with the length of a file.
 """
 
+import queue
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,20 @@ import numpy as np
 from pipelines.encoder import codec_options, run_ffmpeg
 from pipelines.errors import AvatarError, UnusableMaterial
 from pipelines.files import atomic, sha256_file
+from pipelines.tonemap import Exposure, ToneMapper, exposure, lights_of
 
 HD_HEIGHT_PX = 720
 """Untagged footage of at least this height is BT.709, below it BT.601, as players assume."""
 TRANSFER = {16: "pq", 18: "hlg"}
 """Transfer characteristics (ITU-T H.273) that need tone mapping; everything else is "sdr"."""
+STILLS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
+"""Codecs of covers; a stream of one such picture is no video even where the file does not say that it is a cover."""
+DIAGONAL_35MM = 43.27
+"""mm; equivalent focal lengths refer to it."""
+GLANCES = 8
+"""Frames of an HDR clip that are looked at to find its exposure."""
+AHEAD = 4
+"""Frames decoded in advance while others are worked on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +58,10 @@ class VideoInfo:
     codec: str
     transfer: str
     """`sdr`, `hlg` or `pq`."""
+    missing: int = 0
+    """Frames the file announces but does not hold: it was cut off."""
+    focal_px: float | None = None
+    """From the phone's metadata, in pixels of the displayed picture; stabilization may have cropped it."""
 
     @property
     def rate_hz(self) -> float:
@@ -95,38 +111,86 @@ def probe(path: Path) -> VideoInfo:
     """Facts about the video at `path`; UnusableMaterial when nothing in it can be shown as moving pictures."""
     with _open(path) as container:
         stream = _picture_stream(container, path)
-        packets, start, end = _timeline(container, stream)
+        packets, missing, start, end = _timeline(container, stream)
         has_audio, codec, average = bool(container.streams.audio), stream.codec_context.name, stream.average_rate
+        equivalent = _focal_35mm({**container.metadata, **stream.metadata})
     frame, _ = next(_decoded(path), (None, 0.0))
     if frame is None or packets == 0:
         raise UnusableMaterial(f"no frame of {path} can be decoded; record it again or convert it with another program.")
     orientation, (width, height) = _orientation(frame), _displayed_size(frame)
-    duration = float(end - start)
     rate = Fraction(packets) / (end - start) if end > start else Fraction(average or 25)
     if average and abs(float(rate / average) - 1) < 1e-3:
         rate = Fraction(average)
     return VideoInfo(
         path=path, sha256=sha256_file(path), width=width, height=height, rate=rate.limit_denominator(100_000),
-        duration_s=duration, frames=packets, rotation_deg=orientation.rotation_deg, mirrored=orientation.mirrored,
-        has_audio=has_audio, codec=codec, transfer=TRANSFER.get(int(frame.color_trc or 0), "sdr"),
+        duration_s=float(end - start), frames=packets, rotation_deg=orientation.rotation_deg, mirrored=orientation.mirrored,
+        has_audio=has_audio, codec=codec, transfer=_transfer(frame), missing=missing,
+        focal_px=equivalent * float(np.hypot(width, height)) / DIAGONAL_35MM if equivalent else None,
     )  # fmt: skip
 
 
 def read_frames(
-    path: Path, *, indices: set[int] | None = None, longest_side_px: int | None = None, start: int = 0
-) -> Iterator[VideoFrame]:
-    """The frames of a video in display order, only those in `indices` and from number `start` on.
+    path: Path, *, indices: set[int] | None = None, longest_side_px: int | None = None, start: int = 0,
+    wanted: Callable[[int, float], bool] | None = None,
+) -> Iterator[VideoFrame]:  # fmt: skip
+    """The frames of a video in display order, only those in `indices`, from number `start` on, and `wanted(index, time_s)`.
 
-    A longer side above `longest_side_px` is scaled down to it while decoding. Damaged packets are skipped.
+    A longer side above `longest_side_px` is scaled down to it while decoding; frames that are not asked for are decoded but
+    never become pictures. Damaged packets are skipped.
     """
     last = max(indices, default=-1) if indices is not None else None
     zero: float | None = None
+    picture = _Painter(path, longest_side_px)
     for index, (frame, time_s) in enumerate(_decoded(path)):
         zero = time_s if zero is None else zero
         if last is not None and index > last:
             return
-        if index >= start and (indices is None or index in indices):
-            yield VideoFrame(index=index, time_s=time_s - zero, image=_rgb(frame, longest_side_px))
+        asked = index >= start and (indices is None or index in indices)
+        if asked and (wanted is None or wanted(index, time_s - zero)):
+            yield VideoFrame(index=index, time_s=time_s - zero, image=picture(frame))
+
+
+def ahead(frames: Iterator[VideoFrame], depth: int = AHEAD) -> Iterator[VideoFrame]:
+    """The same frames, decoded by another thread while the caller works on the last ones; at most `depth` wait in memory."""
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def work() -> None:
+        try:
+            for frame in frames:
+                if not _put(waiting, frame, stopped):
+                    return
+            _put(waiting, None, stopped)
+        except BaseException as error:  # handed to the caller, who waits for frames
+            _put(waiting, error, stopped)
+
+    worker = threading.Thread(target=work, name="decoding", daemon=True)
+    worker.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        worker.join()
+
+
+def _put(waiting: "queue.Queue[Any]", item: Any, stopped: threading.Event) -> bool:
+    """False when nobody waits for it any more."""
+    while not stopped.is_set():
+        try:
+            waiting.put(item, timeout=0.1)
+            return True
+        except queue.Full:
+            continue
+    return False
+
+
+def fitted(width: int, height: int, longest_side_px: int | None) -> tuple[int, int]:
+    """A size scaled down, if need be, until its longer side is `longest_side_px`."""
+    scale = min(1.0, (longest_side_px or max(width, height)) / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], rate_hz: float | Fraction, audio_from: Path | None = None) -> int:
@@ -191,28 +255,48 @@ def _picture_stream(container: Any, path: Path) -> Any:
     streams = [stream for stream in container.streams.video if not stream.disposition & still and stream.codec_context]
     if not streams:
         raise UnusableMaterial(f"{path} holds no moving pictures, only sound or a cover image; give a video.")
-    best = max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    best = max(streams, key=lambda one: (not _is_cover(one), (one.width or 0) * (one.height or 0)))
     best.thread_type = "AUTO"
     return best
 
 
-def _timeline(container: Any, stream: Any) -> tuple[int, Fraction, Fraction]:
-    """Number of displayed packets, first time, end time (seconds), read without decoding."""
+def _is_cover(stream: Any) -> bool:
+    """A single picture that nobody marked as a cover."""
+    return stream.codec_context.name in STILLS and (stream.frames or 0) <= 1
+
+
+def _timeline(container: Any, stream: Any) -> tuple[int, int, Fraction, Fraction]:
+    """Number of displayed packets, number of announced but missing ones, first time, end time (s), read without decoding."""
     from av import error as errors
 
-    count, first, end, step = 0, None, Fraction(0), Fraction(1, 1) / (stream.average_rate or 25)
+    shown, hidden, first, end, step = 0, 0, None, Fraction(0), Fraction(1, 1) / (stream.average_rate or 25)
+    announced = stream.frames or 0
     try:
         for packet in container.demux(stream):
-            if not packet.size or packet.is_discard:
+            if not packet.size:
                 continue
-            count += 1
+            if packet.is_discard:
+                hidden += 1
+                continue
+            shown += 1
             if packet.pts is not None:
                 time = packet.pts * packet.time_base
                 first = time if first is None else min(first, time)
                 end = max(end, time + (packet.duration * packet.time_base if packet.duration else step))
     except errors.FFmpegError:
         pass  # a cut-off file: what came before is used
-    return count, first or Fraction(0), end if first is not None else step * count
+    return shown, max(announced - shown - hidden, 0), first or Fraction(0), end if first is not None else step * shown
+
+
+def _focal_35mm(metadata: dict[str, str]) -> float | None:
+    """mm; the key ends so in Apple's files, whatever it begins with."""
+    for key, value in metadata.items():
+        if key.lower().endswith("focal_length.35mm_equivalent"):
+            try:
+                return float(value) if 8 <= float(value) <= 300 else None
+            except ValueError:
+                return None
+    return None
 
 
 def _decoded(path: Path) -> Iterator[tuple[Any, float]]:
@@ -258,18 +342,60 @@ def _displayed_size(frame: Any) -> tuple[int, int]:
     return (height, width) if _orientation(frame).transpose else (width, height)
 
 
-def _rgb(frame: Any, longest_side_px: int | None) -> np.ndarray:
+class _Painter:
+    """Decoded frames of one file -> uint8 [H,W,3] RGB, upright; its exposure is found when the first HDR frame comes."""
+
+    def __init__(self, path: Path, longest_side_px: int | None) -> None:
+        self._path, self._longest = path, longest_side_px
+        self._mapper: ToneMapper | None = None
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        size = fitted(*_stored_size(frame), self._longest)
+        if (transfer := _transfer(frame)) == "sdr":
+            return _orientation(frame).apply(_plain(frame, *size))
+        if self._mapper is None or self._mapper.size != size:
+            known = self._path.stat()
+            self._mapper = ToneMapper(*size, _exposure(self._path, transfer, known.st_size, known.st_mtime_ns))
+        return _orientation(frame).apply(self._mapper(frame))
+
+
+def _plain(frame: Any, width: int, height: int) -> np.ndarray:
+    """RGB of a frame that needs no tone mapping."""
     from av.video.reformatter import Colorspace, Interpolation
 
-    width, height = _stored_size(frame)
-    scale = min(1.0, (longest_side_px or max(width, height)) / max(width, height))
-    width, height = max(1, round(width * scale)), max(1, round(height * scale))
     untagged = int(frame.colorspace) in (0, 2)  # RGB or unspecified
     matrix = (Colorspace.ITU709 if frame.height >= HD_HEIGHT_PX else Colorspace.ITU601) if untagged else None
     averaged = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     method = Interpolation.BICUBIC if (width, height) == (frame.width, frame.height) else averaged
-    plain = frame.reformat(width=width, height=height, format="rgb24", src_colorspace=matrix, interpolation=method, threads=1)
-    return _orientation(frame).apply(plain.to_ndarray())
+    options: Any = {"src_colorspace": matrix, "interpolation": method, "threads": 1}
+    return frame.reformat(width=width, height=height, format="rgb24", **options).to_ndarray()
+
+
+def _transfer(frame: Any) -> str:
+    return TRANSFER.get(int(frame.color_trc or 0), "sdr")
+
+
+@lru_cache(maxsize=8)
+def _exposure(path: Path, transfer: str, size: int, changed_ns: int) -> Exposure:
+    """How an HDR file is shown, from a few frames spread over it; size and time of change tell versions of it apart."""
+    lights = [lights_of(frame, transfer).reshape(-1, 3) for frame in _glances(path)]
+    return exposure(transfer, np.concatenate(lights) if lights else np.zeros((0, 3)))
+
+
+def _glances(path: Path) -> Iterator[Any]:
+    """The key frames before a few times spread over the file."""
+    from av import error as errors
+
+    with _open(path) as container:
+        stream = _picture_stream(container, path)
+        base, first = stream.time_base or Fraction(1, 1000), stream.start_time or 0
+        whole = stream.duration or round((container.duration or 0) / 1_000_000 / base)
+        for number in range(GLANCES):
+            try:
+                container.seek(first + whole * number // GLANCES, stream=stream)
+                yield next(container.decode(stream))
+            except (errors.FFmpegError, StopIteration):
+                continue
 
 
 def _encode(draft: Path, frames: Iterator[np.ndarray], rate: Fraction, out: Path) -> int:
