@@ -33,7 +33,7 @@ def import_(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published network into a prior folder, without running anything in it."""
-    from pipelines.prior_import import ImportSettings, import_prior
+    from pipelines.prior.importing import ImportSettings, import_prior
 
     settings = ImportSettings(name=name, license_of=license_of, plane_axes=plane_axes, generator_only=generator_only, use=use)
     report = import_prior(network, out, settings, console(), overwrite=overwrite)
@@ -76,6 +76,18 @@ def fetch(name: Named, use: ForUse = None) -> None:
     insist(entry.name, entry.license, use)
     path = get(entry, console())
     console().result({"status": "done", "out": str(path), "sha256": entry.sha256}, str(path))
+
+
+@prior.command(epilog=EVERYWHERE)
+def register(
+    name: Named, sha256: Annotated[str | None, typer.Option(help="What its publisher states; the file is compared.")] = None
+) -> None:
+    """Vouch for a local file whose hash is not known here, such as a rembg model: it is remembered and insisted on."""
+    from pipelines.shelf import entry_of
+    from pipelines.weights import register as vouch
+
+    path, content = vouch(entry_of(name), sha256)
+    console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")
 
 
 def size_of(size: int | None) -> str:

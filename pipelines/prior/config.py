@@ -2,7 +2,7 @@
 
 Notable choices:
 - what shapes can say is taken from shapes; options say the rest. Every name and shape is compared with our network of the
-  result afterwards (pipelines.prior_import), so a wrong reading is an error and never a silent other network;
+  result afterwards (pipelines.prior.importing), so a wrong reading is an error and never a silent other network;
 - the plane convention belongs to the weights and is read from the renderer's own axes; an unknown one is refused;
 - a missing `c_scale` means 0 in the release, so it means 0 here;
 - in-place raw images (`compat_inplace_raw`) are switched on where the release's network really returned them, since its
@@ -21,8 +21,8 @@ from models.panohead import PanoHeadConfig
 from models.planes import PLANE_AXES
 from models.superresolution import VARIANTS
 from pipelines.errors import SettingError
-from pipelines.pickles import Refused, harmless
-from pipelines.snapshot import Module, Tensor
+from pipelines.prior.pickles import Refused, harmless
+from pipelines.prior.snapshot import Module, Tensor
 
 State = dict[str, np.ndarray]
 Options = dict[str, Any]

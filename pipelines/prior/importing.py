@@ -22,11 +22,11 @@ from models.eg3d import EG3D, EG3DConfig
 from models.panohead import PanoHead, PanoHeadConfig
 from pipelines.errors import UnusableMaterial
 from pipelines.files import sha256_file, write_arrays, write_bytes, write_json
-from pipelines.pickles import Refused, harmless
-from pipelines.prior_config import State, config_of, plain_options
+from pipelines.prior.config import State, config_of, plain_options
+from pipelines.prior.pickles import Refused, harmless
+from pipelines.prior.snapshot import Snapshot, read_snapshot, refused
 from pipelines.priors import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.registry import UNKNOWN, Use, by_sha256, insist, license_of
-from pipelines.snapshot import Snapshot, read_snapshot, refused
 from pipelines.stage import Progress, Report, run_stage
 
 VERSION = 1

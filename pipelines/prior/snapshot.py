@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import UnusableMaterial
-from pipelines.pickles import VALUES, Name, Reader, Refused, check_nesting, harmless
+from pipelines.prior.pickles import VALUES, Name, Reader, Refused, check_nesting, harmless
 
 OPERATIONS = VALUES | {
     "FRAME", "MEMOIZE", "LONG_BINGET", "EMPTY_SET", "ADDITEMS", "BINFLOAT", "SHORT_BINUNICODE", "SHORT_BINBYTES", "BINBYTES",

@@ -8,7 +8,7 @@ import pytest
 
 from tests.avatarcli.cli import avatarcli
 from tests.material import shared
-from tests.pipelines.test_prior_import import SMALL, networks
+from tests.pipelines.prior.test_importing import SMALL, networks
 from tests.published import write_snapshot
 from tests.tiny import write_tiny_avatar
 

@@ -16,11 +16,11 @@ from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, TINY128, UNIT, EG3DConfig
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import read_json
-from pipelines.prior_config import axes_of
-from pipelines.prior_import import ImportSettings, import_prior
+from pipelines.prior.config import axes_of
+from pipelines.prior.importing import ImportSettings, import_prior
+from pipelines.prior.snapshot import Module, Tensor, read_snapshot
 from pipelines.priors import Prior, load_prior
 from pipelines.registry import NVIDIA
-from pipelines.snapshot import Module, Tensor, read_snapshot
 from pipelines.stage import Report, Silent
 from pipelines.train.networks import config_of, make_networks
 from pipelines.train.settings import TrainSettings
@@ -219,7 +219,7 @@ def filtered(state: dict[str, Any]) -> None:
 def test_another_network_is_refused_by_its_first_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    from pipelines import snapshot
+    from pipelines.prior import snapshot
 
     true = snapshot.Snapshot.state
 

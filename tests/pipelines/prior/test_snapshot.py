@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.pipelines.prior.test_importing import SMALL
 
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
 from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.snapshot import read_snapshot
+from pipelines.prior.snapshot import read_snapshot
 from tests.material import shared
-from tests.pipelines.test_prior_import import SMALL
 from tests.published import official_names, write_snapshot
 
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
@@ -375,8 +375,8 @@ def test_a_file_that_was_cut_off_is_refused_wherever(tmp_path: Path) -> None:
 
 def test_any_changed_bytes_give_a_sentence_or_numbers(tmp_path: Path) -> None:
     """Random damage never becomes another error, nor a call."""
-    from pipelines.pickles import Refused
-    from pipelines.prior_config import config_of
+    from pipelines.prior.config import config_of
+    from pipelines.prior.pickles import Refused
 
     whole = write_snapshot(tmp_path / "a.pkl", EG3D(SMALL), DualDiscriminator(SMALL), trace=tmp_path / "trace").read_bytes()
     places = [place for _, _, place in pickletools.genops(whole) if place is not None]
@@ -430,6 +430,6 @@ def test_the_reader_needs_no_torch() -> None:
 
     from tests.avatarcli.cli import environment
 
-    code = "import sys, pipelines.snapshot; print('torch' in sys.modules)"
+    code = "import sys, pipelines.prior.snapshot; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "False"

@@ -1,0 +1,1 @@
+"""Base generators: published networks read without running them."""
