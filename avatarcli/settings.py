@@ -69,14 +69,15 @@ def _replaced(base: T, key: str, value: Any, said: str) -> T:
 
 
 def within(base: Any, assignments: Sequence[str]) -> list[str]:
-    """`finetune.steps=9` as `train.finetune.steps=9` where the first part was left out and only one group has such a key."""
-    return [_within(base, text) for text in assignments]
+    """`finetune.steps=9` as `train.finetune.steps=9` where the group was left out; `prior=x` for every group that has a prior."""
+    return [changed for text in assignments for changed in _within(base, text)]
 
 
-def _within(base: Any, text: str) -> str:
+def _within(base: Any, text: str) -> list[str]:
     key = text.partition("=")[0].strip()
-    found = [name for name in types_of(type(base)) if key in keys(getattr(base, name))]
-    return f"{found[0]}.{text}" if len(found) == 1 and key.partition(".")[0] not in types_of(type(base)) else text
+    if key.partition(".")[0] in types_of(type(base)):
+        return [text]
+    return [f"{name}.{text}" for name in types_of(type(base)) if key in keys(getattr(base, name))] or [text]
 
 
 def keys(of: Any) -> Iterator[str]:

@@ -130,7 +130,7 @@ class Both:
     second: Outer = field(default_factory=Outer)
 
 
-def test_the_first_part_may_be_left_out_where_only_one_group_has_the_key() -> None:
+def test_the_group_may_be_left_out_and_a_key_of_several_groups_is_set_in_each() -> None:
     assert within(Both(), ["finetune.steps=3", "first.steps=1", "gamma=2", "unknown=1"]) == [
         "second.finetune.steps=3",
         "first.steps=1",
@@ -141,3 +141,9 @@ def test_the_first_part_may_be_left_out_where_only_one_group_has_the_key() -> No
 
 def test_keys_are_dotted() -> None:
     assert list(keys(Both))[:4] == ["first.steps", "first.gamma", "first.latents", "second.seed"]
+
+
+def test_one_prior_is_meant_for_capture_and_training() -> None:
+    from pipelines.run import RunSettings
+
+    assert within(RunSettings(), ["prior=mine.prior"]) == ["capture.prior=mine.prior", "train.prior=mine.prior"]
