@@ -120,13 +120,13 @@ def _landmarker() -> Check:
 
 
 def _rembg() -> Check:
-    from pipelines.capture.mattes import REMBG_MODELS, rembg_file
+    from pipelines.capture.rembg_models import REMBG_MODELS, vouched_file
 
     found = []
     for model in REMBG_MODELS:
         with suppress(MissingTool):
-            found.append(f"{model} ({rembg_file(model)})")
-    remedy = f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME)."
+            found.append(f"{model} ({vouched_file(model)})")
+    remedy = f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME); avatarcli prior register NAME."
     needed = "other mattes than mediapipe's (capture --mattes NAME)"
     return Check(
         name="rembg models", ok=bool(found), found=", ".join(found) or "none", needed_for=needed, required=False, remedy=remedy

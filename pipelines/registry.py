@@ -1,12 +1,12 @@
 """Everything that can be added to avatarcli: its source, size, hash, license, and what the license permits.
 
-Data only: `pipelines.weights` finds and fetches files, `pipelines.prior_import` reads networks. An unknown size or hash is
+Data only: `pipelines.weights` finds and fetches files, `pipelines.prior.importing` reads networks. An unknown size or hash is
 None: such a file is never fetched, only named with the way to get it by hand. A license that nobody stated permits research
 alone.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.errors import SettingError, UnusableMaterial
@@ -132,4 +132,5 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     *(_rembg(name, "Apache-2.0") for name in ("u2net_human_seg", "u2net", "u2netp", "isnet-general-use")),
     *(_rembg(name, "MIT") for name in ("birefnet-portrait", "birefnet-general-lite")),
+    replace(_rembg("u2net_custom", UNKNOWN), source="wherever the network comes from; of u2net's form, 320x320 in"),
 )  # fmt: skip

@@ -55,3 +55,12 @@ def fetchable_of(name: str) -> Entry:
     if thing["state"] == "here" and thing["kind"] != "weight":
         raise MissingTool(f"{name} needs no fetching: it is in {thing['folder']}.")
     return next(entry for entry in ENTRIES if entry.name == thing["name"])
+
+
+def entry_of(name: str) -> Entry:
+    """The registry's entry of a name; SettingError for one that is not in it."""
+    thing = thing_of(name)
+    found = next((entry for entry in ENTRIES if entry.name == thing["name"]), None)
+    if found is None:
+        raise SettingError(f"{name} is a prior and not a file of the registry.")
+    return found

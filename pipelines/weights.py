@@ -15,14 +15,16 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
-from pipelines.errors import MissingTool
-from pipelines.files import atomic, sha256_file
+from pipelines.errors import MissingTool, SettingError
+from pipelines.files import atomic, read_json, sha256_file, write_json
 from pipelines.registry import ENTRIES, Entry
 from pipelines.stage import Progress
 
 KNOWN = {entry.name: entry for entry in ENTRIES if entry.kind == "weight"}
 CHUNK = 1 << 20
 TIMEOUT_S = 30
+REGISTERED = "registered.json"
+"""In the weights folder: sha256 by entry of the files that the user has vouched for."""
 Connect = Callable[[str], IO[bytes]]
 """A url -> the stream of its bytes."""
 
@@ -54,13 +56,38 @@ def by_hand(entry: Entry) -> str:
 def file_of(entry: Entry) -> Path | None:
     """Where its file is on this machine, unchecked; None when it is not there."""
     if entry.home == "rembg":
-        from pipelines.capture.mattes import rembg_file
+        from pipelines.capture.rembg_models import rembg_file
 
         with suppress(MissingTool):
             return rembg_file(entry.name)
         return None
     path = weights_folder() / entry.file
     return path if path.is_file() else None
+
+
+def registered(name: str) -> str | None:
+    """The sha256 under which the user vouched for the local file of an entry, or None."""
+    record = weights_folder() / REGISTERED
+    found = read_json(record).get(name) if record.exists() else None
+    return found if isinstance(found, str) else None
+
+
+def register(entry: Entry, sha256: str | None = None) -> tuple[Path, str]:
+    """Vouch for the local file of an entry whose hash is not known here: the file, and its sha256 as remembered from now on.
+
+    With `sha256`, as its publisher states it, another content is refused. MissingTool when there is no file.
+    """
+    if entry.sha256 is not None:
+        raise SettingError(f"{entry.name} needs no registering: its sha256 {entry.sha256[:12]}... is known.")
+    path = file_of(entry)
+    if path is None:
+        raise MissingTool(f"there is no {entry.file} on this machine: {by_hand(entry)}.")
+    content = sha256_file(path)
+    if sha256 is not None and sha256.lower() != content:
+        raise MissingTool(f"{path} has the sha256 {content}, not {sha256}; get it again or ask its publisher.")
+    record = weights_folder() / REGISTERED
+    write_json(record, {**(read_json(record) if record.exists() else {}), entry.name: content})
+    return path, content
 
 
 def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> Path:

@@ -60,7 +60,7 @@ def test_the_list_and_what_a_use_leaves_of_it() -> None:
     commercial = json.loads(avatarcli("prior", "list", "--license", "commercial", "--json").stdout)["entries"]
     assert {"quick", "eg3d-ffhq512-fixed", "panohead-512"} <= {one["name"] for one in everything}
     assert {one["name"] for one in everything} - {one["name"] for one in commercial} == {
-        "eg3d-ffhq512-fixed", "eg3d-ffhq512", "eg3d-ffhq512-rebalanced", "panohead-512", "2DFAN4",
+        "eg3d-ffhq512-fixed", "eg3d-ffhq512", "eg3d-ffhq512-rebalanced", "panohead-512", "2DFAN4", "u2net_custom",
     }  # fmt: skip
     table = avatarcli("prior", "list").stdout
     assert "research commercial" in table and "unknown" in table
@@ -115,3 +115,12 @@ def test_no_command_has_more_than_ten_flags() -> None:
             line for line in done.stdout.splitlines() if line.startswith("│") and "--" in line[:20] and "--help" not in line
         ]
         assert done.returncode == 0 and len(flags) <= 10
+
+
+def test_a_local_file_is_vouched_for_once(tmp_path: Path) -> None:
+    home = {"U2NET_HOME": str(tmp_path), "REMBG_HOME": str(tmp_path), "AVATARCLI_WEIGHTS": str(tmp_path / "weights")}
+    missing = avatarcli("prior", "register", "u2netp", env=home)
+    assert missing.returncode == 3 and "u2netp.onnx" in missing.stderr
+    (tmp_path / "u2netp.onnx").write_bytes(b"a network")
+    done = json.loads(avatarcli("prior", "register", "u2netp", "--json", env=home).stdout)
+    assert json.loads((tmp_path / "weights" / "registered.json").read_text()) == {"u2netp": done["sha256"]}

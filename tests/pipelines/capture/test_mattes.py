@@ -1,13 +1,17 @@
-"""Mattes: where they are taken, how they are refined, which models may make them."""
+"""Mattes: where they are taken, how they are refined, that they do not flicker."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelines.capture.mattes import MatteSettings, confidence, cut_square, guided, matting, region, sharpened
-from pipelines.errors import MissingTool, SettingError
-from tests.material import shared
+from pipelines.capture.closed_form import closed_form, laplacian_windows, trimap
+from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.mattes import MatteSettings, confidence, cut_square, matte_frames, matting, region
+from pipelines.capture.squares import inside
+from pipelines.capture.steady import Steady
+from pipelines.files import read_image, write_image
+from pipelines.stage import Silent
 
 
 def test_a_cut_shows_what_lies_there() -> None:
@@ -35,12 +39,112 @@ def test_the_region_holds_head_and_shoulders() -> None:
     assert y0 < 100 - 60 and y0 + side > 200 + 45
 
 
-def test_the_guided_filter_lays_a_soft_mask_along_the_edge() -> None:
-    image = np.full((80, 80, 3), 30, np.uint8)
-    image[:, 40:] = 220
-    mask = np.clip((np.arange(80) - 32) / 20, 0, 1)[None].repeat(80, 0).astype(np.float32)
-    alpha = sharpened(guided(image, mask))
-    assert alpha[40, 41] - alpha[40, 38] > 0.6 > 4 * (mask[40, 41] - mask[40, 38])
+def test_a_square_inside_another() -> None:
+    assert inside((10, 20, 50), (0, 20, 100), 200) == (20.0, 0.0, 100.0)
+
+
+def hairy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A dark head with fine strands before a bright wall: picture, true alpha, and the soft mask a network would give."""
+    import cv2
+
+    y, x = np.mgrid[:192, :192]
+    alpha = (np.hypot(x - 96, y - 110) < 55).astype(np.float32)
+    for column in range(80, 112, 6):
+        alpha[50:62, column : column + 2] = 1
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 0.8)
+    rng = np.random.default_rng(0)
+    dark, bright = 40 + 8 * rng.random((192, 192, 3)), 190 + 30 * rng.random((192, 192, 3))
+    picture = alpha[..., None] * dark + (1 - alpha[..., None]) * bright
+    return picture.astype(np.uint8), alpha, cv2.GaussianBlur((alpha > 0.5).astype(np.float32), (0, 0), 4)
+
+
+def test_closed_form_matting_finds_the_strands() -> None:
+    picture, alpha, mask = hairy()
+    found, is_open = closed_form(picture, mask), trimap(mask) == 0.5
+    assert found.dtype == np.float32 and 0 <= found.min() <= found.max() <= 1
+    assert np.abs(found - alpha)[is_open].mean() < 0.25 * np.abs(mask - alpha)[is_open].mean()
+    tips = np.s_[51:54, 80:112]
+    assert np.corrcoef(found[tips].ravel(), alpha[tips].ravel())[0, 1] > 0.9
+    assert np.corrcoef(mask[tips].ravel(), alpha[tips].ravel())[0, 1] < 0.5
+
+
+def test_parts_of_the_laplacian_know_no_constant() -> None:
+    """Rows sum to 0, parts are symmetric and nowhere negative: a constant alpha costs nothing, every other one something."""
+    picture, _, _ = hairy()
+    windows, parts = laplacian_windows(picture, np.array([50 * 192 + 60, 51 * 192 + 61]))
+    assert windows[0].tolist() == [49 * 192 + 59 + 192 * row + column for row in range(3) for column in range(3)]
+    assert np.abs(parts.sum(2)).max() < 1e-9 and np.allclose(parts, parts.transpose(0, 2, 1))
+    assert np.linalg.eigvalsh(parts).min() > -1e-9 and np.trace(parts[0]) > 1
+
+
+def test_a_mask_without_a_border_stays() -> None:
+    picture, _, _ = hairy()
+    for value in (0.0, 0.5, 1.0):
+        mask = np.full(picture.shape[:2], value, np.float32)
+        assert np.array_equal(closed_form(picture, mask), mask)
+
+
+@pytest.mark.slow
+def test_closed_form_matting_agrees_with_pymatting() -> None:
+    pymatting = pytest.importorskip("pymatting")
+    from pipelines.capture.closed_form import HAZE
+
+    picture, _, mask = hairy()
+    theirs = pymatting.estimate_alpha_cf(picture / 255.0, trimap(mask), laplacian_kwargs={"epsilon": 1e-6})
+    assert np.abs(np.clip((theirs - HAZE) / (1 - 2 * HAZE), 0, 1) - closed_form(picture, mask)).mean() < 0.01
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> tuple[Path, Scan, list[np.ndarray]]:
+    """Six frames of a still head, the last two with the head moved; single mattes with an edge that jumps to and fro."""
+    frames, index = tmp_path / "frames", np.arange(6) * 3
+    singles = []
+    for row, number in enumerate(index):
+        y, x = np.mgrid[:160, :160]
+        head = np.hypot(x - (80 if row < 4 else 110), y - 80) < 40
+        write_image(frames / f"{frame_name(number)}.jpg", np.where(head[..., None], 60, 200).repeat(3, 2).astype(np.uint8))
+        singles.append(np.where(np.hypot(x - (80 if row < 4 else 110), y - 80) < 40 + 2 * (row % 2), 255, 0).astype(np.uint8))
+        write_image(tmp_path / "single" / f"{frame_name(number)}.png", singles[-1])
+    empty = np.zeros(6)
+    seen = Scan(index=index, time_s=index / 30, points=np.zeros((6, 478, 3)), sharpness=empty, brightness=empty, reason=empty)
+    return tmp_path, seen, singles
+
+
+def test_mattes_of_a_still_head_come_to_rest_and_a_moved_head_drags_nothing(
+    still: tuple[Path, Scan, list[np.ndarray]],
+) -> None:
+    folder, seen, singles = still
+    moments = Steady(
+        frames=folder / "frames", mattes=folder / "single", index=seen.index, time_s=seen.time_s, boxes=[(0.0, 0.0, 160.0)] * 6
+    )
+    found = [moments.at(row) for row in range(6)]
+    before, after = (np.abs(a[1].astype(float) - a[0]).mean() for a in (singles, [one.alpha for one in found]))
+    assert after < 0.6 * before
+    assert found[0].change > 0.005
+    assert np.abs(found[4].alpha.astype(float) - singles[4])[:, :60].max() < 2
+
+
+def test_frames_are_matted_once_and_a_broken_run_continues_to_the_same(
+    still: tuple[Path, Scan, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen, _ = still
+    points = np.tile(np.array([80.0, 80.0, 0.0]), (6, 478, 1)) + np.linspace(-25, 25, 478)[:, None]
+    chosen = Scan(**{**vars(seen), "points": points.astype(np.float32)})
+    called = []
+
+    def matte(image: np.ndarray) -> np.ndarray:
+        called.append(1)
+        return (image.mean(2) < 130).astype(np.float32)
+
+    monkeypatch.setattr("pipelines.capture.mattes.matting", lambda settings: matte)
+    figures = matte_frames(folder, chosen, MatteSettings(), Silent())
+    first = [read_image(folder / "work" / "mattes" / f"{frame_name(index)}.png") for index in seen.index]
+    assert len(called) == 6 and len(figures["confidence"]) == 6 and 0.5 < figures["confidence_least"] <= 1
+    for path in (folder / "work" / "mattes").glob("00000*.png"):
+        path.unlink()
+    assert matte_frames(folder, chosen, MatteSettings(), Silent()) == figures and len(called) == 6
+    again = [read_image(folder / "work" / "mattes" / f"{frame_name(index)}.png") for index in seen.index]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_confidence_is_low_where_the_rim_is_undecided() -> None:
@@ -49,33 +153,6 @@ def test_confidence_is_low_where_the_rim_is_undecided() -> None:
     vague = np.where(solid > 0, 150, 110).astype(np.uint8)
     assert confidence(solid) > 0.95 > 0.4 > confidence(vague)
     assert confidence(np.zeros((128, 128), np.uint8)) == 0
-
-
-def test_unknown_or_uploading_models_are_refused() -> None:
-    for name in ("withoutbg", "bria-rmbg", "nonsense"):
-        with pytest.raises(SettingError, match="mediapipe"):
-            matting(MatteSettings(model=name))
-
-
-def test_a_model_that_is_not_here_is_named_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("U2NET_HOME", str(tmp_path / "u2"))
-    monkeypatch.setenv("REMBG_HOME", str(tmp_path / "rembg"))
-    with pytest.raises(MissingTool, match=r"u2/u2net_human_seg\.onnx"):
-        matting(MatteSettings(model="u2net_human_seg"))
-
-
-@pytest.mark.slow
-def test_a_local_model_runs_through_rembg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = shared("weights/SINet_Softmax.onnx")
-    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
-    monkeypatch.setenv("REMBG_HOME", str(tmp_path))
-    (tmp_path / "u2net_custom.onnx").write_bytes(source.read_bytes())
-    image = person()
-    with_rembg, with_mediapipe = (matting(MatteSettings(model=name))(image) for name in ("u2net_custom", "mediapipe"))
-    inside = with_mediapipe > 0.5
-    assert with_rembg.shape == image.shape[:2]
-    assert 0 <= with_rembg.min() <= with_rembg.max() <= 1
-    assert with_rembg[inside].mean() > with_rembg[~inside].mean() + 0.1
 
 
 def test_the_embedded_model_finds_a_person_and_no_wall() -> None:
