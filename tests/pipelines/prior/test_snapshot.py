@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.pipelines.prior.test_importing import SMALL
 
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.prior.snapshot import read_snapshot
 from tests.material import shared
+from tests.pipelines.prior.test_importing import SMALL
 from tests.published import official_names, write_snapshot
 
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
