@@ -13,7 +13,9 @@ Cameras = Literal["auto", "landmarks", "colmap"]
 
 
 def capture(
-    video: Annotated[Path, typer.Argument(help="The footage.", show_default=False)],
+    footage: Annotated[
+        list[Path], typer.Argument(help="A video, several of one person, a folder of photos or of frames with transforms.json.")
+    ],
     out: Out,
     cameras: Annotated[Cameras | None, typer.Option(help="Where cameras come from.")] = None,
     mattes: Annotated[str | None, typer.Option(help="Who cuts the person out: mediapipe or a rembg model.")] = None,
@@ -27,4 +29,4 @@ def capture(
 
     flags = chosen(cameras__method=cameras, mattes__model=mattes)
     asked = resolve(CaptureSettings(), file=settings, stage="capture", assignments=[*(changes or []), *flags])
-    console().report(make(video, out, asked, progress=console(), overwrite=overwrite))
+    console().report(make(footage, out, asked, progress=console(), overwrite=overwrite))

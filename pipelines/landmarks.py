@@ -3,7 +3,9 @@
 Notable choices: the mesh sees only a window around the face (its own detector misses faces under about 15 % of the width),
 chosen by a full-range detector where needed and moved rarely, because the mesh is steadiest while it follows its own last
 landmarks; after each move, and for every single image, it runs several times on the same frame, so that a fresh start and a
-long run agree. No state lies outside the tracker.
+long run agree. Where mediapipe sees nothing, a second detector that is handed in may say where to look. With several people in
+view a tracker that is told to looks around now and then and moves on to a face that is clearly larger; one that lost its face
+looks for it where it was. No state lies outside the tracker.
 """
 
 import os
@@ -11,7 +13,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +34,26 @@ WINDOW_SCALE = 2.4
 SETTLING = 3
 """Looks at the first frame in a new window; the mesh places its own crop by the last landmarks, and that has to converge."""
 
+LOOK_AROUND = 15
+"""Frames between two looks for other faces."""
+CLEARLY_LARGER = 1.3
+"""Ratio of the sides of two faces from which on the larger one is followed."""
+CERTAIN = 0.6
+"""Score of the full-range detector from which on another face is believed."""
+FINDERS = ("mesh", "detector", "second")
+"""Who can find a face: the mesh's own detector, mediapipe's full-range detector, the second detector."""
+PATIENCE = 5
+"""Frames in a row without a face after which the second detector is asked for every fifth alone."""
+SHORT_RANGE = 2.0
+"""A lost face is looked for within this many of its sides."""
+
 _NOISE = re.compile(rb"^[IW]\d{4} \d\d:\d\d|TensorFlow Lite XNNPACK|absl::InitializeLog")
 """Information and warnings of absl; its errors are passed on."""
 
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, inside the image."""
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,10 @@ class FaceLandmarks:
     """x0, y0, x1, y1 of the points."""
     blendshapes: dict[str, float] | None = None
     """Mediapipe's scores by ARKit name, when the tracker was given its model."""
+    finder: str = "mesh"
+    """Who of FINDERS found this face when it was last looked for."""
+    other: tuple[float, float, float, float] | None = None
+    """Box of the largest other face at the last look around."""
 
 
 class FaceTracker:
@@ -56,11 +77,18 @@ class FaceTracker:
 
     `video=True` follows one face from frame to frame; two trackers that start at the same frame give the same points.
     `video=False` treats every image alone. `blendshapes` is the path of `face_landmarker.task`; MissingTool if it is not it.
+    `second` says where a face is when mediapipe finds none; `largest` looks around for larger faces.
     """
 
-    def __init__(self, *, video: bool, blendshapes: Path | None = None):
-        self._video = video
+    def __init__(
+        self, *, video: bool, blendshapes: Path | None = None, second: Callable[[np.ndarray], Any] | None = None,
+        largest: bool = False,
+    ):  # fmt: skip
+        self._video, self._second, self._largest = video, second, largest
         self._window: Window | None = None
+        self._last: Box | None = None
+        self._other: Box | None = None
+        self._finder_name, self._looks, self._misses = "mesh", 0, 0
         warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
         with without_chatter():
             self._finder: Any = _face_mesh(follow=False)
@@ -85,6 +113,8 @@ class FaceTracker:
         points = self._followed(image) if self._video and self._window is not None else None
         if points is None:
             points = self._found(image)
+        if points is not None and self._largest:
+            points = self._looked_around(image, points)
         if points is None:
             return None
         box = _box(points)
@@ -94,7 +124,8 @@ class FaceTracker:
             if points is None:
                 return None
             box = _box(points)
-        return FaceLandmarks(points, box, self._scores(image, box))
+        self._last, self._misses = (box if self._video else None), 0
+        return FaceLandmarks(points, box, self._scores(image, box), self._finder_name, self._other)
 
     def _followed(self, image: np.ndarray) -> np.ndarray | None:
         assert self._window is not None
@@ -104,24 +135,73 @@ class FaceTracker:
         return points
 
     def _found(self, image: np.ndarray) -> np.ndarray | None:
-        """Search the whole image, closely if the mesh sees a face at once, else where the full-range detector says."""
+        """Search the whole image, closely if the mesh sees a face at once, else where a detector says."""
+        self._looks, self._other = 0, None
+        if self._last is not None and (points := self._found_again(image)) is not None:
+            return points
         whole = (0, 0, image.shape[1], image.shape[0])
         points = _mesh_points(self._finder, image, whole)
         window = _window_around(_box(points), image, WINDOW_SCALE) if points is not None else self._detected(image)
-        if window is None:
+        self._finder_name = "mesh" if points is not None else "detector"
+        if window is None or (closer := self._settled(image, window)) is None:
+            return points if points is not None else self._found_second(image)
+        return closer
+
+    def _found_again(self, image: np.ndarray) -> np.ndarray | None:
+        """The lost face near the place where it was, so that nobody else is taken for it; forgotten when it is not there."""
+        last, self._last = self._last, None
+        assert last is not None
+        side = max(last[2] - last[0], last[3] - last[1])
+        near = [box for box, _ in self._faces(image) if np.hypot(*(_middle(box) - _middle(last))) < SHORT_RANGE * side]
+        if not near:
             return None
-        closer = self._settled(image, window)
-        return closer if closer is not None else points
+        self._finder_name = "detector"
+        closest = min(near, key=lambda box: float(np.hypot(*(_middle(box) - _middle(last)))))
+        return self._settled(image, _window_around(closest, image, 3.0))
+
+    def _found_second(self, image: np.ndarray) -> np.ndarray | None:
+        """Where the second detector says; it is slow, so after some misses in a row it is asked less often."""
+        self._misses += 1
+        often = not self._video or self._misses <= PATIENCE or self._misses % PATIENCE == 0
+        box = self._second(image) if self._second is not None and often else None
+        self._finder_name = "second"
+        return self._settled(image, _window_around(box, image, 3.0)) if box is not None else None
 
     def _detected(self, image: np.ndarray) -> Window | None:
-        """The window of the most certain face of the full-range detector."""
-        found = self._detector.process(_contiguous(image)).detections
-        if not found:
+        """The window of the most certain face of the full-range detector, or of the largest certain one."""
+        faces = self._faces(image)
+        if not faces:
             return None
-        area = max(found, key=lambda detection: detection.score[0]).location_data.relative_bounding_box
-        height, width = image.shape[:2]
-        box = (area.xmin * width, area.ymin * height, (area.xmin + area.width) * width, (area.ymin + area.height) * height)
+        certain = [face for face in faces if face[1] >= CERTAIN] if self._largest else []
+        box = max(certain, key=lambda face: _side(face[0]))[0] if certain else max(faces, key=lambda face: face[1])[0]
         return _window_around(box, image, 3.0)
+
+    def _faces(self, image: np.ndarray) -> list[tuple[Box, float]]:
+        """Box and score of all faces of the full-range detector."""
+        height, width = image.shape[:2]
+        result = []
+        for found in self._detector.process(_contiguous(image)).detections or ():
+            area = found.location_data.relative_bounding_box
+            x, y, wide, high = area.xmin * width, area.ymin * height, area.width * width, area.height * height
+            result.append(((x, y, x + wide, y + high), float(found.score[0])))
+        return result
+
+    def _looked_around(self, image: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        """The same points, or those of a clearly larger face; now and then only."""
+        self._looks += 1
+        if self._looks % LOOK_AROUND != 1:
+            return points
+        box = _box(points)
+        others = [face for face, score in self._faces(image) if score >= CERTAIN and not _holds(box, _middle(face))]
+        self._other = max(others, key=_side, default=None)
+        if self._other is None or _side(self._other) < CLEARLY_LARGER * _side(box):
+            return points
+        window = self._window
+        larger = self._settled(image, _window_around(self._other, image, 3.0))
+        if larger is not None:
+            self._other, self._finder_name = box, "detector"
+            return larger
+        return self._settled(image, window) if window is not None else points
 
     def _settled(self, image: np.ndarray, window: Window) -> np.ndarray | None:
         """Start to follow in a new window: each further look uses the landmarks of the last, as all later frames do."""
@@ -204,6 +284,18 @@ def _cut(image: np.ndarray, window: Window) -> tuple[np.ndarray, float]:
 
 def _contiguous(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image, np.uint8)
+
+
+def _middle(box: Box) -> np.ndarray:
+    return np.array([box[0] + box[2], box[1] + box[3]]) / 2
+
+
+def _side(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _holds(box: Box, point: np.ndarray) -> bool:
+    return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
 
 
 def _box(points: np.ndarray) -> tuple[float, float, float, float]:

@@ -96,9 +96,16 @@ def _rembg(name: str, license: str) -> Entry:
 
 def _blazeface(file: str, size: int, sha256: str, gives: str) -> Entry:
     return Entry(
-        name=file, kind="weight", file=file, gives=f"{gives} for face-alignment's detector; no command needs it",
+        name=file, kind="weight", file=file, gives=f"{gives} for capture's second detector",
         source="github.com/hollance/BlazeFace-PyTorch", license="Apache-2.0", size=size, sha256=sha256,
         url=f"https://github.com/hollance/BlazeFace-PyTorch/raw/master/{file}",
+    )  # fmt: skip
+
+
+def _fan(name: str, file: str) -> Entry:
+    return Entry(
+        name=name, kind="weight", file=file, gives="68 landmarks: capture's second opinion toward the profile",
+        source="www.adrianbulat.com/downloads/python-fan", license=UNKNOWN,
     )  # fmt: skip
 
 
@@ -126,10 +133,8 @@ ENTRIES: tuple[Entry, ...] = (
     _blazeface("blazeface.pth", 420_224, "54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4", "faces near by"),
     _blazeface("blazefaceback.pth", 594_825, "e2c03bb3ae45e769eaaa0a7cc7d4f61f54a5e3fbae6367d870166702e7022b11", "faces afar"),
     _blazeface("anchors.npy", 28_800, "a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95", "the anchors"),
-    Entry(
-        name="2DFAN4", kind="weight", file="2DFAN4-11f355bf06.pth.tar", gives="68 landmarks of face-alignment; unused so far",
-        source="www.adrianbulat.com/face-alignment", license=UNKNOWN,
-    ),
+    _fan("2DFAN4", "2DFAN4-11f355bf06.pth.tar"),
+    _fan("3DFAN4", "3DFAN4-7835d9f11d.pth.tar"),
     *(_rembg(name, "Apache-2.0") for name in ("u2net_human_seg", "u2net", "u2netp", "isnet-general-use")),
     *(_rembg(name, "MIT") for name in ("birefnet-portrait", "birefnet-general-lite")),
     replace(_rembg("u2net_custom", UNKNOWN), source="wherever the network comes from; of u2net's form, 320x320 in"),

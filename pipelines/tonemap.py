@@ -1,9 +1,9 @@
 """High dynamic range footage (HLG and PQ, what phones record by default) as the SDR picture a player would show.
 
-Notable choices: display light in the sense of ITU-R BT.2408: HLG is shown on a screen of 1000 cd/m2 with system gamma 1.2, PQ is
-what it says; white is 203 cd/m2, in clips that never get so bright as 100 cd/m2 it is that. Up to a knee all is linear, so faces
-look as in SDR footage; above it highlights of all three colors together roll off to the brightest light of the clip. The whole
-way is one table of 33^3 colors, because looking up is several times cheaper than computing.
+Notable choices: display light in the sense of ITU-R BT.2408: HLG is shown on a screen of 1000 cd/m2 with system gamma 1.2, PQ
+is what it says; white is 203 cd/m2, or 100 cd/m2 in clips that never get brighter than that. Up to a knee all is linear, so
+faces look as in SDR footage; above it highlights of all three colors together roll off to the brightest light of the clip. The
+whole way is one table of 33^3 colors, because looking up is several times cheaper than computing.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def shown(lights: np.ndarray, asked: Exposure) -> np.ndarray:
 
 
 def rolled_off(value: np.ndarray, peak: float) -> np.ndarray:
-    """`value` up to the knee k, above it k + (1-k) f((v-k)/(1-k)) with f(t) = t (1 + t/T^2) / (1 + t), which ends in (peak, 1)."""
+    """`value` v up to the knee k, beyond it k + (1-k) f((v-k)/(1-k)), f(t) = t (1 + t/T^2) / (1 + t), which ends at 1."""
     if peak <= 1.001:
         return np.minimum(value, 1.0)
     reach = (peak - KNEE) / (1 - KNEE)

@@ -1,8 +1,9 @@
 """Video files in and out: what a player would show, frame by frame, with exact times.
 
 Reading goes through PyAV (there is no ffprobe): variable frame rates, rotation and mirroring of the display matrix, pixel
-aspect, HDR (`pipelines.tonemap`), edit lists, covers and damage are handled here and nowhere else. Writing goes through ffmpeg-python and the ffmpeg binary of imageio-ffmpeg,
-called as a separate program. Both stream: memory does not grow with the length of a file.
+aspect, HDR (`pipelines.tonemap`), edit lists, covers and damage are handled here and nowhere else. Writing goes through
+ffmpeg-python and the ffmpeg binary of imageio-ffmpeg, called as a separate program. Both stream: memory does not grow with the
+length of a file.
 """
 
 import queue
@@ -161,7 +162,7 @@ def ahead(frames: Iterator[VideoFrame], depth: int = AHEAD) -> Iterator[VideoFra
                 if not _put(waiting, frame, stopped):
                     return
             _put(waiting, None, stopped)
-        except BaseException as error:  # handed to the caller, who waits for frames
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who waits for frames
             _put(waiting, error, stopped)
 
     worker = threading.Thread(target=work, name="decoding", daemon=True)

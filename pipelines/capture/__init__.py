@@ -1,26 +1,28 @@
-"""Capture: footage of a person -> frames, mattes, cameras, aligned crops with a held-out end."""
+"""Capture: footage of a person -> frames, mattes, cameras, aligned crops of which some are held out."""
 
 import shutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.capture import alignment, cameras, dataset, frames, mattes, quality, records
+from pipelines.capture import alignment, cameras, dataset, frames, given, mattes, opinions, quality, records
 from pipelines.capture.alignment import AlignmentSettings
 from pipelines.capture.dataset import DatasetSettings
-from pipelines.capture.frames import FrameSettings
+from pipelines.capture.footage import Footage, open_footage
+from pipelines.capture.frames import FrameSettings, Scan
 from pipelines.capture.mattes import MatteSettings
-from pipelines.capture.poses import CameraSettings
+from pipelines.capture.opinions import OpinionSettings
+from pipelines.capture.poses import CameraSettings, Candidate
 from pipelines.face_fit import RIGID
 from pipelines.files import read_json, write_text
 from pipelines.priors import Prior, load_prior
 from pipelines.report import capture_report
 from pipelines.stage import Progress, Report, Silent, run_stage, step, warn_in_record
-from pipelines.video import VideoInfo, probe
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class CaptureSettings:
     cameras: CameraSettings = field(default_factory=CameraSettings)
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    opinions: OpinionSettings = field(default_factory=OpinionSettings)
     prior: str = "quick"
     """The base generator whose head space the capture is aligned to: a shipped name or a folder."""
     seed: int = 0
@@ -37,33 +40,39 @@ class CaptureSettings:
 
 
 def capture(
-    video: Path, out: Path, settings: CaptureSettings | None = None, progress: Progress | None = None, overwrite: bool = False
-) -> Report:
-    """The capture folder `out` of one person's video, or the one already there when nothing has changed.
+    footage: Path | Sequence[Path], out: Path, settings: CaptureSettings | None = None, progress: Progress | None = None,
+    overwrite: bool = False,
+) -> Report:  # fmt: skip
+    """The capture folder `out` of one person, or the one already there when nothing has changed.
 
-    UnusableMaterial says what to film when the footage will not do; a run that was killed continues where it stopped.
+    `footage` is a video, several videos, a folder of photos, or one of frames with cameras (transforms.json).
+    UnusableMaterial says what to film when it will not do; a run that was killed continues where it stopped.
     """
     settings, progress = settings or CaptureSettings(), progress or Silent()
-    prior, info = load_prior(settings.prior), probe(video)
+    paths = [footage] if isinstance(footage, Path) else list(footage)
+    prior, opened = load_prior(settings.prior), open_footage(paths, settings.frames.longest_side_px)
+    inputs = {**opened.inputs, "prior": prior.folder / "landmarks.npz"}
     return run_stage(
-        "capture", version=VERSION, inputs={"video": video, "prior": prior.folder / "landmarks.npz"}, settings=asdict(settings),
-        out=out, work=lambda partial: _work(partial, info, prior, settings, progress), overwrite=overwrite,
+        "capture", version=VERSION, inputs=inputs, settings=asdict(settings), out=out,
+        work=lambda partial: _work(partial, opened, prior, settings, progress), overwrite=overwrite,
     )  # fmt: skip
 
 
-def _work(partial: Path, info: VideoInfo, prior: Prior, settings: CaptureSettings, progress: Progress) -> dict[str, Any]:
+def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettings, progress: Progress) -> dict[str, Any]:
     """The steps in order; what they hand on lies in partial/work, so that a killed run continues."""
     if (partial / "steps" / "records.json").exists():
         return _tidied(partial)
-    step(partial, "scan", lambda: frames.scan(partial, info, settings.frames, progress))
-    seen = frames.load_scan(partial)
-    chosen = seen.rows(frames.choose(seen, settings.frames, info.path.name))
-    step(partial, "frames", lambda: frames.extract(partial, info, chosen, progress))
+    scanned = step(partial, "scan", lambda: frames.scan(partial, footage, settings.frames, progress))
+    seen, info = frames.load_scan(partial), footage.info
+    chosen = _chosen(seen, footage, prior, settings)
+    is_given = bool(footage.views) and settings.cameras.method == "auto"
+    if is_given:
+        step(partial, "given", lambda: given.solve(partial, chosen, footage.views, info.size, prior, progress))
+        chosen = given.completed(partial, chosen)
+    step(partial, "frames", lambda: frames.extract(partial, footage, chosen, progress))
     matted = step(partial, "mattes", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
-    camera = step(
-        partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, settings.cameras, settings.seed, progress)
-    )
-    solved = cameras.load_cameras(partial, camera)
+    camera, solved = _cameras(partial, chosen, footage, prior, settings, progress, is_given)
+    asked = step(partial, "opinions", lambda: opinions.ask(partial, chosen, prior, settings.opinions, progress))
     aligned = alignment.align(solved.points, prior.landmarks[RIGID], settings.alignment)
     good = np.flatnonzero(solved.confidence > 0)
     poses = aligned.camera_from_head(solved.camera_from_world[good])
@@ -71,17 +80,18 @@ def _work(partial: Path, info: VideoInfo, prior: Prior, settings: CaptureSetting
     step(partial, "crops", lambda: dataset.write_crops(partial, used, crops, prior, settings.dataset, progress))
 
     def write_records() -> dict[str, Any]:
-        confidence = solved.confidence[good]
-        counts = records.write_dataset(partial, used, crops, confidence, settings.dataset)
+        confidence = solved.confidence[good] * opinions.trust(partial)[good]
+        counts = records.write_dataset(partial, footage, used, crops, confidence, settings.dataset)
         dropped = frames.dropped(seen) + frames.dropped(chosen.rows(np.flatnonzero(solved.confidence == 0)), "pose failed")
         records.write_transforms(partial, used, crops, confidence, dropped)
         records.write_tracking(partial, used, crops, prior)
-        records.write_capture(partial, info, prior, camera, solved, aligned, settings)
+        known = {"faces_found_by": frames.found_by(seen), "second_opinion": asked["said"]}
+        records.write_capture(partial, footage, prior, camera, solved, aligned, known, settings)
         names = [frames.frame_name(index) for index in used.index]
         dataset.contact_sheet(partial, names)
         alignment.overlay(partial, names, used.points, poses, prior.landmarks, solved.focal_px, crops.box)
-        figures = quality.figures_of(seen, used, crops) | counts | quality.of_cameras(solved, aligned, matted)
-        for sentence in quality.sentences(figures):
+        figures = quality.figures_of(seen, used, crops) | counts | quality.of_cameras(solved, aligned, matted) | known
+        for sentence in [*frames.remarks(seen, scanned["decoded"], footage), *quality.sentences(figures)]:
             progress.warn(sentence)
             warn_in_record(partial, sentence)
         write_text(partial / "report.html", capture_report(partial))
@@ -89,6 +99,30 @@ def _work(partial: Path, info: VideoInfo, prior: Prior, settings: CaptureSetting
 
     step(partial, "records", write_records)
     return _tidied(partial)
+
+
+def _chosen(seen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings) -> Scan:
+    """The frames to work with; of frames with given cameras all are wanted, also those that show no face."""
+    still = footage.kind != "video"
+    rows = frames.choose(seen, settings.frames, footage.info.path.name, prior.landmarks, still) if not footage.views else (
+        np.unique(np.linspace(0, len(seen.index) - 1, settings.frames.max_frames).round().astype(int))
+    )  # fmt: skip
+    return seen.rows(rows)
+
+
+def _cameras(
+    partial: Path, chosen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings, progress: Progress, is_given: bool
+) -> tuple[dict[str, Any], Candidate]:
+    """Figures and poses: the given ones, or those that are found, from the focal length that the metadata say."""
+    if is_given:
+        return read_json(partial / "steps" / "given.json")["figures"], given.load_candidate(partial)
+    info, asked = footage.info, settings.cameras
+    if info.focal_px:
+        asked = replace(asked, focal_prior=float(np.clip(info.focal_px / max(info.size), *asked.focal_range)))
+    if footage.kind != "video":
+        asked = replace(asked, follow_surface=False)
+    camera = step(partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, asked, settings.seed, progress))
+    return camera, cameras.load_cameras(partial, camera)
 
 
 def _tidied(partial: Path) -> dict[str, Any]:

@@ -1,36 +1,68 @@
-"""Frames worth training on: the face followed through the video, then the sharpest frame of every stretch of time."""
+"""Frames worth training on: the face followed through the footage, then sharp, well lit frames of every stretch of time, and
+of every view and expression.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+Notable choices: most frames are the best of equal stretches of time, because whatever follows points from frame to frame wants
+neighbors; the rest are those whose view or expression is furthest from all that was chosen. With several people in view the one
+who is there longest and largest is the person.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.errors import UnusableMaterial
+from pipelines.face_channels import channel_names
+from pipelines.face_fit import lay_over, measure
 from pipelines.files import read_arrays, write_arrays, write_image
-from pipelines.landmarks import FaceTracker
+from pipelines.landmarks import FINDERS, FaceTracker
+from pipelines.second_opinion import second_detector
 from pipelines.stage import Progress
-from pipelines.video import VideoFrame, VideoInfo, read_frames
+from pipelines.video import VideoFrame, ahead
+
+if TYPE_CHECKING:
+    from pipelines.capture.footage import Footage
 
 BLACK_LEVEL = 20
 """A frame is black when 99 % of its pixels are darker than this (of 255)."""
-REASONS = ("no face", "black", "too small", "another face", "too dark", "blurred")
+REASONS = ("no face", "black", "too small", "another face", "too dark", "blurred", "too bright")
 """Why a frame cannot be used; the code in `Scan.reason` is the position + 1, 0 means usable."""
+
+FINDER_CODES = {"none": 0, **{name: number + 1 for number, name in enumerate(FINDERS)}}
+"""`Scan.finder`: who found the face."""
+FINDER_NAMES = {"mesh": "mediapipe's face mesh", "detector": "mediapipe's detector", "second": "blazeface"}
+VIEW_STEP, EXPRESSION_STEP = 10.0, 0.25
+"""Degrees, and share of a full expression, that make a frame different enough to be kept for it."""
+TOLD_BY = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp", "browDownLeft")
+"""Channels by which expressions are told apart, where the measured space has them."""
+TWO_AT_ONCE = 0.5
+"""Share of a run's looks around in which somebody else was where the person is, for the run to be somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSettings:
     max_frames: int = 240
     """Frames kept at most; they are spread over the time in which the face is seen."""
+    varied: float = 0.25
+    """Share of them that is chosen for a view or an expression that the others lack."""
     min_frames: int = 24
     """Fewer usable frames than this are refused."""
+    min_photos: int = 8
+    """The same for photos and for frames with given cameras."""
+    longest_side_px: int = 1920
+    """Larger pictures are scaled down while they are decoded."""
+    second_detector: bool = True
+    """Ask blazeface where mediapipe finds no face, when its weights are on this machine."""
     min_span_s: float = 2.0
     """Less time than this between the first and the last usable frame is refused."""
     min_face_px: float = 48.0
     """Longer side of the box around the face's points."""
     min_brightness: float = 0.6
     """Share of the clip's median brightness of the face; below it a frame is part of a fade."""
+    max_brightness: float = 235.0
+    """Mean of the face (of 255) above which it is blown out, where the clip's median is darker."""
     min_sharpness: float = 0.35
     """Share of the median sharpness of the face within one second on either side."""
     dense_s: float = 60.0
@@ -55,6 +87,15 @@ class Scan:
     """[T] mean of the face, 0..255."""
     reason: np.ndarray
     """[T] uint8, 0 = usable, else position + 1 in REASONS."""
+    finder: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    """[T] uint8 of FINDER_CODES."""
+    other: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    """[T,3] center and side (px) of the largest other face at the last look around; 0 = nobody."""
+
+    def __post_init__(self) -> None:
+        for name, empty in (("finder", np.zeros(len(self.index), np.uint8)), ("other", np.zeros((len(self.index), 3)))):
+            if len(getattr(self, name)) != len(self.index):
+                object.__setattr__(self, name, empty)
 
     @property
     def usable(self) -> np.ndarray:
@@ -64,60 +105,144 @@ class Scan:
         return Scan(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def scan(partial: Path, info: VideoInfo, settings: FrameSettings, progress: Progress) -> dict[str, Any]:
-    """Follow the face through the video and leave a Scan in work/scan.npz; figures: how many frames were looked at."""
+def scan(partial: Path, footage: "Footage", settings: FrameSettings, progress: Progress) -> dict[str, Any]:
+    """Follow the face through the footage and leave a Scan in work/scan.npz; figures: how many frames were looked at."""
     rows: list[tuple[Any, ...]] = []
-    with progress.task("face", info.frames) as task, FaceTracker(video=True) as tracker:
-        for frame in _sampled(read_frames(info.path), info.duration_s, settings):
+    still = footage.kind != "video"
+    second = second_detector() if settings.second_detector else None
+    every = (lambda index, time_s: True) if still else sampler(footage.info.duration_s, settings)
+    with (
+        progress.task("face", footage.info.frames) as task,
+        FaceTracker(video=not still, second=second, largest=True) as tracker,
+    ):
+        for frame in ahead(footage.frames(wanted=every)):
             rows.append(_looked_at(frame, tracker))
             task.advance(frame.index + 1 - (int(rows[-2][0]) + 1 if len(rows) > 1 else 0))
     if not rows:
-        raise UnusableMaterial(f"no frame of {info.path} can be decoded; record it again.")
-    index, time_s, points, sharpness, brightness, reason = (np.array(column) for column in zip(*rows, strict=True))
-    seen = Scan(
-        index=index, time_s=time_s, points=points, sharpness=sharpness, brightness=brightness, reason=reason.astype(np.uint8)
-    )
-    write_arrays(partial / "work" / "scan.npz", **vars(judged(seen, settings)))
-    return {"looked_at": len(rows), "last_index": int(index[-1])}
+        raise UnusableMaterial(f"no frame of {footage.info.path} can be decoded; record it again.")
+    columns = dict(zip(COLUMNS, (np.array(column) for column in zip(*rows, strict=True)), strict=True))
+    seen = Scan(**columns | {"reason": columns["reason"].astype(np.uint8), "finder": columns["finder"].astype(np.uint8)})
+    write_arrays(partial / "work" / "scan.npz", **vars(judged(seen, settings, still=still)))
+    return {"looked_at": len(rows), "last_index": int(seen.index[-1]), "decoded": _decoded_all(footage, every, seen)}
+
+
+COLUMNS = ("index", "time_s", "points", "sharpness", "brightness", "reason", "finder", "other")
+
+
+def _decoded_all(footage: "Footage", every: Callable[[int, float], bool], seen: Scan) -> bool:
+    """Whether every part was decoded to its end (to within a second, or what is looked at)."""
+    step = float(np.median(np.diff(seen.time_s))) if len(seen.time_s) > 1 else 0.0
+    ends = [part.start_s + (part.info.duration_s if part.info else 0.0) for part in footage.parts]
+    last = [seen.time_s[seen.time_s <= end + 1e-6].max(initial=-1.0) for end in ends]
+    return all(end - time <= 1.0 + 2 * step for end, time in zip(ends, last, strict=True))
 
 
 def load_scan(partial: Path) -> Scan:
     return Scan(**read_arrays(partial / "work" / "scan.npz"))
 
 
-def judged(seen: Scan, settings: FrameSettings) -> Scan:
-    """The scan with the reasons that need more than one frame: too small, another face, too dark, blurred."""
+def judged(seen: Scan, settings: FrameSettings, still: bool = False) -> Scan:
+    """The scan with the reasons that need more than one frame: too small, another face, too dark or bright, blurred.
+
+    `still` pictures have no runs in which somebody is followed; whoever is largest in each is the person.
+    """
     reason = seen.reason.copy()
     side = face_side(seen.points)
     reason[(reason == 0) & (side < settings.min_face_px)] = _code("too small")
     ok = np.flatnonzero(reason == 0)
-    reason[ok[~_main_face(seen.points[ok], seen.time_s[ok])]] = _code("another face")
+    if not still:
+        reason[ok[~_main_face(seen.rows(ok))]] = _code("another face")
     ok = np.flatnonzero(reason == 0)
     dark = seen.brightness[ok] < settings.min_brightness * np.median(seen.brightness[ok]) if len(ok) else np.zeros(0, bool)
     reason[ok[dark]] = _code("too dark")
+    bright = (seen.brightness > settings.max_brightness) & (reason == 0)
+    if bright.any() and np.median(seen.brightness[reason == 0]) <= settings.max_brightness:
+        reason[bright] = _code("too bright")
     ok = np.flatnonzero(reason == 0)
     usual = np.array([np.median(seen.sharpness[ok[np.abs(seen.time_s[ok] - time) <= 1.0]]) for time in seen.time_s[ok]])
     reason[ok[seen.sharpness[ok] < settings.min_sharpness * usual]] = _code("blurred")
     return Scan(**{**vars(seen), "reason": reason})
 
 
-def choose(seen: Scan, settings: FrameSettings, name: str) -> np.ndarray:
-    """Rows of the scan: the sharpest of each of `max_frames` equal parts of the usable frames.
+def choose(
+    seen: Scan, settings: FrameSettings, name: str, canonical: np.ndarray | None = None, still: bool = False
+) -> np.ndarray:
+    """Rows of the scan, in order: the best of equal stretches of the usable frames, and the most different of the others.
 
+    Without `canonical` landmarks [478,3] views and expressions are not told apart: all rows are for their time.
     UnusableMaterial, with what to film, when the face is never seen, or too few or too short.
     """
     usable = seen.usable
-    check_enough(seen, settings, name)
-    parts = np.array_split(usable, min(settings.max_frames, len(usable)))
-    return np.array([part[np.argmax(seen.sharpness[part])] for part in parts])
+    check_enough(seen, settings, name, still)
+    if len(usable) <= settings.max_frames:
+        return usable
+    value = worth(seen)
+    kept = best_of_stretches(usable, value, settings.max_frames)
+    if canonical is None:
+        return kept
+    variety = np.stack([looks_like(points, canonical) for points in seen.points[usable]])
+    base = np.searchsorted(usable, best_of_stretches(usable, value, round(settings.max_frames * (1 - settings.varied))))
+    sharp = value[usable] >= 0.8 * np.median(value[usable])
+    extra = furthest(variety, base, np.flatnonzero(sharp), settings.max_frames - len(base))
+    if not len(extra):
+        return kept
+    rows = np.union1d(base, extra)
+    rest = np.setdiff1d(np.searchsorted(usable, kept), rows)
+    fill = rest[np.linspace(0, len(rest) - 1, settings.max_frames - len(rows)).round().astype(int)] if len(rest) else rest
+    return usable[np.union1d(rows, fill)]
 
 
-def check_enough(seen: Scan, settings: FrameSettings, name: str) -> None:
+def best_of_stretches(usable: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
+    """The row of the greatest `value` [T] in each of `count` equal parts of the `usable` rows."""
+    parts = np.array_split(usable, min(count, len(usable)))
+    return np.array([part[np.argmax(value[part])] for part in parts])
+
+
+def worth(seen: Scan) -> np.ndarray:
+    """[T] sharpness, less where the face is lit unlike in the other frames: half of it at 0.42 stops from their median."""
+    usual = max(float(np.median(seen.brightness[seen.usable])), 1.0)
+    stops = np.log2(np.maximum(seen.brightness, 1.0) / usual)
+    return seen.sharpness * np.exp(-0.5 * (stops / 0.36) ** 2)
+
+
+def looks_like(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
+    """float64 [2 + K] of one face's [478,3] points: its turn and its expression, in steps that make a difference."""
+    turn = lay_over(points, canonical)[1]
+    yaw, pitch = np.degrees([np.arcsin(np.clip(turn[2, 0], -1, 1)), np.arctan2(-turn[2, 1], turn[2, 2])])
+    names = channel_names()
+    scores = measure(points, canonical)[[names.index(name) for name in TOLD_BY if name in names]]
+    return np.concatenate([[yaw / VIEW_STEP, pitch / VIEW_STEP], np.clip(scores, -0.5, 1.5) / EXPRESSION_STEP])
+
+
+def furthest(variety: np.ndarray, chosen: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
+    """Rows of `allowed` that are each furthest (maximum norm) from everything chosen so far, while that is more than a step."""
+    near = np.full(len(variety), np.inf)
+    for row in chosen:
+        near = np.minimum(near, np.abs(variety - variety[row]).max(axis=1))
+    result: list[int] = []
+    while len(result) < count and len(allowed):
+        best = int(allowed[np.argmax(near[allowed])])
+        if near[best] <= 1.0:
+            break
+        result.append(best)
+        near = np.minimum(near, np.abs(variety - variety[best]).max(axis=1))
+    return np.array(result, int)
+
+
+def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = False) -> None:
+    """UnusableMaterial when the face is not seen often and long enough."""
     usable = seen.usable
     if np.all(np.isin(seen.reason, [_code("no face"), _code("black")])):
         raise UnusableMaterial(
             f"no face was found in {name}; film one person from the chest up, facing the camera, in even light, for 10 to 30 s."
         )
+    if still and len(usable) < settings.min_photos:
+        raise UnusableMaterial(
+            f"{name} shows a usable face in {len(usable)} photos{_main_reason(seen)}; at least {settings.min_photos} are "
+            "needed, take 20 to 60 of one person from all sides the avatar is to be seen from, with one expression."
+        )
+    if still:
+        return
     span = float(np.ptp(seen.time_s[usable])) if len(usable) else 0.0
     if len(usable) < settings.min_frames or span < settings.min_span_s:
         raise UnusableMaterial(
@@ -126,15 +251,37 @@ def check_enough(seen: Scan, settings: FrameSettings, name: str) -> None:
         )
 
 
-def extract(partial: Path, info: VideoInfo, chosen: Scan, progress: Progress) -> dict[str, Any]:
+def extract(partial: Path, footage: "Footage", chosen: Scan, progress: Progress) -> dict[str, Any]:
     """Write the chosen frames as frames/NNNNNN.jpg; those already there are kept."""
     folder = partial / "frames"
     wanted = {int(index) for index in chosen.index if not (folder / f"{frame_name(index)}.jpg").exists()}
     with progress.task("frames", len(wanted)) as task:
-        for frame in read_frames(info.path, indices=wanted) if wanted else ():
+        for frame in ahead(footage.frames(indices=wanted)) if wanted else ():
             write_image(folder / f"{frame_name(frame.index)}.jpg", frame.image)
             task.advance()
     return {"kept": len(chosen.index)}
+
+
+def found_by(seen: Scan) -> dict[str, int]:
+    """How many faces each way of looking found; one that is followed counts for whoever found it."""
+    counts = np.bincount(seen.finder, minlength=len(FINDER_CODES))
+    return {FINDER_NAMES[name]: int(counts[code]) for name, code in FINDER_CODES.items() if name != "none" and counts[code]}
+
+
+def remarks(seen: Scan, decoded_all: bool, footage: "Footage") -> list[str]:
+    """Sentences about the files and about who is in view, for the report."""
+    result = list(footage.remarks)
+    if not decoded_all and not footage.info.missing:
+        result.append(f"{footage.info.path.name} is damaged: it could not be decoded to its end; what came before is used.")
+    faces = seen.finder > 0
+    beside = float(np.mean(seen.other[faces, 2] > 0)) if faces.any() else 0.0
+    left_out = float(np.mean(seen.reason[faces] == _code("another face"))) if faces.any() else 0.0
+    if max(beside, left_out) > 0.03:
+        result.append(
+            f"More than one person is in view ({max(beside, left_out):.0%} of the time): the one who is there longest and "
+            f"largest was taken, {int(np.sum(seen.reason == _code('another face')))} frames of others were left out."
+        )
+    return result
 
 
 def frame_name(index: int) -> str:
@@ -158,29 +305,34 @@ def dropped(seen: Scan, reason: str | None = None) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _sampled(frames: Iterator[VideoFrame], duration_s: float, settings: FrameSettings) -> Iterator[VideoFrame]:
-    """All frames of a short video; of a long one those next to the ticks of a slower clock."""
-    if duration_s <= settings.dense_s:
-        yield from frames
-        return
-    step, due = max(1.0 / settings.sample_hz, duration_s / settings.max_samples), 0.0
-    for frame in frames:
-        if frame.time_s >= due - 1e-6:
-            yield frame
-            due = max(due + step, frame.time_s)
+def sampler(duration_s: float, settings: FrameSettings) -> Callable[[int, float], bool]:
+    """Which frames to look at: all of a short video; of a long one those next to the ticks of a slower clock."""
+    step = 0.0 if duration_s <= settings.dense_s else max(1.0 / settings.sample_hz, duration_s / settings.max_samples)
+    due = 0.0
+
+    def wanted(index: int, time_s: float) -> bool:
+        nonlocal due
+        if time_s < due - 1e-6:
+            return False
+        due = max(due + step, time_s) if time_s - due < 2 * step else time_s + step
+        return True
+
+    return wanted
 
 
 def _looked_at(frame: VideoFrame, tracker: FaceTracker) -> tuple[Any, ...]:
-    """index, time, points, sharpness, brightness, reason."""
+    """The COLUMNS of one frame."""
     found = None
     black = np.percentile(frame.image[::8, ::8], 99) < BLACK_LEVEL
     if not black:
         found = tracker.track(frame.image, frame.time_s)
     if found is None:
         reason = _code("black" if black else "no face")
-        return frame.index, frame.time_s, np.zeros((478, 3), np.float32), 0.0, 0.0, reason
+        return frame.index, frame.time_s, np.zeros((478, 3), np.float32), 0.0, 0.0, reason, 0, np.zeros(3)
     sharpness, brightness = _face_quality(frame.image, found.points)
-    return frame.index, frame.time_s, found.points, sharpness, brightness, 0
+    x0, y0, x1, y1 = found.other or (0.0, 0.0, 0.0, 0.0)
+    other = np.array([(x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0)])
+    return frame.index, frame.time_s, found.points, sharpness, brightness, 0, FINDER_CODES[found.finder], other
 
 
 def _face_quality(image: np.ndarray, points: np.ndarray, size: int = 160) -> tuple[float, float]:
@@ -199,21 +351,30 @@ def _face_quality(image: np.ndarray, points: np.ndarray, size: int = 160) -> tup
     return float((down**2 + across**2).mean() / (gray.var() + 25.0)), float(gray.mean())
 
 
-def _main_face(points: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-    """[T] bool: the frames of the face that is seen longest and largest.
+def _main_face(seen: Scan) -> np.ndarray:
+    """[T] bool: the frames of the person who is seen longest and largest.
 
-    A run ends where the face jumps by more than its size or changes its size by half between two looks; a run belongs to the
-    main face when its size is within a factor of 1.8 of the best run's.
+    A run ends where the face jumps by more than its size or changes its size by half between two looks. A run belongs to the
+    person when its size is within a factor of 1.8 of the best run's, unless somebody else was in view meanwhile who was nearer
+    to where the person had last been seen.
     """
-    if len(points) == 0:
+    if len(seen.index) == 0:
         return np.zeros(0, bool)
-    side, center = face_side(points), (points[..., :2].max(1) + points[..., :2].min(1)) / 2
+    side, center = face_side(seen.points), (seen.points[..., :2].max(1) + seen.points[..., :2].min(1)) / 2
     jump = np.linalg.norm(np.diff(center, axis=0), axis=1) > np.minimum(side[1:], side[:-1])
     jump |= np.abs(np.diff(np.log(side))) > np.log(1.5)
     run = np.concatenate([[0], np.cumsum(jump)])
     score = np.bincount(run, weights=side)
     size = np.array([np.median(side[run == number]) for number in range(len(score))])
-    return (np.abs(np.log(size / size[np.argmax(score)])) < np.log(1.8))[run]
+    main = np.abs(np.log(size / size[np.argmax(score)])) < np.log(1.8)
+    best = np.flatnonzero(run == np.argmax(score))
+    for number in np.flatnonzero(main):
+        rows = np.flatnonzero((run == number) & (seen.other[:, 2] > 0))
+        if number != np.argmax(score) and len(rows) > 0:
+            there = center[best[np.argmin(np.abs(best - rows[0]))]]
+            nearer = np.linalg.norm(seen.other[rows, :2] - there, axis=1) < np.linalg.norm(center[rows] - there, axis=1)
+            main[number] = np.mean(nearer) < TWO_AT_ONCE
+    return main[run]
 
 
 def _main_reason(seen: Scan) -> str:
