@@ -244,7 +244,7 @@ def _face_detector() -> Any:
 
 def _landmarker(path: Path) -> Any:
     """Mediapipe's landmarker with blendshapes; the file is checked before it is opened."""
-    known = KNOWN["face_landmarker.task"].sha256
+    known = KNOWN["face_landmarker.task"].sha256 or ""
     if not path.is_file() or sha256_file(path) != known:
         raise MissingTool(f"{path} is not the file of sha256 {known[:8]}... " + how_to_get("face_landmarker.task"))
     import mediapipe

@@ -16,13 +16,14 @@ import numpy as np
 
 HDR_WHITE, SDR_WHITE = 203.0, 100.0
 """cd/m2 of diffuse white: of HDR production (BT.2408), and of an SDR screen (BT.2035)."""
-HLG_PEAK = 1000.0
+HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
+"""cd/m2 of the screen HLG is meant for, and its system gamma. It acts on each color alone, as an SDR camera's and screen's do
+(and as in ffmpeg's zscale); on luminance alone, as BT.2100 has it for HDR screens, skin comes out paler than in SDR pictures."""
 KNEE = 0.8
 """Share of white up to which light is reproduced linearly."""
 TABLE = 33
 BT709_FROM_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 """Linear light, BT.2087."""
-LUMINANCE_2020 = np.array([0.2627, 0.6780, 0.0593])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,7 @@ def light(signal: np.ndarray, transfer: str) -> np.ndarray:
         return 10_000 * (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (16384 / 2610)
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    luminance = scene @ LUMINANCE_2020
-    return HLG_PEAK * luminance[..., None] ** 0.2 * scene
+    return HLG_PEAK * scene**HLG_GAMMA
 
 
 def exposure(transfer: str, lights: np.ndarray) -> Exposure:
