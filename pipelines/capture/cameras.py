@@ -20,7 +20,7 @@ from pipelines.video import VideoInfo
 
 SCENE_DEG, HEAD_DEG = 12.0, 30.0
 """Least range of views for which COLMAP is asked, with a moving camera and with a turning head."""
-AS_GOOD = {"colmap_scene": 2.0, "colmap_head": 1.05}
+AS_GOOD = {"colmap_scene": 2.0, "colmap_head": 1.5}
 """How many times further landmarks and followed points may lie from where a model shows them than from where the landmark poses
 do, which were made to fit them. A model of the room is independent of the face; one of the head sees the same as we do."""
 
@@ -116,13 +116,22 @@ def _ask_colmap(
     partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, landmarks: Candidate, tracks: Tracks, settings: CameraSettings,
     seed: int, kind: str,
 ) -> tuple[list[Candidate], str]:  # fmt: skip
-    """COLMAP's candidate, or none and the reason."""
-    try:
-        model = colmap.reconstruct(partial, chosen, info.size, landmarks.focal_px, settings, seed, masked=kind == "head")
-    except colmap.Failed as failure:
-        return [], str(failure)
-    known = prior.landmarks[RIGID].astype(np.float64)
-    return [colmap.from_model(model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")], ""
+    """COLMAP's candidates, the best last, or none and the reason.
+
+    A model that starts from the landmark poses comes first; one is grown from nothing only where that has problems.
+    """
+    known, candidates, reason = prior.landmarks[RIGID].astype(np.float64), [], ""
+    for seeded in (True, False):
+        try:
+            model = colmap.reconstruct(partial, chosen, info.size, landmarks, settings, seed, kind == "head", seeded)
+        except colmap.Failed as failure:
+            reason = reason or str(failure)
+            continue
+        found = colmap.from_model(partial, model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")
+        candidates.append(found)
+        if not found.problems:
+            break
+    return candidates, reason
 
 
 def _recorded(one: Candidate) -> dict[str, Any]:

@@ -8,19 +8,20 @@ those of the landmark poses, and points followed on the head fit as well as they
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import pipelines
-from pipelines.capture.alignment import Alignment, AlignmentSettings, align
+from pipelines.capture.alignment import AlignmentSettings, align
+from pipelines.capture.between import Seen, register
 from pipelines.capture.bundle import Bundle, Priors
 from pipelines.capture.frames import Scan, frame_name
-from pipelines.capture.headpose import LANDMARK_SIGMA, Support, candidate, reliability, rigid_px, with_surface
+from pipelines.capture.headpose import LANDMARK_SIGMA, Support, landmark_error, reliability, rigid_px, with_surface
 from pipelines.capture.mattes import region
-from pipelines.capture.poses import CameraSettings, Candidate, angle_deg
+from pipelines.capture.poses import CameraSettings, Candidate, angle_deg, jump_deg
 from pipelines.capture.tracks import Tracks
 from pipelines.files import read_image, read_json, write_image, write_json
 
@@ -32,6 +33,12 @@ LEAST_POINTS = 10
 """Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
+LOOP_DEG = 40.0
+"""Views further apart than this share no features."""
+LEAST_SIGHTINGS = 12
+"""Points that must fit a pose."""
+SURE = 40
+"""With as many a pose is trusted whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class Model:
     """Mean reprojection error in pixels of the footage."""
     views: int
     """Views that were given."""
+    seen: Seen = field(default_factory=Seen.nothing)
+    """Its points in its views."""
 
 
 class Failed(Exception):
@@ -55,33 +64,59 @@ class Failed(Exception):
 
 
 def reconstruct(
-    partial: Path, chosen: Scan, frame_size: tuple[int, int], focal_px: float, settings: CameraSettings, seed: int, masked: bool
-) -> Model:
-    """Run COLMAP on evenly spread views (of the head alone when `masked`); raises Failed. Its words go to colmap.log."""
+    partial: Path, chosen: Scan, frame_size: tuple[int, int], reference: Candidate, settings: CameraSettings, seed: int,
+    masked: bool, seeded: bool = True,
+) -> Model:  # fmt: skip
+    """Run COLMAP on evenly spread views (of the head alone when `masked`); raises Failed. Its words go to colmap.log.
+
+    `seeded` starts from the reference's poses; without, a model is grown from nothing from the same matches.
+    """
     folder = partial / "work" / ("sfm_head" if masked else "sfm_scene")
+    name = "seeded" if seeded else "grown"
     rows = np.unique(np.linspace(0, len(chosen.index) - 1, settings.sfm_views).round().astype(int))
-    if not (folder / "result.json").exists():
-        scale = _write_views(partial, folder, chosen.rows(rows), frame_size, settings, masked)
-        job = {
-            "names": [f"{frame_name(index)}.jpg" for index in chosen.index[rows]], "masks": masked, "scale": scale,
-            "first_octave": -1 if masked else 0,
-            "focal_px": focal_px * scale, "focal_known": settings.focal_px is not None, "features": 4096, "threads": 2,
-            "width": round(frame_size[0] * scale), "height": round(frame_size[1] * scale), "overlap": settings.sfm_overlap,
-            "seed": seed, "timeout_s": settings.sfm_timeout_s,
-        }  # fmt: skip
-        write_json(folder / "job.json", job)
-        _run(folder / "job.json", partial / "colmap.log", settings.sfm_timeout_s)
-    return _largest(folder, chosen, rows)
+    if not (folder / f"{name}.json").exists():
+        views = chosen.rows(rows)
+        job = _write_views(partial, folder, views, frame_size, settings, masked) | _job(reference, rows, settings, masked)
+        names = [f"{frame_name(index)}.jpg" for index in views.index]
+        poses = dict(zip(names, reference.camera_from_world[rows, :3].tolist(), strict=True)) if seeded else {}
+        job |= {"names": names, "poses": poses, "seed": seed, "focal_px": reference.focal_px * job["scale"]}
+        write_json(folder / f"{name}.job.json", job | {"result": f"{name}.json"})
+        _run(folder / f"{name}.job.json", partial / "colmap.log", settings.sfm_timeout_s)
+    return _largest(folder, name, chosen, rows)
+
+
+def _job(reference: Candidate, rows: np.ndarray, settings: CameraSettings, masked: bool) -> dict[str, Any]:
+    """What the child is to do; skin has few features, so that a head alone is looked at more closely."""
+    exhaustive = settings.sfm_matching == "exhaustive"
+    return {
+        "masks": masked, "first_octave": -1 if masked else 0, "features": 6000 if masked else 4096,
+        "peak_threshold": 0.002 if masked else 0.0067, "focal_known": settings.focal_px is not None, "threads": 2,
+        "pairs": [] if exhaustive else pairs(reference.camera_from_world[rows], settings.sfm_overlap),
+        "timeout_s": settings.sfm_timeout_s,
+    }  # fmt: skip
+
+
+def pairs(camera_from_world: np.ndarray, overlap: int) -> list[tuple[int, int]]:
+    """Views to match: each with the next `overlap` ones, those at distances of powers of two, and as many again that see the
+    head from the nearest directions (the loops)."""
+    count, found = len(camera_from_world), set()
+    steps = sorted({*range(1, overlap + 1), *(2**power for power in range(7) if 2**power > overlap)})
+    found |= {(row, row + step) for step in steps for row in range(count - step)}
+    angle = angle_deg(camera_from_world[:, None, :3, :3], camera_from_world[None, :, :3, :3])
+    for row in range(count):
+        near = np.argsort(angle[row], kind="stable")
+        fresh = [(min(row, other), max(row, other)) for other in near.tolist() if other != row and angle[row, other] < LOOP_DEG]
+        found |= set([pair for pair in fresh if pair not in found][:overlap])
+    return sorted(found)
 
 
 def from_model(
-    model: Model, reference: Candidate, chosen: Scan, frame_size: tuple[int, int], prior: np.ndarray, tracks: Tracks,
-    settings: CameraSettings, method: str,
+    partial: Path, model: Model, reference: Candidate, chosen: Scan, frame_size: tuple[int, int], prior: np.ndarray,
+    tracks: Tracks, settings: CameraSettings, method: str,
 ) -> Candidate:  # fmt: skip
     """Cameras of all frames in the model's world, with what speaks against them.
 
-    Frames that are no views of the model get the pose that landmarks, triangulated with the model's cameras, and points
-    followed on the head give them between the model's own, which stay as they are.
+    Frames that are no views of the model are registered against its points (`between.register`).
     """
     center, seen = np.array(frame_size) / 2, rigid_px(chosen)
     points = triangulate(model, seen, reliability(reference.camera_from_world, reference.points)[model.rows], center)
@@ -95,33 +130,41 @@ def from_model(
         empty = np.zeros(len(chosen.index))
         return replace(reference, method=method, figures=figures, problems=tuple(problems), confidence=empty)
     to_head = align(points, prior, AlignmentSettings(max_rms_units=0.1))
-    fitted, support = _completed(model, to_head, reference, seen, tracks, center, points)
-    found = candidate(method, fitted, chosen, center, support, settings)
-    fitted_points = to_head.inverse_points(fitted.points)
-    return replace(
-        found, camera_from_world=to_head.camera_from_world(found.camera_from_world), points=fitted_points,
-        figures={**figures, **found.figures},
+    expected = _between(to_head.camera_from_head(model.camera_from_world), model.rows, reference.camera_from_world)
+    every = register(partial, chosen, model.seen, model.rows, to_head.camera_from_world(expected), model.focal_px, frame_size)
+    poses = to_head.camera_from_head(every.camera_from_world)
+    fitted, support = _held(poses, to_head.points(points), model.focal_px, seen, tracks, center)
+    if support is not None:
+        figures |= {"surface_points": float(np.median(support.count)), "surface_error_px": round(support.error_px, 3)}
+    error = landmark_error(poses, fitted.points, model.focal_px, seen, center)
+    confidence = trusted(poses, every.count, error, chosen.time_s, settings)
+    figures |= {"median_error_px": round(float(np.median(error)), 3), "registered": round(float(np.mean(confidence > 0)), 4)}
+    return Candidate(
+        method=method, camera_from_world=every.camera_from_world, focal_px=model.focal_px,
+        points=to_head.inverse_points(fitted.points), error_px=error, confidence=confidence, figures=figures,
     )  # fmt: skip
 
 
-def _completed(
-    model: Model,
-    to_head: Alignment,
-    reference: Candidate,
-    seen: np.ndarray,
-    tracks: Tracks,
-    center: np.ndarray,
-    points: np.ndarray,
+def trusted(
+    camera_from_head: np.ndarray, count: np.ndarray, error_px: np.ndarray, time_s: np.ndarray, settings: CameraSettings
+) -> np.ndarray:
+    """[N] confidence from the points that fit each pose; 0 where hardly any does and where the pose leaves the way it is on.
+
+    A frame whose landmarks lie four times further off than usual counts little, but a good model may contradict the tracker.
+    """
+    confidence = np.clip(count / SURE, 0, 1) / (1 + (error_px / (4 * np.median(error_px))) ** 4)
+    failed = (jump_deg(camera_from_head, time_s) > settings.max_jump_deg) & (count < SURE)
+    return np.where(failed | (count < LEAST_SIGHTINGS) | (camera_from_head[:, 2, 3] <= 0), 0.0, np.maximum(confidence, 0.05))
+
+
+def _held(
+    poses: np.ndarray, points: np.ndarray, focal_px: float, seen: np.ndarray, tracks: Tracks, center: np.ndarray
 ) -> tuple[Bundle, Support | None]:
-    """The bundle of all frames in which the model's cameras are held."""
-    held = np.zeros(len(seen), bool)
-    held[model.rows] = True
-    poses = _between(to_head.camera_from_head(model.camera_from_world), model.rows, reference.camera_from_world)
-    start = to_head.points(points)
-    rough = Bundle(camera_from_head=poses, points=start, focal_px=model.focal_px, residual_px=np.zeros(0))
+    """How points followed on the head fit the poses as they are."""
+    rough = Bundle(camera_from_head=poses, points=points, focal_px=focal_px, residual_px=np.zeros(0))
     known = Priors(
-        points=start, points_sigma=np.full(len(start), LANDMARK_SIGMA), focal_px=model.focal_px,
-        focal_range_px=(model.focal_px, model.focal_px * (1 + 1e-9)), held=held,
+        points=points, points_sigma=np.full(len(points), LANDMARK_SIGMA), focal_px=focal_px,
+        focal_range_px=(focal_px, focal_px * (1 + 1e-9)), held=np.ones(len(poses), bool),
     )  # fmt: skip
     return with_surface(rough, seen, tracks, center, known) if len(tracks.frame) else (rough, None)
 
@@ -214,30 +257,45 @@ def _problems(model: Model, points: np.ndarray, reference: Candidate, longest: i
 
 def _write_views(
     partial: Path, folder: Path, views: Scan, frame_size: tuple[int, int], settings: CameraSettings, masked: bool
-) -> float:
-    """images/ and, for the head alone, masks/ in COLMAP's layout; returns their scale to the footage."""
+) -> dict[str, Any]:
+    """images/ and, for the head alone, masks/ in COLMAP's layout; their scale to the footage, size, offset and optical axis.
+
+    With masks only the part of the frame that ever shows the head is written.
+    """
     import cv2
 
-    scale = min(1.0, settings.sfm_longest_side_px / max(frame_size))
-    size = (round(frame_size[0] * scale), round(frame_size[1] * scale))
+    x0, y0, x1, y1 = _window(views, frame_size) if masked else (0, 0, *frame_size)
+    scale = min(1.0, settings.sfm_longest_side_px / max(x1 - x0, y1 - y0))
+    size = (round((x1 - x0) * scale), round((y1 - y0) * scale))
     for index, points in zip(views.index, views.points, strict=True):
         name = frame_name(index)
-        image = read_image(partial / "frames" / f"{name}.jpg")
+        image = read_image(partial / "frames" / f"{name}.jpg")[y0:y1, x0:x1]
         write_image(folder / "images" / f"{name}.jpg", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         if masked:
             matte = read_image(partial / "work" / "mattes" / f"{name}.png")
-            write_image(folder / "masks" / f"{name}.jpg.png", _head_mask(matte, points, scale, size))
-    return scale
+            write_image(folder / "masks" / f"{name}.jpg.png", _head_mask(matte, points, (x0, y0), scale, size))
+    center = [(frame_size[0] / 2 - x0) * scale, (frame_size[1] / 2 - y0) * scale]
+    return {"scale": scale, "width": size[0], "height": size[1], "offset": [x0, y0], "center_px": center}
 
 
-def _head_mask(matte: np.ndarray, points: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
+def _window(views: Scan, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 (px) of the part of the frame that holds the head in all views."""
+    squares = np.array([region(points) for points in views.points])
+    low = np.maximum(np.floor(squares[:, :2].min(0)), 0).astype(int)
+    high = np.minimum(np.ceil((squares[:, :2] + squares[:, 2:]).max(0)), frame_size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _head_mask(
+    matte: np.ndarray, points: np.ndarray, offset: tuple[int, int], scale: float, size: tuple[int, int]
+) -> np.ndarray:
     """uint8 [H,W], 0 = ignore: what of the frame is surely head and does not move with the expression."""
     import cv2
 
     from pipelines.capture.tracks import rigid_mask
 
     x0, y0, side = region(points)
-    matrix = np.array([[side / matte.shape[1], 0, x0], [0, side / matte.shape[0], y0]]) * scale
+    matrix = np.array([[side / matte.shape[1], 0, x0 - offset[0]], [0, side / matte.shape[0], y0 - offset[1]]]) * scale
     return cv2.warpAffine(255 * rigid_mask(matte, points, (x0, y0, side)), matrix, size, flags=cv2.INTER_NEAREST)
 
 
@@ -258,16 +316,18 @@ def _run(job: Path, log: Path, timeout_s: float) -> None:
         raise Failed(f"COLMAP ended with code {done.returncode}, see colmap.log")
 
 
-def _largest(folder: Path, chosen: Scan, rows: np.ndarray) -> Model:
-    result, scale = read_json(folder / "result.json"), read_json(folder / "job.json")["scale"]
+def _largest(folder: Path, name: str, chosen: Scan, rows: np.ndarray) -> Model:
+    result, job = read_json(folder / f"{name}.json"), read_json(folder / f"{name}.job.json")
     if not result["models"] or len(result["models"][0]["images"]) < 8:
         raise Failed(f"COLMAP found no model that joins eight of the {len(rows)} views")
-    best = result["models"][0]
+    best, scale = result["models"][0], job["scale"]
     row_of = {f"{frame_name(int(chosen.index[row]))}.jpg": int(row) for row in rows}
-    found = sorted((row_of[name], pose) for name, pose in best["images"].items())
+    found = sorted((row_of[image], pose) for image, pose in best["images"].items())
     poses = np.tile(np.eye(4), (len(found), 1, 1))
     poses[:, :3] = np.array([pose for _, pose in found])
+    sightings = np.array(best["sightings"]).reshape(-1, 6)
+    seen = Seen(row=rows[sightings[:, 0].astype(int)], px=sightings[:, 1:3] / scale + job["offset"], point=sightings[:, 3:])
     return Model(
         rows=np.array([row for row, _ in found]), camera_from_world=poses, focal_px=best["focal_px"] / scale,
-        points=best["points"], error_px=best["error_px"] / scale, views=len(rows),
+        points=best["points"], error_px=best["error_px"] / scale, views=len(rows), seen=seen,
     )  # fmt: skip

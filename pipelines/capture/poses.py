@@ -20,8 +20,10 @@ class CameraSettings:
     sfm_views: int = 60
     """Frames COLMAP gets at most."""
     sfm_longest_side_px: int = 960
-    sfm_overlap: int = 6
-    """Neighbors each view is matched with, and as many at distances of powers of two."""
+    sfm_matching: Literal["sequential", "exhaustive"] = "sequential"
+    """Which views are matched: neighbors in time and views from near directions, or all with all."""
+    sfm_overlap: int = 5
+    """Neighbors each view is matched with, others at distances of powers of two, and as many again from near directions."""
     sfm_timeout_s: float = 180.0
     max_jump_deg: float = 4.0
     """A pose further than this from the way between its neighbors is dropped, unless landmarks and followed points fit it."""

@@ -1,8 +1,12 @@
-"""COLMAP in a process of its own: `python -m pipelines.capture.sfm job.json` writes result.json beside it.
+"""COLMAP in a process of its own: `python -m pipelines.capture.sfm job.json` writes the job's result file beside it.
 
 A separate program because native errors abort the interpreter, and because pycolmap loaded before OpenCV corrupts its PNG
-writing; this module imports nothing else that could meet it. Everything is seeded, and mapping runs in one thread, so the same
-images give the same cameras.
+writing; this module imports nothing else that could meet it. Everything is seeded, and adjustment runs in one thread, so the
+same images give the same cameras.
+
+With the poses of all views in the job (from the head's landmarks, right to a few degrees) no model is grown view by view:
+features are triangulated from these poses and both are adjusted, in rounds that trust less and less. A model that is grown from
+nothing can end inside out, with a focal length to match; one that starts the right way round stays so.
 """
 
 import json
@@ -11,24 +15,33 @@ import time
 from pathlib import Path
 from typing import Any
 
+ROUNDS = ((0.025, 2.5, False), (0.0125, 1.2, True), (0.00625, 0.6, True), (0.004, 0.4, True), (0.004, 0.4, True))
+"""Per round: how far a feature may lie from its point (share of the longer side), the same as an angle (degrees), and whether the
+focal length is free. Landmark poses are off by a degree or three."""
+LEAST_SIGHTINGS = 8
+"""Of points of the model in a view, else the view is not registered."""
+
 
 def main(job_path: Path) -> None:
-    """Features, sequential matches and incremental mapping of the job's images; `result.json` lists the models found."""
+    """Features, matches and a model of the job's images; the result lists the models found, the largest first."""
     job = json.loads(job_path.read_text())
     folder, seconds = job_path.parent, {}
     (folder / "models").mkdir(exist_ok=True)
     database = folder / "database.db"
-    database.unlink(missing_ok=True)
-    for name, work in (("features", _features), ("matches", _matches)):
-        start = time.perf_counter()
-        work(job, folder, database)
-        seconds[name] = time.perf_counter() - start
+    if not (folder / "matched").exists():
+        database.unlink(missing_ok=True)
+        for name, work in (("features", _features), ("matches", _matches)):
+            start = time.perf_counter()
+            work(job, folder, database)
+            seconds[name] = time.perf_counter() - start
+        (folder / "matched").touch()
     start = time.perf_counter()
-    models = _mapped(job, folder, database)
+    models = _seeded(job, folder, database) if job["poses"] else _mapped(job, folder, database)
     seconds["mapping"] = time.perf_counter() - start
+    records = [_recorded(job, model) for model in models]
     draft = folder / "result.draft"
-    draft.write_text(json.dumps({"models": models, "seconds": seconds}))
-    draft.rename(folder / "result.json")
+    draft.write_text(json.dumps({"models": records, "seconds": seconds}))
+    draft.rename(folder / job["result"])
 
 
 def _features(job: dict[str, Any], folder: Path, database: Path) -> None:
@@ -37,7 +50,7 @@ def _features(job: dict[str, Any], folder: Path, database: Path) -> None:
 
     pycolmap.set_random_seed(job["seed"])
     reader = pycolmap.ImageReaderOptions(
-        camera_model="SIMPLE_PINHOLE", camera_params=f"{job['focal_px']},{job['width'] / 2},{job['height'] / 2}"
+        camera_model="SIMPLE_PINHOLE", camera_params=f"{job['focal_px']},{job['center_px'][0]},{job['center_px'][1]}"
     )
     if job["masks"]:
         reader.mask_path = str(folder / "masks")
@@ -47,7 +60,7 @@ def _features(job: dict[str, Any], folder: Path, database: Path) -> None:
     )  # in the order of time; extraction in threads would number them as it happens
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.num_threads, extraction.sift.max_num_features = job["threads"], job["features"]
-    extraction.sift.first_octave = job["first_octave"]
+    extraction.sift.first_octave, extraction.sift.peak_threshold = job["first_octave"], job["peak_threshold"]
     pycolmap.extract_features(
         str(database), str(folder / "images"), image_names=job["names"], camera_mode=pycolmap.CameraMode.SINGLE,
         reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu,
@@ -55,21 +68,89 @@ def _features(job: dict[str, Any], folder: Path, database: Path) -> None:
 
 
 def _matches(job: dict[str, Any], folder: Path, database: Path) -> None:
+    """Of the job's pairs, or of all pairs when it lists none."""
     import pycolmap
 
     matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = 1  # in threads the approximate search finds other matches from run to run
-    pairing = pycolmap.SequentialPairingOptions(overlap=job["overlap"], quadratic_overlap=True, loop_detection=False)
+    matching.num_threads = job["threads"]
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = job["seed"]
-    pycolmap.match_sequential(
-        str(database), matching_options=matching, pairing_options=pairing, verification_options=verification,
-        device=pycolmap.Device.cpu,
-    )  # fmt: skip
+    options = {
+        "matching_options": matching,
+        "verification_options": verification,
+        "device": pycolmap.Device.cpu,
+    }
+    if not job["pairs"]:
+        pycolmap.match_exhaustive(str(database), **options)
+        return
+    listed = folder / "pairs.txt"
+    listed.write_text("".join(f"{job['names'][one]} {job['names'][two]}\n" for one, two in job["pairs"]))
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = str(listed)
+    pycolmap.match_image_pairs(str(database), pairing_options=pairing, **options)
 
 
-def _mapped(job: dict[str, Any], folder: Path, database: Path) -> list[dict[str, Any]]:
-    """The models, largest first: focal length, pose of every registered image, number and mean error of the points."""
+def _seeded(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
+    """The model triangulated from the job's poses and adjusted with them."""
+    import pycolmap
+
+    model = _posed(job, folder, database)
+    longest = max(job["width"], job["height"])
+    for share, angle_deg, free in ROUNDS:
+        within = share * longest
+        options = pycolmap.IncrementalPipelineOptions()
+        options.num_threads, options.random_seed, options.extract_colors = 1, job["seed"], False
+        options.ba_global_max_num_iterations = 1
+        options.mapper.filter_max_reproj_error, options.mapper.random_seed = within, job["seed"]
+        growth = options.triangulation
+        growth.random_seed, growth.min_angle = job["seed"], 1.5
+        growth.create_max_angle_error = growth.continue_max_angle_error = angle_deg
+        growth.re_max_angle_error = 2 * angle_deg
+        growth.merge_max_reproj_error = growth.complete_max_reproj_error = within
+        model = pycolmap.triangulate_points(
+            model, str(database), str(folder / "images"), str(folder / "models"), clear_points=True, options=options
+        )
+        _adjust(model, within / 4, free and not job["focal_known"])
+    return [model]
+
+
+def _posed(job: dict[str, Any], folder: Path, database: Path) -> Any:
+    """A model of cameras without points, by way of COLMAP's text files."""
+    import pycolmap
+    from scipy.spatial.transform import Rotation
+
+    store = pycolmap.Database.open(str(database))
+    camera, images = store.read_all_cameras()[0], store.read_all_images()
+    store.close()
+    start = folder / "start"
+    start.mkdir(exist_ok=True)
+    numbers = " ".join(repr(float(value)) for value in (job["focal_px"], *job["center_px"]))
+    (start / "cameras.txt").write_text(f"{camera.camera_id} SIMPLE_PINHOLE {camera.width} {camera.height} {numbers}\n")
+    lines = []
+    for image in images:
+        rows = job["poses"][image.name]
+        x, y, z, w = Rotation.from_matrix([row[:3] for row in rows]).as_quat()
+        pose = " ".join(repr(float(value)) for value in (w, x, y, z, *(row[3] for row in rows)))
+        lines.append(f"{image.image_id} {pose} {camera.camera_id} {image.name}\n\n")
+    (start / "images.txt").write_text("".join(lines))
+    (start / "points3D.txt").write_text("")
+    return pycolmap.Reconstruction(str(start))
+
+
+def _adjust(model: Any, loss_px: float, focal_free: bool) -> None:
+    """Bundle adjustment with Cauchy's loss."""
+    import pycolmap
+
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length, options.refine_extra_params, options.print_summary = focal_free, False, False
+    options.ceres.loss_function_type, options.ceres.loss_function_scale = pycolmap.LossFunctionType.CAUCHY, loss_px
+    solver = options.ceres.solver_options
+    solver.num_threads, solver.max_num_iterations, solver.function_tolerance = 1, 30, 1e-4
+    pycolmap.bundle_adjustment(model, options)
+
+
+def _mapped(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
+    """The models grown view by view, the largest first."""
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
@@ -82,17 +163,24 @@ def _mapped(job: dict[str, Any], folder: Path, database: Path) -> list[dict[str,
     options.ba_global_max_num_iterations, options.ba_local_max_num_iterations = 30, 15
     options.max_runtime_seconds = int(job["timeout_s"])
     found = pycolmap.incremental_mapping(str(database), str(folder / "images"), str(folder / "models"), options=options)
-    models = []
-    for model in found.values():
-        images = {image.name: image.cam_from_world().matrix().tolist() for image in model.images.values() if image.has_pose}
-        camera = next(iter(model.cameras.values()))
-        models.append(
-            {
-                "focal_px": float(camera.params[0]), "images": dict(sorted(images.items())),
-                "points": model.num_points3D(), "error_px": model.compute_mean_reprojection_error(),
-            }
-        )  # fmt: skip
-    return sorted(models, key=lambda model: -len(model["images"]))
+    return sorted(found.values(), key=lambda model: -model.num_reg_images())
+
+
+def _recorded(job: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Focal length, poses of the registered images, number and mean error of the points, and every sighting of a point."""
+    number = {name: row for row, name in enumerate(job["names"])}
+    images, sightings = {}, []
+    for image in model.images.values():
+        seen = [(*point.xy.tolist(), *model.points3D[point.point3D_id].xyz.tolist()) for point in image.points2D
+                if point.has_point3D()] if image.has_pose else []  # fmt: skip
+        if len(seen) >= LEAST_SIGHTINGS:
+            images[image.name] = image.cam_from_world().matrix().tolist()
+            sightings += [[number[image.name], *values] for values in seen]
+    camera = next(iter(model.cameras.values()))
+    return {
+        "focal_px": float(camera.params[0]), "images": dict(sorted(images.items())), "points": model.num_points3D(),
+        "error_px": model.compute_mean_reprojection_error() if model.num_points3D() else 1e9, "sightings": sorted(sightings),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

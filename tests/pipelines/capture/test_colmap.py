@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from pipelines.capture import colmap
 from pipelines.capture.colmap import Failed, Model, disagreement_deg, look_at, triangulate
 from pipelines.capture.headpose import rigid_px
 from pipelines.capture.poses import CameraSettings, Candidate
 from pipelines.face_fit import RIGID
-from tests.pipelines.capture.heads import CENTER, FOCAL_PX, SIZE, filmed, looking
+from pipelines.priors import load_prior
+from tests.pipelines.capture.heads import CENTER, FOCAL_PX, SIZE, filmed, looking, project
 
 YAW = np.linspace(-50, 50, 21)
 
@@ -96,8 +98,9 @@ def test_a_child_that_breaks_or_hangs_is_a_sentence(tmp_path: Path, monkeypatch:
         colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", -19.5)
 
 
-def test_a_textured_room_is_reconstructed(tmp_path: Path) -> None:
-    """Two textured walls seen by cameras whose poses are known: real COLMAP, in its own process."""
+@pytest.mark.parametrize("start", ["poses off by two degrees", "nothing"])
+def test_a_textured_room_is_reconstructed(tmp_path: Path, start: str) -> None:
+    """A wall and boxes seen by cameras whose poses are known: real COLMAP, in its own process."""
     import cv2
 
     from pipelines.files import write_image
@@ -123,9 +126,12 @@ def test_a_textured_room_is_reconstructed(tmp_path: Path) -> None:
             image = np.where(covered[..., None] > 0, warped, image)
         names.append(f"{row:06d}.jpg")
         write_image(tmp_path / "images" / names[-1], image)
+    rough = {name: pose[:3].tolist() for name, pose in zip(names, disturbed(poses), strict=True)}
     job = {
-        "names": names, "masks": False, "scale": 1.0, "first_octave": 0, "focal_px": 650.0, "focal_known": False,
-        "features": 2000, "threads": 2, "width": SIZE[0], "height": SIZE[1], "overlap": 6, "seed": 0, "timeout_s": 60,
+        "names": names, "masks": False, "scale": 1.0, "first_octave": 0, "peak_threshold": 0.0067, "focal_px": 660.0,
+        "focal_known": False, "features": 2000, "threads": 2, "width": SIZE[0], "height": SIZE[1], "center_px": CENTER.tolist(),
+        "pairs": colmap.pairs(poses, 6), "poses": rough if start != "nothing" else {}, "result": "result.json", "seed": 0,
+        "timeout_s": 60,
     }  # fmt: skip
     from pipelines.files import read_json, write_json
 
@@ -137,6 +143,57 @@ def test_a_textured_room_is_reconstructed(tmp_path: Path) -> None:
     assert len(best["images"]) == 9
     assert rotation_error_deg(found, poses).max() < 0.5
     assert best["focal_px"] == pytest.approx(FOCAL_PX, rel=0.05)
+    view, x, y, *point = best["sightings"][0]
+    inside = found[view, :3, :3] @ point + found[view, :3, 3]
+    assert best["focal_px"] * inside[:2] / inside[2] + CENTER == pytest.approx(np.array([x, y]), abs=3)
+
+
+def disturbed(poses: np.ndarray, degrees: float = 2.0) -> np.ndarray:
+    """Each pose turned by its own angle of about `degrees`, as those from landmarks are."""
+    turns = Rotation.from_rotvec(np.random.default_rng(0).normal(0, np.radians(degrees) / 1.7, (len(poses), 3))).as_matrix()
+    result = poses.copy()
+    result[:, :3, :3] = turns @ poses[:, :3, :3]
+    return result
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_inside_out_model_is_never_taken(seed: int) -> None:
+    """Orbits, sways and nods of any reach, with noise; and what COLMAP makes of them when it takes near for far."""
+    rng = np.random.default_rng(seed)
+    reach, sway = rng.uniform(15, 80), rng.uniform(0, 12)
+    poses = looking(
+        np.linspace(-reach, reach, 31), sway * np.sin(rng.uniform(2, 9) * np.linspace(0, 1, 31)), rng.uniform(1.5, 4)
+    )
+    points = load_prior("quick").landmarks[RIGID] + rng.normal(0, 0.01, (len(RIGID), 3))
+    rough = reference(disturbed(poses), points)
+
+    def problems(found: Model) -> list[str]:
+        seen = project(found.camera_from_world, points) + rng.normal(0, 1.0, (31, len(RIGID), 2))
+        return colmap._problems(
+            found, triangulate(found, seen, np.ones((31, len(RIGID))), CENTER), rough, 640, CameraSettings()
+        )
+
+    assert problems(model(poses)) == []
+    assert problems(model(inside_out(poses)))
+    assert problems(model(inside_out(poses), focal_px=0.7 * FOCAL_PX))
+
+
+def test_views_are_paired_in_time_and_where_the_head_is_seen_from_the_same_side() -> None:
+    there_and_back = looking(np.concatenate([np.linspace(-60, 60, 20), np.linspace(60, -60, 20)]))
+    found = colmap.pairs(there_and_back, 3)
+    assert len(set(found)) == len(found) and all(one < other for one, other in found)
+    assert {(4, 5), (4, 7), (4, 8), (4, 12)} <= set(found)
+    assert (2, 37) in found and (0, 20) not in found
+
+
+def test_few_points_or_a_leap_cost_the_confidence() -> None:
+    poses, time_s = looking(np.linspace(-40, 40, 21)), np.arange(21) / 10
+    count, error = np.full(21, 100), np.full(21, 5.0)
+    poses[10] = looking(np.array([25.0]))[0]
+    count[[4, 10]], count[6], error[15] = 5, 20, 40.0
+    found = colmap.trusted(poses, count, error, time_s, CameraSettings())
+    assert found[4] == 0 and found[10] == 0
+    assert found[6] == pytest.approx(0.5, abs=0.01) and found[15] < 0.1 and found[2] > 0.9
 
 
 def speckled(rng: np.random.Generator, size: int = 512) -> np.ndarray:
