@@ -18,7 +18,7 @@ HDR_WHITE, SDR_WHITE = 203.0, 100.0
 """cd/m2 of diffuse white: of HDR production (BT.2408), and of an SDR screen (BT.2035)."""
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
 """cd/m2 of the screen HLG is meant for, and its system gamma. It acts on each color alone, as an SDR camera's and screen's do
-(and as in ffmpeg's zscale); on luminance alone, as BT.2100 has it for HDR screens, skin comes out paler than in SDR pictures."""
+(and as in ffmpeg's zscale); on luminance alone, as BT.2100 has it for HDR screens, skin comes out paler than in SDR."""
 KNEE = 0.8
 """Share of white up to which light is reproduced linearly."""
 TABLE = 33
