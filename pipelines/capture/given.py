@@ -30,6 +30,8 @@ RELIABLE_DEG = 20.0
 LEAST_FACES = 3
 MOST_OFF = 0.1
 """Points further than this from where the head's are, over the face's size, are no face of this head."""
+AGREED = 0.02
+"""At this distance over the face's size a frame counts half when the head is placed."""
 NO_FIT = 0.06
 """A median above this says that cameras and pictures do not belong together."""
 
@@ -116,11 +118,11 @@ def solve(
         raise UnusableMaterial(f"the face is seen in {len(found)} of the pictures; at least {LEAST_FACES} have to show it.")
     with progress.task("given cameras", 2) as task:
         trust = np.array([_frontal(chosen.points[row], prior.landmarks) for row in found])
-        head = meeting_points(poses[found], chosen.points[found], focal_px, size, trust)
+        head = _agreed(poses[found], chosen.points[found], focal_px, size, trust)
         task.advance()
         there = _projected(poses, head, focal_px, size)
-        off = np.median(np.linalg.norm(there[..., :2] - chosen.points[..., :2], axis=-1)[:, RIGID], axis=1)
-        usual = float(np.median((off / np.maximum(side, 1))[found][trust >= np.median(trust)]))
+        off = _off(there, chosen.points)
+        usual = float(np.median((off / np.maximum(side, 1))[found][trust >= 0.3 * trust.max()]))
         if not usual < NO_FIT or not np.all(np.isfinite(head)):
             raise UnusableMaterial(
                 f"the given cameras do not fit the pictures: the face's points miss each other by {usual:.0%} of its size; "
@@ -143,15 +145,39 @@ def solve(
 
 
 def completed(partial: Path, chosen: Scan) -> Scan:
-    """The scan with the points of the head where no face was seen."""
+    """The scan with the points of the head where no face was seen; light and sharpness there are the usual ones."""
     known = read_arrays(partial / "work" / "given.npz")
-    finder = np.where(known["seen"], chosen.finder, FINDER_CODES["none"]).astype(np.uint8)
-    return replace(chosen, points=known["points"], finder=finder)
+    seen = known["seen"]
+    finder = np.where(seen, chosen.finder, FINDER_CODES["none"]).astype(np.uint8)
+    light, sharp = (np.where(seen, value, np.median(value[seen])) for value in (chosen.brightness, chosen.sharpness))
+    return replace(chosen, points=known["points"], finder=finder, brightness=light, sharpness=sharp)
 
 
 def load_candidate(partial: Path) -> Candidate:
     values: dict[str, Any] = read_arrays(partial / "work" / "cameras.npz")
     return Candidate(method="given", focal_px=float(values.pop("focal_px")), **values)
+
+
+def _agreed(
+    camera_from_world: np.ndarray,
+    points: np.ndarray,
+    focal_px: float,
+    size: tuple[int, int],
+    trust: np.ndarray,
+    rounds: int = 6,
+) -> np.ndarray:
+    """[V,3] the points of the head on which most frames agree: one that sees a face where there is none loses its weight."""
+    weight, side = trust, face_side(points)
+    for _ in range(rounds):
+        head = meeting_points(camera_from_world, points, focal_px, size, weight)
+        off = _off(_projected(camera_from_world, head, focal_px, size), points) / side
+        weight = trust / (1 + (off / max(AGREED, float(np.median(off)))) ** 4)
+    return meeting_points(camera_from_world, points, focal_px, size, weight)
+
+
+def _off(there: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[N] median distance (px) of the rigid ones among [N,V,3] points."""
+    return np.median(np.linalg.norm(there[..., :2] - points[..., :2], axis=-1)[:, RIGID], axis=1)
 
 
 def meeting_points(
