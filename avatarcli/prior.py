@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from avatarcli.console import FLAGS, console
-from avatarcli.options import EVERYWHERE, Out, Overwrite
+from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, chosen, pick_device
 
 Use = Literal["research", "commercial"]
 Axes = Literal["eg3d_released", "eg3d_fixed67", "panohead"]
@@ -17,7 +17,7 @@ prior = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode
 
 @prior.callback()
 def _command(context: typer.Context) -> None:
-    """Networks to start from: list, show, fetch, import."""
+    """Networks to start from: list, show, fetch, import, train."""
     FLAGS.command = f"prior {context.invoked_subcommand}"
 
 
@@ -88,6 +88,27 @@ def register(
 
     path, content = vouch(entry_of(name), sha256)
     console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")
+
+
+@prior.command(epilog=EVERYWHERE)
+def train(
+    data: Annotated[Path, typer.Option(help="Folder or zip with dataset.json: images, cameras.", show_default=False)],
+    out: Out,
+    config: Annotated[str, typer.Option(help="ffhq512, quick, tiny128, or a JSON file.")] = "ffhq512",
+    kimg: Annotated[float | None, typer.Option(help="Thousands of images to show; EG3D: 25000.")] = None,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    device: OnDevice = Device.auto,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a base generator adversarially, as EG3D was."""
+    from avatarcli.settings import resolve
+    from pipelines.prior.training import PriorTrainSettings, train_prior
+
+    named = chosen(config=config, adversarial__kimg=kimg)
+    asked = resolve(PriorTrainSettings(), file=settings, assignments=[*named, *(changes or [])])
+    report = train_prior(data, out, asked, console(), device=pick_device(device), overwrite=overwrite)
+    console().report(report)
 
 
 def size_of(size: int | None) -> str:

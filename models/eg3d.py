@@ -232,14 +232,14 @@ class EG3D(nn.Module):
 
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,
-        noise: Noise = "const", compute: Compute = EXACT,
+        noise: Noise = "const", compute: Compute = EXACT, raw_size: int | None = None,
     ) -> Rendering:  # fmt: skip
-        """Render ws [B,num_ws,w_dim] as seen by B cameras.
+        """Render ws [B,num_ws,w_dim] as seen by B cameras; `raw_size` rays a side instead of the configuration's.
 
         Without a background the images are the network's own, over black. `background` [B,3,1,1] or [B,3,H,W] in [-1,1] is put
         behind image and raw image by the alpha of the rays.
         """
-        size, sampling = self.config.neural_rendering_resolution, sampling or self.config.sampling()
+        size, sampling = raw_size or self.config.neural_rendering_resolution, sampling or self.config.sampling()
         rendered = self.render_rays(self.planes(ws, noise, compute), *camera.rays(size), sampling=sampling, compute=compute)
         features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
         raw = features[:, :3]

@@ -1,0 +1,189 @@
+"""A base generator trained on a tiny data set of colored balls seen by cameras."""
+
+import json
+import shutil
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.camera import Camera, orbit
+from models.eg3d import EG3D, UNIT
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.prior.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
+from pipelines.prior.images import open_images
+from pipelines.prior.quality import fid, kid, network_features, random_features
+from pipelines.prior.training import PriorTrainSettings, begin, config_of, train_prior
+from pipelines.priors import load_prior
+from pipelines.stage import Silent
+from pipelines.train.checkpoint import load_checkpoint
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    (folder / "00000").mkdir()
+    poses = orbit(torch.linspace(1.2, 1.9, COUNT), torch.pi / 2, 2.7)
+    intrinsics = Camera.frontal(2.7, 3.0).intrinsics.expand(COUNT, 3, 3)
+    labels = Camera(world_from_camera=poses, intrinsics=intrinsics).label().tolist()
+    pairs = []
+    for number in range(COUNT):
+        image = np.zeros((32, 32, 3), np.uint8)
+        cv2.circle(image, (16, 16), 10, random.integers(60, 255, 3).tolist(), -1)
+        cv2.circle(image, (11 + number // 2, 14), 3, (0, 0, 0), -1)
+        cv2.imwrite(str(folder / f"00000/img{number:03d}.png"), image)
+        pairs.append([f"00000/img{number:03d}.png", labels[number]])
+    (folder / "dataset.json").write_text(json.dumps({"labels": pairs}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "unit.json"
+    seeing = replace(UNIT, c_gen_conditioning_zero=False, static_planes=False, basis_planes=0)
+    path.write_text(json.dumps(asdict(seeing)))
+    return path
+
+
+def settings_of(config: Path, **changes) -> PriorTrainSettings:
+    adversarial = AdversarialSettings(**{"kimg": 0.024, "batch": 4, "micro_batch": 4, "snapshot_kimg": 0.008, **changes})
+    return PriorTrainSettings(config=str(config), head_space="quick", samples=8, adversarial=adversarial)
+
+
+def test_a_folder_and_its_zip_are_the_same_data(data: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "data.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in data.rglob("*.*"):
+            packed.write(path, path.relative_to(data).as_posix())
+    (images, labels), (packed_images, packed_labels) = (open_images(one).batch([0, 5], 32) for one in (data, archive))
+    assert torch.equal(images, packed_images) and torch.equal(labels, packed_labels)
+    assert images.shape == (2, 3, 32, 32) and images.min() == -1
+
+
+def test_mirrored_pictures_have_mirrored_cameras(data: Path) -> None:
+    images = open_images(data, mirrored=True)
+    assert len(images) == 2 * COUNT
+    (plain, label), (flipped, other) = images.batch([3], 32), images.batch([3 + COUNT], 32)
+    assert torch.equal(flipped, plain.flip(3))
+    changed = (label * other < 0)[0].nonzero().flatten().tolist()
+    assert set(changed) <= {1, 2, 3, 4, 8} and 3 in changed
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "no dataset.json"), ("{", "not JSON"), ('{"labels": null}', "no labels"),
+        ('{"labels": [["a.png", [1, 2]]]}', "25 finite numbers"), ('{"labels": [["a.png"]]}', "pairs"),
+        (json.dumps({"labels": [["a.png", [0.0] * 25]]}), "names a.png"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_data_set_is_said(tmp_path: Path, content: str | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(UnusableMaterial, match=sentence):
+        open_images(tmp_path)
+
+
+def test_pictures_that_are_too_small_or_broken_are_named(data: Path, tmp_path: Path) -> None:
+    images = open_images(data)
+    with pytest.raises(UnusableMaterial, match=r"img000.png .* 32x32 px"):
+        images.batch([0], 64)
+    shutil.copytree(data, tmp_path / "broken")
+    (tmp_path / "broken/00000/img000.png").write_bytes(b"none")
+    with pytest.raises(UnusableMaterial, match="no readable picture"):
+        open_images(tmp_path / "broken").batch([0], 32)
+
+
+def test_every_round_shows_every_image_once(data: Path) -> None:
+    images = open_images(data)
+    rounds = [[draw(images, number * COUNT + place, "0 D") for place in range(COUNT)] for number in range(2)]
+    assert sorted(rounds[0]) == sorted(rounds[1]) == list(range(COUNT)) and rounds[0] != rounds[1]
+
+
+def test_an_iteration_is_the_same_every_time_and_covers_its_batch(data: Path, config: Path) -> None:
+    gradients, settings = [], settings_of(config, batch=6)
+    for _ in range(2):
+        players = make_adversaries(*networks(settings), settings.adversarial)
+        iteration = Iteration(players=players, images=open_images(data), settings=settings.adversarial, device="cpu")
+        assert list(iteration.pieces()) == [(0, 4), (4, 2)]
+        iteration.run()
+        gradients.append([p.grad for p in players.discriminator.parameters() if p.grad is not None])
+    assert len(gradients[0]) > 20 and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def networks(settings: PriorTrainSettings):
+    players = begin(config_of(settings), settings, "cpu")
+    return players.generator, players.discriminator
+
+
+def test_training_makes_a_prior_that_loads_and_resumes_to_the_bit(data: Path, config: Path, tmp_path: Path) -> None:
+    settings = settings_of(config, augment="ada", raw_start=8, raw_fade_kimg=0.016)
+    report = train_prior(data, tmp_path / "whole.prior", settings, Silent(), device="cpu")
+    prior = load_prior(str(tmp_path / "whole.prior"))
+    assert report.status == "done" and report.figures["iteration"] == 6 and "kid_random_features" in report.figures
+    EG3D(config_of(settings)).load_state_dict(load_file(prior.weights or ""))
+    assert (tmp_path / "whole.prior/walk.mp4").stat().st_size > 1000
+    sheet = cv2.imread(str(tmp_path / "whole.prior/samples/0000006.png"))
+    assert sheet is not None and sheet.shape == (6 * 32, 5 * 32, 3)
+
+    class Stop(Exception):
+        pass
+
+    class Impatient(Silent):
+        def note(self, text: str) -> None:
+            raise Stop
+
+    for iterations in (2, 4):
+        with pytest.raises(Stop):
+            train_prior(data, tmp_path / "broken.prior", settings, Impatient(), device="cpu")
+        assert load_checkpoint(tmp_path / "broken.prior.partial/checkpoint.safetensors")[0] == iterations
+    again = train_prior(data, tmp_path / "broken.prior", settings, Silent(), device="cpu")
+    names = ("weights.safetensors", "discriminator.safetensors")
+    assert all((tmp_path / "whole.prior" / name).read_bytes() == (again.out / name).read_bytes() for name in names)
+    assert train_prior(data, again.out, settings, Silent(), device="cpu").status == "unchanged"
+
+
+def test_the_discriminator_learns_to_tell_noise_from_the_data(data: Path, config: Path) -> None:
+    settings = settings_of(config, kimg=0.24, blur_fade_kimg=0.0001, discriminator_learning_rate=0.01)
+    players = begin(config_of(settings), settings, "cpu")
+    images = open_images(data)
+    losses = [
+        Iteration(players=players, images=images, settings=settings.adversarial, device="cpu").run()["D"] for _ in range(40)
+    ]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="ffhq512"):
+        config_of(PriorTrainSettings(config="none"))
+    (tmp_path / "c.json").write_text('{"z_dimension": 4}')
+    with pytest.raises(SettingError, match="z_dimension"):
+        config_of(PriorTrainSettings(config=str(tmp_path / "c.json")))
+
+
+def test_distances_worked_numbers() -> None:
+    assert kid(np.zeros((2, 1)), np.ones((2, 1))) == pytest.approx(1 + 8 - 2)
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(4000, 1)), random.normal(3, 1, size=(4000, 1))
+    assert fid(first, second) == pytest.approx(9, abs=0.4)
+    assert abs(kid(first[:500], first[500:1000])) < 0.5
+
+
+def test_random_features_are_always_the_same_and_see_a_difference() -> None:
+    images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    features = random_features(images)
+    assert features.shape == (6, 960) and np.array_equal(features, random_features(images))
+    assert kid(features, random_features(images.flip(0))) < kid(features, random_features(images * 0.5))
+
+
+def test_a_feature_network_has_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_text("no")
+    with pytest.raises(UnusableMaterial, match="no ONNX network"):
+        network_features(tmp_path / "a.onnx")
