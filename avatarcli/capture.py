@@ -1,32 +1,81 @@
 """`avatarcli capture`: footage becomes a folder of aligned, matted crops with cameras."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from avatarcli.console import console
-from avatarcli.options import Out, Overwrite, Set, SettingsFile, chosen
+from avatarcli.options import Overwrite, Set, SettingsFile, chosen
 from avatarcli.settings import resolve
+from pipelines.errors import SettingError, UnusableMaterial
+
+if TYPE_CHECKING:
+    from pipelines.capture.check import Check
 
 Cameras = Literal["auto", "landmarks", "colmap"]
 
 
 def capture(
     footage: Annotated[
-        list[Path], typer.Argument(help="A video, several of one person, a folder of photos or of frames with transforms.json.")
-    ],
-    out: Out,
+        list[Path] | None,
+        typer.Argument(help="A video, several of one person, a folder of photos or of frames with transforms.json."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the result goes.", show_default=False)] = None,
     cameras: Annotated[Cameras | None, typer.Option(help="Where cameras come from.")] = None,
     mattes: Annotated[str | None, typer.Option(help="Who cuts the person out: mediapipe or a rembg model.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     overwrite: Overwrite = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say what the footage is worth and what to film again.")] = False,
+    guide: Annotated[bool, typer.Option("--guide", help="Only say how to film.")] = False,
 ) -> None:
     """Turn footage into a capture: frames, mattes, cameras, aligned crops."""
+    if guide:
+        _guide()
+        return
+    if not footage:
+        raise SettingError("capture needs a video; `avatarcli capture --guide` says how to film one.")
+    if check:
+        _check(footage, out)
+        return
+    if out is None:
+        raise SettingError("capture needs -o FOLDER, where the result goes.")
     from pipelines.capture import CaptureSettings
     from pipelines.capture import capture as make
 
     flags = chosen(cameras__method=cameras, mattes__model=mattes)
     asked = resolve(CaptureSettings(), file=settings, stage="capture", assignments=[*(changes or []), *flags])
     console().report(make(footage, out, asked, progress=console(), overwrite=overwrite))
+
+
+def _guide() -> None:
+    from pipelines.capture.guide import guide, record
+
+    console().result({"status": "done", "guide": record()}, guide())
+
+
+def _check(footage: list[Path], out: Path | None) -> None:
+    """Exit code 0 for good and for usable footage, 4 for unusable."""
+    from pipelines.capture.check import check
+
+    found = check(footage, progress=console())
+    pages = {} if out is None else {"out": str(write_check(found, out))}
+    console().coverage(found.coverage.record())
+    for advice in found.advice:
+        console().advise(advice["weight"], advice["say"])
+    console().result({**found.record(), **pages}, found.verdict)
+    if found.verdict == "unusable":
+        raise typer.Exit(UnusableMaterial.exit_code)
+
+
+def write_check(found: "Check", out: Path) -> Path:
+    """check.json and report.html in the folder `out`, or the page alone where `out` ends in .html; the page's path."""
+    from pipelines.files import write_json, write_text
+    from pipelines.report import check_report
+
+    page = out if out.suffix == ".html" else out / "report.html"
+    if page != out:
+        write_json(out / "check.json", found.record())
+    write_text(page, check_report(found.record()))
+    return page

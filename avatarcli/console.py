@@ -126,6 +126,19 @@ class Console:
         )
         return " ".join(verdict(metrics))
 
+    def coverage(self, found: Mapping[str, Any]) -> None:
+        """Seconds by side of the head and by expression, the sides in the order of a walk around it."""
+        edges = found["yaw_edges_deg"]
+        rows = {"seen": found["seconds"], **found["expressions_s"]}
+        cells = [[f"{low} to {high}", *(f"{row[n]:.1f}" if row[n] else "" for row in rows.values())]
+                 for n, (low, high) in enumerate(zip(edges, edges[1:], strict=False))]  # fmt: skip
+        self.table(["side, degrees", *(f"{name}, s" for name in rows)], cells, numbers=True)
+
+    def advise(self, weight: str, text: str) -> None:
+        """A sentence of advice: what stops, what to film again, what is only worth knowing."""
+        mark = {"stop": "[red]✗[/red]", "film": "[yellow]![/yellow]"}.get(weight, "[dim]i[/dim]")
+        self.human.print(f"{mark} {_plain(text)}")
+
     def report(self, report: "Report") -> None:
         """The result of one stage."""
         self.finished(report)

@@ -126,7 +126,10 @@ def _rembg() -> Check:
     for model in REMBG_MODELS:
         with suppress(MissingTool):
             found.append(f"{model} ({vouched_file(model)})")
-    remedy = f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME); avatarcli prior register NAME."
+    remedy = (
+        f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME), "
+        "then avatarcli prior register NAME."
+    )
     needed = "other mattes than mediapipe's (capture --mattes NAME)"
     return Check(
         name="rembg models", ok=bool(found), found=", ".join(found) or "none", needed_for=needed, required=False, remedy=remedy

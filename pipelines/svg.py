@@ -16,7 +16,7 @@ def curve(points: Points, title: str, *, width: int = 300, height: int = 150, x_
     place = _Frame(known, width, height)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, known))
     body = f'<polyline fill="none" stroke="{BLUE}" stroke-width="1.5" points="{path}"/>' + place.axes(x_label)
-    return _svg(width, height, body, f"{title}: {_short(known[-1][1])}")
+    return svg(width, height, body, f"{title}: {_short(known[-1][1])}")
 
 
 def histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, width: int = 460, height: int = 160) -> str:
@@ -29,9 +29,9 @@ def histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, widt
             f'<rect x="{x + 1:.1f}" y="{height - 20 - tall:.1f}" width="{step - 2:.1f}" height="{tall:.1f}" fill="{BLUE}"/>'
         )
         if count:
-            bars.append(_text(x + step / 2, height - 24 - tall, str(count), anchor="middle"))
-    marks = [_text(10 + number * step, height - 6, _short(edge), anchor="middle") for number, edge in enumerate(edges)]
-    return _svg(width, height, "".join(bars + marks), title)
+            bars.append(text(x + step / 2, height - 24 - tall, str(count), anchor="middle"))
+    marks = [text(10 + number * step, height - 6, _short(edge), anchor="middle") for number, edge in enumerate(edges)]
+    return svg(width, height, "".join(bars + marks), title)
 
 
 def ranges(rows: Sequence[tuple[str, float, float, float]], title: str, *, width: int = 460) -> str:
@@ -42,7 +42,7 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], title: str, *, width
     body = []
     for number, (name, start, neutral, end) in enumerate(rows):
         y, x = 30 + 16 * number, left + (start - low) * scale
-        body.append(_text(left - 8, y + 8, name, anchor="end"))
+        body.append(text(left - 8, y + 8, name, anchor="end"))
         body.append(
             f'<rect x="{x:.1f}" y="{y}" width="{max((end - start) * scale, 1):.1f}" height="9" fill="{BLUE}" opacity=".55"/>'
         )
@@ -50,22 +50,7 @@ def ranges(rows: Sequence[tuple[str, float, float, float]], title: str, *, width
     for value in (0.0, 1.0):
         x = left + (value - low) * scale
         body.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="24" y2="{height - 4}" stroke="{FAINT}"/>')
-    return _svg(width, height, "".join(body), title)
-
-
-def plan_view(points: Points, title: str, labels: tuple[str, str], *, size: int = 300) -> str:
-    """Positions in units around a head of radius 0.35 at the origin, the first blue, the last orange, same scale both ways."""
-    reach = max([0.6, *(abs(value) for point in points for value in point)]) * 1.1
-    scale = (size - 40) / (2 * reach)
-    middle = (20 + reach * scale, 30 + reach * scale)
-    body = [f'<circle cx="{middle[0]:.1f}" cy="{middle[1]:.1f}" r="{0.35 * scale:.1f}" fill="none" stroke="{INK}"/>']
-    for number, (x, y) in enumerate(points):
-        color = _between(number / max(len(points) - 1, 1))
-        body.append(f'<circle cx="{middle[0] + x * scale:.1f}" cy="{middle[1] - y * scale:.1f}" r="2.5" fill="{color}"/>')
-    body.append(
-        _text(size - 10, middle[1] + 4, labels[0], anchor="end") + _text(middle[0], size + 6, labels[1], anchor="middle")
-    )
-    return _svg(size, size + 12, "".join(body), title)
+    return svg(width, height, "".join(body), title)
 
 
 class _Frame:
@@ -84,26 +69,28 @@ class _Frame:
     def axes(self, x_label: str) -> str:
         bottom, right = self.height - 22, self.width - 10
         lines = f'<path d="M48 28V{bottom}H{right}" fill="none" stroke="{FAINT}"/>'
-        up = _text(44, 34, _short(self.y[1]), anchor="end") + _text(44, bottom, _short(self.y[0]), anchor="end")
-        across = _text(48, self.height - 8, _short(self.x[0])) + _text(
+        up = text(44, 34, _short(self.y[1]), anchor="end") + text(44, bottom, _short(self.y[0]), anchor="end")
+        across = text(48, self.height - 8, _short(self.x[0])) + text(
             right, self.height - 8, f"{_short(self.x[1])} {x_label}", anchor="end"
         )
         return lines + up + across
 
 
-def _svg(width: int, height: int, body: str, title: str) -> str:
+def svg(width: int, height: int, body: str, title: str) -> str:
+    """The plot around `body`, its title at the top."""
     head = f'<text x="10" y="16" font-weight="600" fill="{INK}">{escape(title)}</text>'
     return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" font-size="11">{head}{body}</svg>'
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#5b6372">{escape(text)}</text>'
+def text(x: float, y: float, words: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#5b6372">{escape(words)}</text>'
 
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _between(share: float) -> str:
+def between(share: float) -> str:
+    """The color of the first (0) to the last (1) of a row of things."""
     first, last = (43, 108, 176), (221, 107, 32)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(first, last, strict=True))

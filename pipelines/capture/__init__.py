@@ -80,8 +80,10 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
     step(partial, "crops", lambda: dataset.write_crops(partial, used, crops, prior, settings.dataset, progress))
 
     def write_records() -> dict[str, Any]:
+        certain = np.array(matted["confidence"])[good]
         confidence = solved.confidence[good] * opinions.trust(partial)[good]
-        counts = records.write_dataset(partial, footage, used, crops, confidence, settings.dataset)
+        weight = confidence * mattes.trust(certain)
+        counts = records.write_dataset(partial, footage, used, crops, weight, certain, settings.dataset)
         dropped = frames.dropped(seen) + frames.dropped(chosen.rows(np.flatnonzero(solved.confidence == 0)), "pose failed")
         records.write_transforms(partial, used, crops, confidence, dropped)
         records.write_tracking(partial, used, crops, prior)

@@ -25,6 +25,8 @@ from pipelines.stage import Progress
 __all__ = ["REGION_PX", "REGION_SCALE", "MatteSettings", "cut_square", "matte_frames", "matting", "region"]
 REGION_PX = 512
 """Side of the stored mattes."""
+SURE = 0.6
+"""Confidence from which a matte is as good as any."""
 UNSTEADY = 0.08
 """A matte that is off its neighbors by this much at its border, where the picture is the same, is trusted half."""
 
@@ -81,6 +83,11 @@ def confidence(matte: np.ndarray) -> float:
         return 0.0
     band = border_of(matte)
     return float(np.abs(2 * value[band] - 1).mean()) if band.any() else 0.0
+
+
+def trust(certain: np.ndarray) -> np.ndarray:
+    """Weight [N] in training of frames whose mattes have this confidence: 1 from SURE on, less below; trust(0.3) = 0.5."""
+    return np.clip(certain / SURE, 0.05, 1)
 
 
 def _steadied(folder: Path, moments: Steady) -> np.ndarray:

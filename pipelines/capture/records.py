@@ -39,9 +39,15 @@ def split_stills(count: int, held_out: float) -> np.ndarray:
 
 
 def write_dataset(
-    partial: Path, footage: Footage, chosen: Scan, crops: Crops, weight: np.ndarray, settings: DatasetSettings
+    partial: Path,
+    footage: Footage,
+    chosen: Scan,
+    crops: Crops,
+    weight: np.ndarray,
+    matted: np.ndarray,
+    settings: DatasetSettings,
 ) -> dict[str, Any]:
-    """dataset.json: crops with 25 camera numbers each (EG3D's label), weights, boxes and the split."""
+    """dataset.json: crops with 25 camera numbers each (EG3D's label), weights, confidence of the mattes, boxes and the split."""
     clip = footage.clip_of(chosen.index)
     if footage.kind == "video":
         kinds, starts = split(chosen.time_s, settings.held_out, clip)
@@ -56,7 +62,8 @@ def write_dataset(
     items = [
         {
             "name": name, "source_index": int(chosen.index[row]), "time_s": round(float(chosen.time_s[row]), 6),
-            "split": str(kinds[row]), "weight": round(float(weight[row]), 4), "box": crops.box[row].tolist(),
+            "split": str(kinds[row]), "weight": round(float(weight[row]), 4), "matte": round(float(matted[row]), 3),
+            "box": crops.box[row].tolist(),
         }
         for row, name in enumerate(names)
     ]  # fmt: skip

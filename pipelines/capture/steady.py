@@ -1,6 +1,6 @@
 """Mattes that do not flicker: where the picture has stayed the same, the alphas of neighboring frames are averaged.
 
-alpha'_t = sum_s w_s alpha_s / sum_s w_s over frame t and its neighbors, w_t = 1, w_s = exp(-(difference of the pictures / SAME)^2)
+alpha'_t = sum_s w_s alpha_s / sum_s w_s over frame t and its neighbors; w_t = 1, w_s = exp(-(picture_s - picture_t)^2 / SAME^2)
 at each pixel; what has moved or changed its light weighs nothing, so no edge is dragged along.
 """
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.report import avatar_report, camera_angles, capture_report, verdict
+from pipelines.face_fit import MEASURED
+from pipelines.files import write_arrays, write_json
+from pipelines.report import avatar_report, camera_angles, capture_report, check_report, verdict
 from tests.folders import METRICS, opengl_pose
 
 
@@ -45,6 +47,46 @@ def test_a_capture_is_told(capture_folder: Path) -> None:
     assert "<td>blurred</td><td>2</td><td>0.0, 0.1</td>" in text
     assert "<td>cameras</td><td>22.5</td>" in text
     assert str(capture_folder.parent) not in text
+
+
+def test_cameras_coverage_and_the_fate_of_frames_are_drawn(capture_folder: Path) -> None:
+    text = capture_report(capture_folder)
+    for title in (
+        "Cameras from above",
+        "Cameras from the left",
+        "Frames by the side the head was seen from",
+        "Frames over time",
+    ):
+        assert title in text
+    assert "by side (degrees) and expression" not in text  # no tracking.npz
+    write_arrays(capture_folder / "tracking.npz", expression_measured=np.zeros((24, len(MEASURED)), np.float32))
+    assert "by side (degrees) and expression" in capture_report(capture_folder)
+    items = [{"name": f"{4 * n:06d}", "matte": 0.9} for n in range(24)]
+    write_json(capture_folder / "dataset.json", {"schema": 1, "items": items})
+    assert "Confidence of the mattes, last: 0.9" in capture_report(capture_folder)
+
+
+def test_a_check_is_told() -> None:
+    seconds = {"yaw_edges_deg": list(range(-180, 181, 30)), "seconds": [0.0] * 5 + [1.0] * 7, "inferred_s": [0.0] * 12}
+    moments = [
+        {
+            "time_s": float(n),
+            "state": "blurred" if n == 3 else "fine",
+            "yaw_deg": float(n),
+            "sharpness": 0.1,
+            "brightness": 99.0,
+        }
+        for n in range(6)
+    ]
+    text = check_report(
+        {
+            "verdict": "usable", "file_names": ["<me>.mp4"], "figures": {"face_px": 300.0}, "timeline": moments,
+            "advice": [{"about": "teeth", "weight": "film", "say": "Show your teeth."}],
+            "coverage": {**seconds, "expressions_s": {"teeth": [0.0] * 12}},
+        }
+    )  # fmt: skip
+    check(text)
+    assert "To film: Show your teeth." in text and "Footage: usable" in text and ">blurred</text>" in text
 
 
 def test_an_avatar_is_told(avatar_folder: Path) -> None:

@@ -9,7 +9,6 @@ def test_plots_are_well_formed() -> None:
         svg.curve([(0, 1.0), (1, 2.0), (2, math.nan)], "a < b"),
         svg.histogram([1, 0, 3], [-1, 0, 1, 2], "counts"),
         svg.ranges([("jawOpen", -0.1, 0.0, 1.2)], "ranges"),
-        svg.plan_view([(0.0, -2.0), (1.0, -1.5)], "from above", ("x", "z")),
     ):
         assert ElementTree.fromstring(plot).tag == "svg"
 
