@@ -38,7 +38,7 @@ VIEW_STEP, EXPRESSION_STEP = 10.0, 0.25
 TOLD_BY = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp", "browDownLeft")
 """Channels by which expressions are told apart, where the measured space has them."""
 TWO_AT_ONCE = 0.5
-"""Share of a run's looks around in which somebody else was where the person is, for the run to be somebody else's."""
+"""Share of the looks nearest to another run in which somebody else was where that run's face is, for the two to differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,12 +369,22 @@ def _main_face(seen: Scan) -> np.ndarray:
     main = np.abs(np.log(size / size[np.argmax(score)])) < np.log(1.8)
     best = np.flatnonzero(run == np.argmax(score))
     for number in np.flatnonzero(main):
-        rows = np.flatnonzero((run == number) & (seen.other[:, 2] > 0))
-        if number != np.argmax(score) and len(rows) > 0:
-            there = center[best[np.argmin(np.abs(best - rows[0]))]]
-            nearer = np.linalg.norm(seen.other[rows, :2] - there, axis=1) < np.linalg.norm(center[rows] - there, axis=1)
-            main[number] = np.mean(nearer) < TWO_AT_ONCE
+        if number != np.argmax(score):
+            own = np.flatnonzero(run == number)
+            main[number] = not (_beside(seen, center, own, best) or _beside(seen, center, best, own))
     return main[run]
+
+
+def _beside(seen: Scan, center: np.ndarray, rows: np.ndarray, others: np.ndarray) -> bool:
+    """Whether somebody else was in view in `rows`, mostly nearer to where the face of `others` was next than the own face."""
+    rows = rows[seen.other[rows, 2] > 0]
+    if not len(rows):
+        return False
+    nearest = np.abs(rows[:, None] - others).argmin(1)
+    gap = np.abs(rows - others[nearest])
+    rows, there = rows[gap == gap.min()], center[others[nearest[gap == gap.min()]]]
+    own, other = (np.linalg.norm(place - there, axis=1) for place in (center[rows], seen.other[rows, :2]))
+    return bool(np.mean(other < own) >= TWO_AT_ONCE)
 
 
 def _main_reason(seen: Scan) -> str:
