@@ -47,7 +47,7 @@ def write_dataset(
     matted: np.ndarray,
     settings: DatasetSettings,
 ) -> dict[str, Any]:
-    """dataset.json: crops with 25 camera numbers each (EG3D's label), weights, confidence of the mattes, boxes and the split."""
+    """dataset.json: crops with 25 camera numbers each (EG3D's label), weights, confidence of mattes, boxes and the split."""
     clip = footage.clip_of(chosen.index)
     if footage.kind == "video":
         kinds, starts = split(chosen.time_s, settings.held_out, clip)

@@ -64,8 +64,8 @@ def test_good_footage_is_good_and_only_the_back_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sharpness": 0.01}, "blur"), ({"brightness": 40.0}, "light"), ({"brightness": 230.0}, "light"), ({"cut": True}, "frame"),
-        ({"hand": 0.4}, "occlusion"), ({"other": True}, "people"),
+        ({"sharpness": 0.01}, "blur"), ({"brightness": 40.0}, "light"), ({"brightness": 230.0}, "light"),
+        ({"cut": True}, "frame"), ({"hand": 0.4}, "occlusion"), ({"other": True}, "people"),
     ],
 )  # fmt: skip
 def test_a_fault_in_every_third_frame_is_said(changes: dict[str, Any], said: str) -> None:
