@@ -17,8 +17,9 @@ OPEN, CLOSED, RAISED, TEETH = 0.35, 0.5, 0.35, 0.25
 """Scores above the person's rest (teeth: share of the open mouth) that count as shown."""
 READABLE_DEG = 50.0
 """Beyond this yaw expressions are the tracker's guesses."""
-LOST_DEG, LONGEST_S = 50.0, 20.0
+LOST_DEG, LONGEST_S = 40.0, 20.0
 """A face lost at more than this yaw has turned away; it is waited for so long."""
+FLASH_S = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,16 @@ def shown_by(scores: np.ndarray, neutral: np.ndarray, teeth: np.ndarray) -> dict
         "eyes closed": lids > CLOSED,
         "brows up": brows > RAISED,
     }
+
+
+def without_flashes(time_s: np.ndarray, yaw_deg: np.ndarray) -> np.ndarray:
+    """[T] yaw without the faces seen for less than FLASH_S between two losses: ears and hair are taken for faces so."""
+    result, found = yaw_deg.copy(), ~np.isnan(yaw_deg)
+    edges = np.flatnonzero(np.diff(found.astype(int)))
+    for start, end in zip(edges[:-1] + 1, edges[1:] + 1, strict=True):
+        if found[start] and time_s[end] - time_s[start] < FLASH_S:
+            result[start:end] = np.nan
+    return result
 
 
 def turned_away(time_s: np.ndarray, yaw_deg: np.ndarray) -> np.ndarray:

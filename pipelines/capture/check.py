@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.capture.advice import advice_on
 from pipelines.capture.frames import FrameSettings
 from pipelines.capture.glance import Glance, Glancer
-from pipelines.coverage import EXPRESSIONS, LONGEST_S, Coverage, cover, shown_by, turned_away
+from pipelines.coverage import EXPRESSIONS, LONGEST_S, Coverage, cover, shown_by, turned_away, without_flashes
 from pipelines.face_fit import calibrate
 from pipelines.priors import load_prior
 from pipelines.stage import Progress, Silent
@@ -103,8 +103,9 @@ def _look(info: VideoInfo, step_s: float, progress: Progress) -> list[Glance]:
 
 
 def _coverage(looks: list[Glance], step_s: float) -> Coverage:
-    found = np.array([look.found for look in looks], bool)
-    yaw = np.where(found, [look.yaw_deg for look in looks], np.nan)
+    yaw = np.array([look.yaw_deg if look.found else np.nan for look in looks])
+    yaw = without_flashes(_times(looks), yaw)
+    found = ~np.isnan(yaw)
     if not found.any():
         return cover(yaw, step_s, dict.fromkeys(EXPRESSIONS, found), yaw)
     scores = np.array([look.expression for look in looks])

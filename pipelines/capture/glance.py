@@ -146,6 +146,6 @@ def _hands() -> Any:
     from mediapipe.python.solutions.hands import Hands
 
     with without_chatter():
-        hands = Hands(static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.5)
+        hands = Hands(static_image_mode=True, max_num_hands=2, model_complexity=0, min_detection_confidence=0.75)
         hands.process(np.zeros((64, 64, 3), np.uint8))
     return hands

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.coverage import EXPRESSIONS, cover, reach_deg, shown_by, turned_away
+from pipelines.coverage import EXPRESSIONS, cover, reach_deg, shown_by, turned_away, without_flashes
 from pipelines.face_fit import MEASURED
 
 NAN = np.nan
@@ -33,6 +33,13 @@ def test_a_face_lost_and_found_at_one_side_was_in_profile() -> None:
 @pytest.mark.parametrize("yaw", [[0, 5, NAN, NAN, 65, 70.0], [40, 65, NAN, NAN, NAN, NAN], [NAN, NAN, 60, 30, 0, 0.0]])
 def test_a_face_lost_from_the_front_or_for_good_is_not_placed(yaw: list[float]) -> None:
     assert np.isnan(turned_away(np.arange(6) * 0.5, np.array(yaw))).all()
+
+
+def test_a_face_that_flashes_up_in_the_hair_is_none() -> None:
+    time, yaw = np.arange(9) * 0.25, np.array([60, 60, NAN, 20, 20, NAN, 15, 10, 5.0])
+    kept = without_flashes(time, yaw)
+    assert np.isnan(kept[2:6]).all() and kept[[0, 1, 6, 7, 8]].tolist() == [60, 60, 15, 10, 5]
+    assert np.array_equal(without_flashes(time * 2, yaw), yaw, equal_nan=True)
 
 
 def test_a_face_that_stays_away_for_long_is_not_placed() -> None:
