@@ -82,7 +82,7 @@ def demo() -> Truth:
     folder = HOME / "avatarcli/demo_clips"
     known = json.loads((folder / "capture.truth.json").read_text())
     poses = np.linalg.inv(np.array([frame["world_from_camera"] for frame in known["frames"]]))
-    return Truth(folder / "capture.mp4", poses, known["fx"])
+    return Truth(folder / "capture.mp4", poses, known["intrinsics_px"][0][0])
 
 
 def facelift(out: Path) -> Truth:
@@ -94,9 +94,10 @@ def facelift(out: Path) -> Truth:
     photos = out / "facelift_photos"
     photos.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(known):
-        image = cv2.imread(str(source / frame["file_path"]), cv2.IMREAD_UNCHANGED).astype(np.float32)
-        share = image[..., 3:] / 255
-        cv2.imwrite(str(photos / f"{number:04d}.png"), (image[..., :3] * share + 255 * (1 - share)).round().astype(np.uint8))
+        image = cv2.imread(str(source / frame["file_path"]), cv2.IMREAD_UNCHANGED)
+        image = image.astype(np.float32) / np.iinfo(image.dtype).max
+        over_white = image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
+        cv2.imwrite(str(photos / f"{number:04d}.png"), (255 * over_white).round().astype(np.uint8))
     return Truth(photos, np.array([frame["w2c"] for frame in known]), known[0]["fx"])
 
 

@@ -12,7 +12,7 @@ from pipelines.files import read_image, write_image
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentSettings:
-    max_rms_units: float = 0.04
+    max_rms_units: float = 0.02
     """Root mean square distance of the person's rigid landmarks to the prior's; above it the capture is refused."""
 
 

@@ -23,6 +23,10 @@ SCENE_DEG, HEAD_DEG = 12.0, 30.0
 AS_GOOD = {"colmap_scene": 2.0, "colmap_head": 1.5}
 """How many times further landmarks and followed points may lie from where a model shows them than from where the landmark poses
 do, which were made to fit them. A model of the room is independent of the face; one of the head sees the same as we do."""
+LANDMARKS_BEND = 4.0
+"""The same for landmarks alone where the followed points fit a model hardly worse, or where (of photos, in which none are
+followed) the model itself has points on the face: then it is the tracker that is wrong."""
+FACE_POINTS = 5.0
 
 
 def solve(
@@ -103,13 +107,16 @@ def times_as_far(landmarks: Candidate, other: Candidate) -> float:
 
 def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
     """What of the head does not fit the cameras of `other`, as parts of a sentence."""
-    surface = other.figures.get("surface_error_px", 0.0) / max(landmarks.figures.get("surface_error_px", 0.0), 1e-6)
-    far = {
-        "landmarks": times_as_far(landmarks, other),
-        "points followed on the head": surface if "surface_error_px" in landmarks.figures else 0.0,
-    }
+    theirs, ours = (one.figures.get("surface_error_px") for one in (other, landmarks))
+    surface = theirs / max(ours, 1e-6) if theirs is not None and ours is not None else None
     most = AS_GOOD[other.method]
-    return [f"{name} fit it {value:.1f} times worse than the landmark poses" for name, value in far.items() if value > most]
+    with_face = surface < 1.2 if surface is not None else other.figures.get("face_points", 0.0) >= FACE_POINTS
+    limits = {"landmarks": (times_as_far(landmarks, other), LANDMARKS_BEND if with_face else most)}
+    if surface is not None:
+        limits["points followed on the head"] = (surface, most)
+    return [
+        f"{name} fit it {value:.1f} times worse than the landmark poses" for name, (value, at) in limits.items() if value > at
+    ]
 
 
 def _ask_colmap(

@@ -33,6 +33,8 @@ LEAST_POINTS = 10
 """Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
+FEW_VIEWS = 32
+"""So few are cheap to look at closely."""
 LOOP_DEG = 40.0
 """Views further apart than this share no features."""
 LEAST_SIGHTINGS = 12
@@ -86,11 +88,11 @@ def reconstruct(
 
 
 def _job(reference: Candidate, rows: np.ndarray, settings: CameraSettings, masked: bool) -> dict[str, Any]:
-    """What the child is to do; skin has few features, so that a head alone is looked at more closely."""
-    exhaustive = settings.sfm_matching == "exhaustive"
+    """What the child is to do; a head alone has few features and few photos share few, so that these are looked at closely."""
+    exhaustive, close = settings.sfm_matching == "exhaustive", masked or len(rows) <= FEW_VIEWS
     return {
-        "masks": masked, "first_octave": -1 if masked else 0, "features": 6000 if masked else 4096,
-        "peak_threshold": 0.002 if masked else 0.0067, "focal_known": settings.focal_px is not None, "threads": 2,
+        "masks": masked, "first_octave": -1 if close else 0, "features": 6000 if close else 4096,
+        "peak_threshold": 0.002 if close else 0.0067, "focal_known": settings.focal_px is not None, "threads": 2,
         "pairs": [] if exhaustive else pairs(reference.camera_from_world[rows], settings.sfm_overlap),
         "timeout_s": settings.sfm_timeout_s,
     }  # fmt: skip
@@ -124,7 +126,7 @@ def from_model(
     figures: dict[str, Any] = {
         "registered_views": f"{len(model.rows)} of {model.views}", "focal_px": round(model.focal_px, 2),
         "reprojection_px": round(model.error_px, 3), "points": model.points,
-        "disagreement_deg": round(disagreement_deg(model, reference), 2),
+        "disagreement_deg": round(disagreement_deg(model, reference), 2), "face_points": face_points(model, seen),
     }  # fmt: skip
     if problems:
         empty = np.zeros(len(chosen.index))
@@ -143,6 +145,19 @@ def from_model(
         method=method, camera_from_world=every.camera_from_world, focal_px=model.focal_px,
         points=to_head.inverse_points(fitted.points), error_px=error, confidence=confidence, figures=figures,
     )  # fmt: skip
+
+
+def face_points(model: Model, seen: np.ndarray) -> float:
+    """Points of the model within the outline of the rigid landmarks `seen` [N,R,2], in the median view: about none when the head
+    moved against what the model is of."""
+    import cv2
+
+    counts = []
+    for row in model.rows:
+        outline = cv2.convexHull(seen[row].astype(np.float32))
+        px = model.seen.px[model.seen.row == row].astype(np.float32)
+        counts.append(sum(cv2.pointPolygonTest(outline, (float(x), float(y)), False) > 0 for x, y in px))
+    return float(np.median(counts))
 
 
 def trusted(

@@ -38,7 +38,7 @@ def test_outliers_move_it_little() -> None:
 
 def test_a_shape_that_is_no_head_is_refused_with_the_figure() -> None:
     world, prior = world_points(noise=0.1)
-    with pytest.raises(UnusableMaterial, match=r"0\.\d+ units off \(limit 0\.04\)"):
+    with pytest.raises(UnusableMaterial, match=r"0\.\d+ units off \(limit 0\.02\)"):
         align(world, prior, AlignmentSettings())
 
 
