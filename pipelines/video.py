@@ -81,6 +81,8 @@ class VideoFrame:
     """Since the first frame."""
     image: np.ndarray
     """uint8 [H,W,3] RGB, upright as a player shows it."""
+    damaged: int = 0
+    """Packets before it that could not be decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def probe(path: Path) -> VideoInfo:
         packets, missing, start, end = _timeline(container, stream)
         has_audio, codec, average = bool(container.streams.audio), stream.codec_context.name, stream.average_rate
         equivalent = _focal_35mm({**container.metadata, **stream.metadata})
-    frame, _ = next(_decoded(path), (None, 0.0))
+    frame, *_ = next(_decoded(path), (None, 0.0, 0))
     if frame is None or packets == 0:
         raise UnusableMaterial(f"no frame of {path} can be decoded; record it again or convert it with another program.")
     orientation, (width, height) = _orientation(frame), _displayed_size(frame)
@@ -142,13 +144,13 @@ def read_frames(
     last = max(indices, default=-1) if indices is not None else None
     zero: float | None = None
     picture = _Painter(path, longest_side_px)
-    for index, (frame, time_s) in enumerate(_decoded(path)):
+    for index, (frame, time_s, damaged) in enumerate(_decoded(path)):
         zero = time_s if zero is None else zero
         if last is not None and index > last:
             return
         asked = index >= start and (indices is None or index in indices)
         if asked and (wanted is None or wanted(index, time_s - zero)):
-            yield VideoFrame(index=index, time_s=time_s - zero, image=picture(frame))
+            yield VideoFrame(index=index, time_s=time_s - zero, image=picture(frame), damaged=damaged)
 
 
 def ahead(frames: Iterator[VideoFrame], depth: int = AHEAD) -> Iterator[VideoFrame]:
@@ -300,25 +302,31 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
     return None
 
 
-def _decoded(path: Path) -> Iterator[tuple[Any, float]]:
-    """PyAV frames in display order with their time (s); damaged packets are skipped, a cut-off file ends early."""
+def _decoded(path: Path) -> Iterator[tuple[Any, float, int]]:
+    """PyAV frames in display order with their time (s) and the number of damaged packets so far.
+
+    Damaged packets are skipped, a cut-off file ends early, and times that do not grow are replaced by the rate's.
+    """
     from av import error as errors
 
     with _open(path) as container:
         stream = _picture_stream(container, path)
-        rate, packets, count = stream.average_rate or Fraction(25), container.demux(stream), 0
+        step, packets, damaged, last = 1 / float(stream.average_rate or 25), container.demux(stream), 0, -np.inf
         while True:
             try:
                 frames = next(packets).decode()
             except StopIteration:
                 return
-            except errors.InvalidDataError:
-                continue
             except (errors.EOFError, errors.OSError):
                 return
+            except errors.FFmpegError:
+                damaged += 1
+                continue
             for frame in frames:
-                yield frame, float(count / rate if frame.time is None else frame.time)
-                count += 1
+                following = last + step if np.isfinite(last) else 0.0
+                time_s = following if frame.time is None else float(frame.time)
+                last = time_s if time_s > last else following
+                yield frame, last, damaged
 
 
 def _orientation(frame: Any) -> Orientation:

@@ -93,7 +93,7 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
         dataset.contact_sheet(partial, names)
         alignment.overlay(partial, names, used.points, poses, prior.landmarks, solved.focal_px, crops.box)
         figures = quality.figures_of(seen, used, crops) | counts | quality.of_cameras(solved, aligned, matted) | known
-        for sentence in [*frames.remarks(seen, scanned["decoded"], footage), *quality.sentences(figures)]:
+        for sentence in [*frames.remarks(seen, scanned, footage), *quality.sentences(figures)]:
             progress.warn(sentence)
             warn_in_record(partial, sentence)
         write_text(partial / "report.html", capture_report(partial))

@@ -81,7 +81,7 @@ class Footage:
             found = read_frames(part.path, indices=own, longest_side_px=part.longest_px, wanted=asked)
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
-            yield VideoFrame(index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
+            yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
 
     def clip_of(self, index: np.ndarray) -> np.ndarray:
         """[N] number of the part that a frame belongs to."""
@@ -231,5 +231,5 @@ def _source(part: Part) -> dict[str, Any]:
     return {
         "sha256": info.sha256, "file_name": info.path.name, "width": info.width, "height": info.height,
         "rate_hz": info.rate_hz, "duration_s": info.duration_s, "frames": info.frames, "transfer": info.transfer,
-        "first_index": part.first, "start_s": part.start_s,
+        "has_audio": info.has_audio, "first_index": part.first, "start_s": part.start_s,
     }  # fmt: skip

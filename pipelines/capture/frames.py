@@ -108,6 +108,7 @@ class Scan:
 def scan(partial: Path, footage: "Footage", settings: FrameSettings, progress: Progress) -> dict[str, Any]:
     """Follow the face through the footage and leave a Scan in work/scan.npz; figures: how many frames were looked at."""
     rows: list[tuple[Any, ...]] = []
+    damaged = 0
     still = footage.kind != "video"
     second = second_detector() if settings.second_detector else None
     every = (lambda index, time_s: True) if still else sampler(footage.info.duration_s, settings)
@@ -117,24 +118,36 @@ def scan(partial: Path, footage: "Footage", settings: FrameSettings, progress: P
     ):
         for frame in ahead(footage.frames(wanted=every)):
             rows.append(_looked_at(frame, tracker))
+            damaged = max(damaged, frame.damaged)
             task.advance(frame.index + 1 - (int(rows[-2][0]) + 1 if len(rows) > 1 else 0))
     if not rows:
         raise UnusableMaterial(f"no frame of {footage.info.path} can be decoded; record it again.")
     columns = dict(zip(COLUMNS, (np.array(column) for column in zip(*rows, strict=True)), strict=True))
     seen = Scan(**columns | {"reason": columns["reason"].astype(np.uint8), "finder": columns["finder"].astype(np.uint8)})
     write_arrays(partial / "work" / "scan.npz", **vars(judged(seen, settings, still=still)))
-    return {"looked_at": len(rows), "last_index": int(seen.index[-1]), "decoded": _decoded_all(footage, every, seen)}
+    return {
+        "looked_at": len(rows), "last_index": int(seen.index[-1]), "damaged": damaged, "lost": _short_of_end(footage, seen),
+    }  # fmt: skip
 
 
 COLUMNS = ("index", "time_s", "points", "sharpness", "brightness", "reason", "finder", "other")
 
 
-def _decoded_all(footage: "Footage", every: Callable[[int, float], bool], seen: Scan) -> bool:
-    """Whether every part was decoded to its end (to within a second, or what is looked at)."""
-    step = float(np.median(np.diff(seen.time_s))) if len(seen.time_s) > 1 else 0.0
-    ends = [part.start_s + (part.info.duration_s if part.info else 0.0) for part in footage.parts]
-    last = [seen.time_s[seen.time_s <= end + 1e-6].max(initial=-1.0) for end in ends]
-    return all(end - time <= 1.0 + 2 * step for end, time in zip(ends, last, strict=True))
+def _short_of_end(footage: "Footage", seen: Scan) -> int:
+    """Frames between the last one looked at and the end, where both their number and their time say that they are lost."""
+    lost = 0
+    for part in footage.parts:
+        if part.info is not None:
+            own = np.flatnonzero((seen.index >= part.first) & (seen.index < part.first + part.info.frames))
+            step = 2 * float(np.median(np.diff(seen.index[own]))) if len(own) > 1 else 2.0
+            last, time_s = (
+                (int(seen.index[own[-1]]), float(seen.time_s[own[-1]])) if len(own) else (part.first - 1, part.start_s)
+            )
+            missing = part.first + part.info.frames - 1 - last
+            late = part.start_s + part.info.duration_s - time_s
+            if missing > step and late > 0.5 * missing / part.info.rate_hz:
+                lost += missing
+    return lost
 
 
 def load_scan(partial: Path) -> Scan:
@@ -268,11 +281,15 @@ def found_by(seen: Scan) -> dict[str, int]:
     return {FINDER_NAMES[name]: int(counts[code]) for name, code in FINDER_CODES.items() if name != "none" and counts[code]}
 
 
-def remarks(seen: Scan, decoded_all: bool, footage: "Footage") -> list[str]:
+def remarks(seen: Scan, scanned: dict[str, Any], footage: "Footage") -> list[str]:
     """Sentences about the files and about who is in view, for the report."""
     result = list(footage.remarks)
-    if not decoded_all and not footage.info.missing:
-        result.append(f"{footage.info.path.name} is damaged: it could not be decoded to its end; what came before is used.")
+    if scanned["damaged"]:
+        result.append(
+            f"{footage.info.path.name} is damaged: {scanned['damaged']} of its packets cannot be decoded and were left out."
+        )
+    if scanned["lost"]:
+        result.append(f"{footage.info.path.name} could not be decoded to its end: the last {scanned['lost']} frames are lost.")
     faces = seen.finder > 0
     beside = float(np.mean(seen.other[faces, 2] > 0)) if faces.any() else 0.0
     left_out = float(np.mean(seen.reason[faces] == _code("another face"))) if faces.any() else 0.0

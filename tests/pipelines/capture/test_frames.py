@@ -128,9 +128,10 @@ def test_a_second_person_where_the_first_was_is_told_apart() -> None:
     assert set(np.flatnonzero(found.reason)) == set(range(60, 80))
     assert "another face" in {item["reason"] for item in dropped(found)}
     info = SimpleNamespace(missing=0, path=Path("a.mp4"))
-    said = remarks(found, True, SimpleNamespace(remarks=(), info=info))  # type: ignore[arg-type]
+    said = remarks(found, {"damaged": 0, "lost": 0}, SimpleNamespace(remarks=(), info=info))  # type: ignore[arg-type]
     assert len(said) == 1 and "longest and largest" in said[0] and "20 frames" in said[0]
-    assert "damaged" in remarks(scan, False, SimpleNamespace(remarks=(), info=info))[0]  # type: ignore[arg-type]
+    broken = remarks(scan, {"damaged": 3, "lost": 9}, SimpleNamespace(remarks=(), info=info))  # type: ignore[arg-type]
+    assert "3 of its packets" in broken[0] and "last 9 frames" in broken[1]
 
 
 def test_who_found_the_faces_is_counted() -> None:

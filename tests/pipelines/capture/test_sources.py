@@ -148,8 +148,8 @@ def test_of_two_people_the_one_who_is_there_longest_and_largest_is_taken(tmp_pat
     usable = seen.usable
     assert usable.min() >= 20 and len(usable) > 50 and face_side(seen.points[usable]).min() > 150
     assert all(seen.points[usable, :, 0].max(1) < 450)
-    said = " ".join(frames.remarks(seen, figures["decoded"], footage))
-    assert "More than one person" in said and "longest and largest" in said and figures["decoded"]
+    said = " ".join(frames.remarks(seen, figures, footage))
+    assert "More than one person" in said and "longest and largest" in said and not figures["damaged"] + figures["lost"]
     assert {frames.REASONS[code - 1] for code in seen.reason[:20] if code} == {"another face"}
 
 
