@@ -66,15 +66,27 @@ def show(name: Named, use: ForUse = None) -> None:
 
 
 @prior.command(epilog=EVERYWHERE)
-def fetch(name: Named, use: ForUse = None) -> None:
+def fetch(
+    name: Named,
+    use: ForUse = None,
+    folder: Annotated[Path | None, typer.Option("--from", help="A clone of ict-facekit's repository, without network.")] = None,
+) -> None:
     """Download one of them, checked by size and sha256; nothing else here uses the network."""
+    from pipelines.errors import SettingError
     from pipelines.registry import insist
     from pipelines.shelf import fetchable_of
     from pipelines.weights import fetch as get
 
     entry = fetchable_of(name)
     insist(entry.name, entry.license, use)
-    path = get(entry, console())
+    if entry.packed_from:
+        from pipelines.prior.ict_fetch import fetch_face_model
+
+        path = fetch_face_model(console(), folder)
+    elif folder:
+        raise SettingError(f"--from is for ict-facekit; {name} is one file, put it into the weights folder.")
+    else:
+        path = get(entry, console())
     console().result({"status": "done", "out": str(path), "sha256": entry.sha256}, str(path))
 
 
@@ -88,6 +100,30 @@ def register(
 
     path, content = vouch(entry_of(name), sha256)
     console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")
+
+
+@prior.command(epilog=EVERYWHERE)
+def synth(
+    out: Out,
+    people: Annotated[int, typer.Option(help="How many people.")] = 100,
+    size: Annotated[int, typer.Option(help="Pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; else one a core.", show_default=False)] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also a sheet of 6x6 pictures (.png).")] = None,
+    ict: Annotated[Path | None, typer.Option(help="ict_facekit.npz; else `prior fetch ict-facekit`'s.")] = None,
+    changes: Set = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Render people who do not exist, with exact labels, as shards to train on."""
+    from avatarcli.settings import resolve
+    from pipelines.prior.sheet import write_sheet
+    from pipelines.prior.synth import SynthSettings, synthesize
+
+    asked = resolve(SynthSettings(people=people, size=size, seed=seed), assignments=changes or [])
+    report = synthesize(out, asked, console(), ict=ict, workers=workers, overwrite=overwrite)
+    if sheet:
+        write_sheet(report.out, sheet)
+    console().report(report)
 
 
 @prior.command(epilog=EVERYWHERE)

@@ -39,6 +39,8 @@ class Entry:
     sha256: str | None = None
     home: Literal["weights", "rembg"] = "weights"
     """Whose folder it belongs into."""
+    packed_from: int = 0
+    """How many files `prior fetch` packs it from, each with a known hash of its own; 0: it is one file."""
 
     @property
     def permits(self) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ class Entry:
 
     @property
     def fetchable(self) -> bool:
-        return bool(self.url and self.size and self.sha256)
+        return bool(self.packed_from or (self.url and self.size and self.sha256))
 
 
 def permits(license: str) -> tuple[str, ...]:
@@ -123,6 +125,11 @@ ENTRIES: tuple[Entry, ...] = (
         source="the MediaPipe face landmarker model page (face_landmarker.task, float16, version 1)",
         url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
         sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    ),
+    Entry(
+        name="ict-facekit", kind="weight", file="ict_facekit.npz", license="MIT", packed_from=158,
+        gives="the face model under the synthetic people of prior synth",
+        source="github.com/ICT-VGL/ICT-FaceKit, folder FaceXModel (about 520 MB, packed into 17)",
     ),
     Entry(
         name="SINet_Softmax.onnx", kind="weight", file="SINet_Softmax.onnx", license="MIT", size=438_815,

@@ -1,0 +1,1 @@
+"""Synthetic people: shape, skin, hair, clothes, pose, light, and the rasterizer that draws them. No network, no GPU."""
