@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def mask() -> Callable[[np.ndarray], np.ndarray]:
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
     with without_chatter():
-        model = SelfieSegmentation(model_selection=0)
+        model: Any = SelfieSegmentation(model_selection=0)
         model.process(np.zeros((64, 64, 3), np.uint8))
     return lambda image: model.process(cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)).segmentation_mask
 

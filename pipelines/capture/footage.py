@@ -137,13 +137,16 @@ def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:
 
 
 def placed(image: np.ndarray, longest_px: int, canvas: Size) -> np.ndarray:
-    """[H,W,3] scaled to its longer side and laid into the middle of a black canvas (width, height)."""
+    """[H,W,3] scaled to its longer side, or less if that does not fit, in the middle of a black canvas (width, height)."""
     import cv2
 
     size = _scaled((image.shape[1], image.shape[0]), longest_px)
+    if size[0] > canvas[0] or size[1] > canvas[1]:  # a file whose pictures change their size
+        shrink = min(canvas[0] / size[0], canvas[1] / size[1])
+        size = max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink))
     if size != (image.shape[1], image.shape[0]):
-        shrink = size[0] < image.shape[1]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+        method = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_CUBIC
+        image = cv2.resize(image, size, interpolation=method)
     if size == canvas:
         return image
     result = np.zeros((canvas[1], canvas[0], 3), np.uint8)

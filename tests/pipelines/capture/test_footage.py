@@ -142,6 +142,7 @@ def test_pictures_in_the_middle_of_a_canvas() -> None:
     assert np.array_equal(placed(picture(), 80, (80, 60)), picture())
     inside = placed(picture(), 80, (100, 100))
     assert np.array_equal(inside[20:80, 10:90], picture()) and inside[:20].max() == 0
+    assert placed(picture(60, 80), 80, (80, 60)).shape == (60, 80, 3)
 
 
 def test_every_clip_holds_out_its_own_end() -> None:
