@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.capture import CaptureSettings, capture
+from pipelines.capture.footage import open_footage
 from pipelines.drive import DriveSettings, drive
 from pipelines.errors import UnusableMaterial
 from pipelines.landmarks import FaceTracker
@@ -36,7 +37,10 @@ def run(
     `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the time kept
     for driving leave of it.
     """
-    probe(video)
+    if video.is_dir():  # photos, or frames with cameras
+        open_footage([video], settings.capture.frames.longest_side_px)
+    else:
+        probe(video)
     kept_s = DRIVE_START_S + DRIVE_FRAME_S * check_driver(driver)
     shared: Any = {"progress": progress, "overwrite": overwrite}
     captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
