@@ -41,7 +41,7 @@ class Errors:
 
 
 def errors(found: np.ndarray, true: np.ndarray) -> Errors:
-    """camera_from_head [N,4,4] against the truth after one similarity transform: the mean turn, then scale and shift of centers."""
+    """camera_from_head [N,4,4] against the truth after one similarity: the mean turn, then scale and shift of the centers."""
     from scipy.spatial.transform import Rotation
 
     ours, theirs = np.linalg.inv(found), np.linalg.inv(true)
@@ -119,7 +119,8 @@ def measured(name: str, truth: Truth, out: Path) -> str:
     off = errors(np.linalg.inv(poses), truth.camera_from_head[rows])
     focal = known["camera"]["focal_px"] / truth.focal_px - 1
     return (
-        f"| {name} | {known['camera']['method']} | {len(rows)} of {len(truth.camera_from_head)}, {len(record['dropped'])} dropped "
+        f"| {name} | {known['camera']['method']} | {len(rows)} of {len(truth.camera_from_head)} "
+        f"({len(record['dropped'])} dropped) "
         f"| {np.median(off.rotation_deg):.2f} / {off.rotation_deg.max():.2f} "
         f"| {100 * np.median(off.center):.2f} / {100 * off.center.max():.2f} | {100 * focal:+.1f} "
         f"| {known['alignment']['rms_units']:.4f} | {seconds:.0f} |"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture import alignment, cameras, dataset, frames, given, mattes, opinions, quality, records
+from pipelines.capture import alignment, cameras, dataset, faceless, frames, given, mattes, opinions, quality, records
 from pipelines.capture.alignment import AlignmentSettings
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.footage import Footage, open_footage
@@ -70,10 +70,15 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
         step(partial, "given", lambda: given.solve(partial, chosen, footage.views, info.size, prior, progress))
         chosen = given.completed(partial, chosen)
     step(partial, "frames", lambda: frames.extract(partial, footage, chosen, progress))
+    unseen = faceless.wanted(seen, chosen, is_given)
+    step(partial, "faceless", lambda: frames.extract(partial, footage, unseen, progress))
     matted = step(partial, "mattes", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
-    camera, solved = _cameras(partial, chosen, footage, prior, settings, progress, is_given)
-    asked = step(partial, "opinions", lambda: opinions.ask(partial, chosen, prior, settings.opinions, progress))
+    camera, solved = _cameras(partial, chosen, footage, prior, settings, progress, is_given, unseen)
     aligned = alignment.align(solved.points, prior.landmarks[RIGID], settings.alignment)
+    chosen, solved = faceless.joined(chosen, unseen, solved, aligned, prior.landmarks, info.size)
+    if len(solved.faceless):
+        matted = step(partial, "mattes_faceless", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
+    asked = step(partial, "opinions", lambda: opinions.ask(partial, chosen, prior, settings.opinions, progress))
     good = np.flatnonzero(solved.confidence > 0)
     poses = aligned.camera_from_head(solved.camera_from_world[good])
     used, crops = chosen.rows(good), dataset.crops_of(poses, solved.focal_px, info.size, prior.crop_extent)
@@ -84,7 +89,9 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
         confidence = solved.confidence[good] * opinions.trust(partial)[good]
         weight = confidence * mattes.trust(certain)
         counts = records.write_dataset(partial, footage, used, crops, weight, certain, settings.dataset)
-        dropped = frames.dropped(seen) + frames.dropped(chosen.rows(np.flatnonzero(solved.confidence == 0)), "pose failed")
+        dropped = frames.dropped(faceless.left(seen, used)) + frames.dropped(
+            chosen.rows(np.flatnonzero(solved.confidence == 0)), "pose failed"
+        )
         records.write_transforms(partial, used, crops, confidence, dropped)
         records.write_tracking(partial, used, crops, prior)
         known = {"faces_found_by": frames.found_by(seen), "second_opinion": asked["said"]}
@@ -113,8 +120,9 @@ def _chosen(seen: Scan, footage: Footage, prior: Prior, settings: CaptureSetting
 
 
 def _cameras(
-    partial: Path, chosen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings, progress: Progress, is_given: bool
-) -> tuple[dict[str, Any], Candidate]:
+    partial: Path, chosen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings, progress: Progress, is_given: bool,
+    unseen: Scan,
+) -> tuple[dict[str, Any], Candidate]:  # fmt: skip
     """Figures and poses: the given ones, or those that are found, from the focal length that the metadata say."""
     if is_given:
         return read_json(partial / "steps" / "given.json")["figures"], given.load_candidate(partial)
@@ -123,7 +131,10 @@ def _cameras(
         asked = replace(asked, focal_prior=float(np.clip(info.focal_px / max(info.size), *asked.focal_range)))
     if footage.kind != "video":
         asked = replace(asked, follow_surface=False)
-    camera = step(partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, asked, settings.seed, progress))
+    extra = tuple(int(index) for index in unseen.index)
+    camera = step(
+        partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, asked, settings.seed, progress, extra)
+    )
     return camera, cameras.load_cameras(partial, camera)
 
 

@@ -30,9 +30,13 @@ FACE_POINTS = 5.0
 
 
 def solve(
-    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, settings: CameraSettings, seed: int, progress: Progress
-) -> dict[str, Any]:
-    """Leave the chosen candidate in work/cameras.npz; figures: method, why, all candidates' figures."""
+    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, settings: CameraSettings, seed: int, progress: Progress,
+    faceless: tuple[int, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Leave the chosen candidate in work/cameras.npz; figures: method, why, all candidates' figures.
+
+    Frames `faceless` (their numbers) show no face; a model of the room can have poses for them.
+    """
     with progress.task("cameras", 3) as task:
         tracks = follow(partial, chosen) if settings.follow_surface else Tracks.none()
         task.advance()
@@ -41,7 +45,7 @@ def solve(
         kind, reason = plan(background(partial, chosen), view_range_deg(candidates[0]), settings)
         if kind:
             task.note("COLMAP")
-            found, reason = _ask_colmap(partial, chosen, info, prior, candidates[0], tracks, settings, seed, kind)
+            found, reason = _ask_colmap(partial, chosen, info, prior, candidates[0], tracks, settings, seed, kind, faceless)
             candidates += found
         task.advance()
     best, why = choose(candidates, reason, settings.method)
@@ -51,7 +55,8 @@ def solve(
         )
     write_arrays(
         partial / "work" / "cameras.npz", camera_from_world=best.camera_from_world, points=best.points, error_px=best.error_px,
-        confidence=best.confidence, focal_px=np.array(best.focal_px),
+        confidence=best.confidence, focal_px=np.array(best.focal_px), faceless=best.faceless,
+        faceless_from_world=best.faceless_from_world, faceless_confidence=best.faceless_confidence,
     )  # fmt: skip
     return {"method": best.method, "why": why, "candidates": [_recorded(one) for one in candidates]}
 
@@ -121,7 +126,7 @@ def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
 
 def _ask_colmap(
     partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, landmarks: Candidate, tracks: Tracks, settings: CameraSettings,
-    seed: int, kind: str,
+    seed: int, kind: str, faceless: tuple[int, ...],
 ) -> tuple[list[Candidate], str]:  # fmt: skip
     """COLMAP's candidates, the best last, or none and the reason.
 
@@ -130,7 +135,7 @@ def _ask_colmap(
     known, candidates, reason = prior.landmarks[RIGID].astype(np.float64), [], ""
     for seeded in (True, False):
         try:
-            model = colmap.reconstruct(partial, chosen, info.size, landmarks, settings, seed, kind == "head", seeded)
+            model = colmap.reconstruct(partial, chosen, info.size, landmarks, settings, seed, kind == "head", seeded, faceless)
         except colmap.Failed as failure:
             reason = reason or str(failure)
             continue

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import pipelines
-from pipelines.capture.alignment import AlignmentSettings, align
+from pipelines.capture.alignment import Alignment, AlignmentSettings, align
 from pipelines.capture.between import Seen, register
 from pipelines.capture.bundle import Bundle, Priors
 from pipelines.capture.frames import Scan, frame_name
@@ -33,7 +33,11 @@ LEAST_POINTS = 10
 """Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
-FEW_VIEWS = 32
+HEAD_UNITS = 0.6
+"""Points nearer to the head's center than this are of the head."""
+FACELESS_TRUST = 0.7
+"""Of a frame whose pose only the model knows."""
+FEW_VIEWS = 40
 """So few are cheap to look at closely."""
 LOOP_DEG = 40.0
 """Views further apart than this share no features."""
@@ -59,6 +63,8 @@ class Model:
     """Views that were given."""
     seen: Seen = field(default_factory=Seen.nothing)
     """Its points in its views."""
+    faceless: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """Of the frames without a face that joined, by their number: pose [4,4], and the points [M,3] they see."""
 
 
 class Failed(Exception):
@@ -67,11 +73,12 @@ class Failed(Exception):
 
 def reconstruct(
     partial: Path, chosen: Scan, frame_size: tuple[int, int], reference: Candidate, settings: CameraSettings, seed: int,
-    masked: bool, seeded: bool = True,
+    masked: bool, seeded: bool = True, faceless: tuple[int, ...] = (),
 ) -> Model:  # fmt: skip
     """Run COLMAP on evenly spread views (of the head alone when `masked`); raises Failed. Its words go to colmap.log.
 
-    `seeded` starts from the reference's poses; without, a model is grown from nothing from the same matches.
+    `seeded` starts from the reference's poses; without, a model is grown from nothing from the same matches. Numbers of frames
+    `faceless` join what was seeded, where they can.
     """
     folder = partial / "work" / ("sfm_head" if masked else "sfm_scene")
     name = "seeded" if seeded else "grown"
@@ -80,11 +87,15 @@ def reconstruct(
         views = chosen.rows(rows)
         job = _write_views(partial, folder, views, frame_size, settings, masked) | _job(reference, rows, settings, masked)
         names = [f"{frame_name(index)}.jpg" for index in views.index]
+        if faceless and not masked:
+            _write_images(partial, folder, [frame_name(index) for index in faceless], job)
+            job["pairs"] = job["pairs"] and joined_pairs(job["pairs"], views.index, np.array(faceless), settings.sfm_overlap)
         poses = dict(zip(names, reference.camera_from_world[rows, :3].tolist(), strict=True)) if seeded else {}
-        job |= {"names": names, "poses": poses, "seed": seed, "focal_px": reference.focal_px * job["scale"]}
+        extra = [f"{frame_name(index)}.jpg" for index in faceless] if not masked else []
+        job |= {"names": names + extra, "poses": poses, "seed": seed, "focal_px": reference.focal_px * job["scale"]}
         write_json(folder / f"{name}.job.json", job | {"result": f"{name}.json"})
         _run(folder / f"{name}.job.json", partial / "colmap.log", settings.sfm_timeout_s)
-    return _largest(folder, name, chosen, rows)
+    return _largest(folder, name, chosen, rows, faceless)
 
 
 def _job(reference: Candidate, rows: np.ndarray, settings: CameraSettings, masked: bool) -> dict[str, Any]:
@@ -109,6 +120,20 @@ def pairs(camera_from_world: np.ndarray, overlap: int) -> list[tuple[int, int]]:
         near = np.argsort(angle[row], kind="stable")
         fresh = [(min(row, other), max(row, other)) for other in near.tolist() if other != row and angle[row, other] < LOOP_DEG]
         found |= set([pair for pair in fresh if pair not in found][:overlap])
+    return sorted(found)
+
+
+def joined_pairs(known: list[tuple[int, int]], index: np.ndarray, faceless: np.ndarray, overlap: int) -> list[tuple[int, int]]:
+    """The pairs with those of frames about which nothing is known but their place in time: each with its neighbors, the last
+    with the first (a turntable)."""
+    order = np.argsort(np.concatenate([index, faceless]), kind="stable")
+    extra = order >= len(index)
+    found, count = set(known), len(order)
+    for place in range(count):
+        for step in range(1, overlap + 1):
+            other = (place + step) % count
+            if (extra[place] or extra[other]) and place != other:
+                found.add(tuple(sorted((int(order[place]), int(order[other])))))
     return sorted(found)
 
 
@@ -144,12 +169,29 @@ def from_model(
     return Candidate(
         method=method, camera_from_world=every.camera_from_world, focal_px=model.focal_px,
         points=to_head.inverse_points(fitted.points), error_px=error, confidence=confidence, figures=figures,
+        **_without_face(model, to_head),
     )  # fmt: skip
 
 
+def _without_face(model: Model, to_head: Alignment) -> dict[str, np.ndarray]:
+    """Number, pose and confidence of the frames without a face that join the model and see points of the head."""
+    kept: list[tuple[int, np.ndarray, float]] = []
+    for index, (pose, points) in sorted(model.faceless.items()):
+        of_head = int(np.sum(np.linalg.norm(to_head.points(points), axis=1) < HEAD_UNITS))
+        if of_head >= LEAST_SIGHTINGS:
+            kept.append((index, pose, FACELESS_TRUST * min(1.0, of_head / SURE)))
+    return {
+        "faceless": np.array([index for index, _, _ in kept], int),
+        "faceless_from_world": np.array([pose for _, pose, _ in kept]).reshape(-1, 4, 4),
+        "faceless_confidence": np.array([confidence for _, _, confidence in kept]),
+    }
+
+
 def face_points(model: Model, seen: np.ndarray) -> float:
-    """Points of the model within the outline of the rigid landmarks `seen` [N,R,2], in the median view: about none when the head
-    moved against what the model is of."""
+    """Points of the model within the outline of the rigid landmarks `seen` [N,R,2], in the median view.
+
+    About none where the head moved against what the model is of.
+    """
     import cv2
 
     counts = []
@@ -277,20 +319,28 @@ def _write_views(
 
     With masks only the part of the frame that ever shows the head is written.
     """
-    import cv2
-
     x0, y0, x1, y1 = _window(views, frame_size) if masked else (0, 0, *frame_size)
     scale = min(1.0, settings.sfm_longest_side_px / max(x1 - x0, y1 - y0))
     size = (round((x1 - x0) * scale), round((y1 - y0) * scale))
-    for index, points in zip(views.index, views.points, strict=True):
-        name = frame_name(index)
-        image = read_image(partial / "frames" / f"{name}.jpg")[y0:y1, x0:x1]
-        write_image(folder / "images" / f"{name}.jpg", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        if masked:
-            matte = read_image(partial / "work" / "mattes" / f"{name}.png")
-            write_image(folder / "masks" / f"{name}.jpg.png", _head_mask(matte, points, (x0, y0), scale, size))
     center = [(frame_size[0] / 2 - x0) * scale, (frame_size[1] / 2 - y0) * scale]
-    return {"scale": scale, "width": size[0], "height": size[1], "offset": [x0, y0], "center_px": center}
+    written = {"scale": scale, "width": size[0], "height": size[1], "offset": [x0, y0], "center_px": center}
+    names = [frame_name(index) for index in views.index]
+    _write_images(partial, folder, names, written)
+    for name, points in zip(names, views.points, strict=True) if masked else ():
+        matte = read_image(partial / "work" / "mattes" / f"{name}.png")
+        write_image(folder / "masks" / f"{name}.jpg.png", _head_mask(matte, points, (x0, y0), scale, size))
+    return written
+
+
+def _write_images(partial: Path, folder: Path, names: list[str], written: dict[str, Any]) -> None:
+    """The part of the frames that `written` tells of."""
+    import cv2
+
+    (x0, y0), size, scale = written["offset"], (written["width"], written["height"]), written["scale"]
+    for name in names:
+        image = read_image(partial / "frames" / f"{name}.jpg")
+        part = image[y0 : y0 + round(size[1] / scale), x0 : x0 + round(size[0] / scale)]
+        write_image(folder / "images" / f"{name}.jpg", cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
 
 def _window(views: Scan, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -331,18 +381,24 @@ def _run(job: Path, log: Path, timeout_s: float) -> None:
         raise Failed(f"COLMAP ended with code {done.returncode}, see colmap.log")
 
 
-def _largest(folder: Path, name: str, chosen: Scan, rows: np.ndarray) -> Model:
+def _largest(folder: Path, name: str, chosen: Scan, rows: np.ndarray, faceless: tuple[int, ...]) -> Model:
     result, job = read_json(folder / f"{name}.json"), read_json(folder / f"{name}.job.json")
     if not result["models"] or len(result["models"][0]["images"]) < 8:
         raise Failed(f"COLMAP found no model that joins eight of the {len(rows)} views")
     best, scale = result["models"][0], job["scale"]
     row_of = {f"{frame_name(int(chosen.index[row]))}.jpg": int(row) for row in rows}
-    found = sorted((row_of[image], pose) for image, pose in best["images"].items())
-    poses = np.tile(np.eye(4), (len(found), 1, 1))
-    poses[:, :3] = np.array([pose for _, pose in found])
+    poses = {image: np.vstack([pose, [0, 0, 0, 1]]) for image, pose in best["images"].items()}
+    found = sorted(row_of[image] for image in poses if image in row_of)
     sightings = np.array(best["sightings"]).reshape(-1, 6)
-    seen = Seen(row=rows[sightings[:, 0].astype(int)], px=sightings[:, 1:3] / scale + job["offset"], point=sightings[:, 3:])
+    view, of_views = sightings[:, 0].astype(int), sightings[:, 0] < len(rows)
+    seen = Seen(row=rows[view[of_views]], px=sightings[of_views, 1:3] / scale + job["offset"], point=sightings[of_views, 3:])
+    extra = {
+        index: (poses[image], sightings[view == job["names"].index(image), 3:])
+        for index, image in ((index, f"{frame_name(index)}.jpg") for index in faceless) if image in poses
+    }  # fmt: skip
+    name_of = {row: image for image, row in row_of.items()}
     return Model(
-        rows=np.array([row for row, _ in found]), camera_from_world=poses, focal_px=best["focal_px"] / scale,
-        points=best["points"], error_px=best["error_px"] / scale, views=len(rows), seen=seen,
+        rows=np.array(found), camera_from_world=np.stack([poses[name_of[row]] for row in found]),
+        focal_px=best["focal_px"] / scale, points=best["points"], error_px=best["error_px"] / scale, views=len(rows),
+        seen=seen, faceless=extra,
     )  # fmt: skip

@@ -46,6 +46,10 @@ class Candidate:
     figures: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     """What speaks against it; empty for cameras that passed every test."""
+    faceless: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    """[K] numbers of frames that show no face (the back of the head) and have a pose none the less."""
+    faceless_from_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 4)))
+    faceless_confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -113,7 +113,34 @@ def _seeded(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
             model, str(database), str(folder / "images"), str(folder / "models"), clear_points=True, options=options
         )
         _adjust(model, within / 4, free and not job["focal_known"])
-    return [model]
+    return [_grown(job, folder, database, model) if len(job["poses"]) < len(job["names"]) else model]
+
+
+def _grown(job: dict[str, Any], folder: Path, database: Path, model: Any) -> Any:
+    """The model with the images that had no pose to start from, as far as they join."""
+    import pycolmap
+
+    core = folder / "core"
+    core.mkdir(exist_ok=True)
+    model.write(str(core))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads, options.random_seed, options.extract_colors, options.multiple_models = 1, job["seed"], False, False
+    options.ba_refine_focal_length = False
+    options.ba_global_frames_ratio, options.ba_global_points_ratio = 1.3, 1.3
+    options.ba_global_max_num_iterations, options.ba_local_max_num_iterations = 15, 15
+    options.ba_global_max_refinements, options.ba_local_max_refinements = 1, 1
+    mapper = options.mapper
+    mapper.num_threads, mapper.random_seed, options.triangulation.random_seed = 1, job["seed"], job["seed"]
+    mapper.abs_pose_refine_focal_length, mapper.abs_pose_max_error, mapper.filter_max_reproj_error = False, 6.0, 2.5
+    mapper.abs_pose_min_num_inliers, mapper.abs_pose_min_inlier_ratio = 15, 0.15
+    options.max_runtime_seconds = int(job["timeout_s"])
+    found = pycolmap.incremental_mapping(
+        str(database), str(folder / "images"), str(folder / "models"), options=options, input_path=str(core)
+    )
+    whole = max(found.values(), key=lambda one: one.num_reg_images(), default=model)
+    for _ in range(2):
+        _adjust(whole, 0.5, not job["focal_known"])
+    return whole
 
 
 def _posed(job: dict[str, Any], folder: Path, database: Path) -> Any:
@@ -130,6 +157,8 @@ def _posed(job: dict[str, Any], folder: Path, database: Path) -> Any:
     (start / "cameras.txt").write_text(f"{camera.camera_id} SIMPLE_PINHOLE {camera.width} {camera.height} {numbers}\n")
     lines = []
     for image in images:
+        if image.name not in job["poses"]:
+            continue
         rows = job["poses"][image.name]
         x, y, z, w = Rotation.from_matrix([row[:3] for row in rows]).as_quat()
         pose = " ".join(repr(float(value)) for value in (w, x, y, z, *(row[3] for row in rows)))
