@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.capture.closed_form import closed_form, laplacian_windows, trimap
 from pipelines.capture.frames import Scan, frame_name
-from pipelines.capture.mattes import MatteSettings, confidence, cut_square, matte_frames, matting, region
+from pipelines.capture.mattes import MatteSettings, confidence, cut_square, matte_frames, matting, region, trust
 from pipelines.capture.squares import inside
 from pipelines.capture.steady import Steady
 from pipelines.files import read_image, write_image
@@ -153,6 +153,10 @@ def test_confidence_is_low_where_the_rim_is_undecided() -> None:
     vague = np.where(solid > 0, 150, 110).astype(np.uint8)
     assert confidence(solid) > 0.95 > 0.4 > confidence(vague)
     assert confidence(np.zeros((128, 128), np.uint8)) == 0
+
+
+def test_doubtful_mattes_weigh_less_in_training() -> None:
+    assert trust(np.array([0.9, 0.6, 0.3, 0.0])).tolist() == [1.0, 1.0, 0.5, 0.05]
 
 
 def test_the_embedded_model_finds_a_person_and_no_wall() -> None:
