@@ -6,7 +6,7 @@ Growth happens around the mean head; the person's shape moves each point with th
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from pipelines.prior.people.numbers import smooth, unit
 from pipelines.prior.people.regions import scalp_distance
@@ -149,7 +149,8 @@ def comb(name: str, points: np.ndarray, parting: float) -> np.ndarray:
     if name == "out":
         return outward
     if name == "side":
-        wish = np.stack([np.sign(x - parting), np.full(len(x), -0.25), np.full(len(x), -0.15)], 1)
+        front = smooth(-5, 1, points[:, 2])  # the parting ends at the crown, behind it hair falls
+        wish = np.stack([np.sign(x - parting) * (0.1 + 0.9 * front), front * 0.75 - 1, np.full(len(x), -0.15)], 1)
     elif name == "sweep":
         wish = np.stack([np.where(x < parting, -0.5, 1.0), np.full(len(x), -0.15), np.full(len(x), 0.15)], 1)
     elif name in KNOTS:
@@ -226,7 +227,7 @@ def _off_the_face(points: np.ndarray, layer: np.ndarray, fringe: np.ndarray) -> 
 def _locks(roots: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """[N] the strand that leads each strand's lock."""
     leaders = random.choice(len(roots), max(8, len(roots) // 22), replace=False)
-    return leaders[cKDTree(roots[leaders]).query(roots)[1]]
+    return leaders[KDTree(roots[leaders]).query(roots)[1]]
 
 
 def _gathered(points: np.ndarray, locks: np.ndarray, style: Style, random: np.random.Generator) -> np.ndarray:

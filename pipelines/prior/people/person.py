@@ -65,6 +65,8 @@ class Person:
         self.glasses = glasses(stock, traits, self.neutral, self.eyes) if traits.glasses else None
         self.hairs = [self._fitted(one, color, random) for one, color in self._grown(random)]
         self.lash_places = [(lash, np.sort(random.uniform(0.3, 17.7, 8 if lash.lower else 26))) for lash in stock.lashes]
+        top = {"bald": -np.inf, "balding": 8.0}.get(traits.hairstyle, 50.0)
+        self.part = np.where(stock.rooted < top, parts.HAIR_PART, stock.part).astype(np.int32)
         self.face, self.scalp = (painted(traits, stock.maps[name], name == "face") for name in ("face", "head_neck"))
 
     def posed(self, pose: Pose) -> "Posed":
@@ -184,7 +186,7 @@ class Posed:
         edge[skin] = self.person.shirt.edge[vertex[skin]]
         return Surface(
             self.points[vertex], normals[vertex], stock.uv, occlusion, stock.model.mean[vertex], edge, stock.faces,
-            stock.material, stock.part,
+            stock.material, self.person.part,
         )  # fmt: skip
 
     def _shirt(self) -> Surface:

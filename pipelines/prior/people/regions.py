@@ -79,6 +79,7 @@ def _unwrapped(model: FaceModel, part: str, size: int, offset: float) -> np.ndar
     weights = np.stack([first, second, 1 - first - second], -1)
     points = (model.mean[model.faces[triangles][np.where(inside, number, 0)]] * weights[..., None]).sum(-2)
     _, labels = cv2.distanceTransformWithLabels((~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(labels, np.int64)
     source = np.zeros(labels.max() + 1, int)
     source[labels[inside]] = np.flatnonzero(inside)
     return points.reshape(-1, 3)[source[labels]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from pipelines.prior.ict import FaceModel
 from pipelines.prior.people import parts
@@ -51,13 +51,17 @@ class Stock:
         self.material = np.repeat(list(DRAWN.values()), counts).astype(np.int32)
         self.material[_tongue(model, triangles)] = parts.TONGUE
         self.part = _parts(model, triangles, self.material)
+        center = model.mean[self.mesh_faces].mean(1)
+        skin = np.isin(self.part, (parts.SKIN_PART, parts.NECK))
+        self.rooted = np.where(skin & (scalp_distance(center) > 0.3) & (center[:, 1] > -6), center[:, 1], np.inf)
+        """[F] height of triangles that hair grows on, infinite elsewhere."""
         self.normals = vertex_normals(model.mean, model.faces)
         self.skin_count = model.part_vertices["head_neck"].stop
         skin = model.mean[: self.skin_count]
-        self.tree = cKDTree(skin)
+        self.tree = KDTree(skin)
         ears = (np.abs(skin[:, 0]) > 7.45) & (skin[:, 1] > -3) & (skin[:, 1] < 6)
         self.no_ears = np.flatnonzero(~ears)
-        self.tree_no_ears = cKDTree(skin[self.no_ears])
+        self.tree_no_ears = KDTree(skin[self.no_ears])
         self.scalp = scalp_distance(skin)
         self.occlusion = _occlusion(model, self.normals, self.skin_count)
         self.maps: dict[str, SkinMap] = {
@@ -113,7 +117,7 @@ def _parts(model: FaceModel, triangles: np.ndarray, material: np.ndarray) -> np.
     part[skin & (np.interp(y, NOSE_OUTLINE[::-1, 1], NOSE_OUTLINE[::-1, 0], left=0, right=0) > np.abs(x)) & (z > 8.5)] = (
         parts.NOSE
     )
-    ear = skin & (np.abs(x) > 7.45) & (y > -3) & (y < 6)
+    ear = skin & _ears(center)
     lips = skin & _inside_lips(model, triangles)
     middle = model.mean[model.landmarks[60:68]]
     seam = np.interp(np.abs(x), *_sorted(np.abs(middle[:, 0]), middle[:, 1]))
@@ -124,6 +128,27 @@ def _parts(model: FaceModel, triangles: np.ndarray, material: np.ndarray) -> np.
         part[mask & (x > 0)], part[mask & (x <= 0)] = left, right
     part[lips & (y >= seam)], part[lips & (y < seam)] = parts.UPPER_LIP, parts.LOWER_LIP
     return part.astype(np.int32)
+
+
+def _ears(center: np.ndarray) -> np.ndarray:
+    """Which points belong to an ear: those within the outline, seen from the side, of what stands off the side of the head.
+
+    The side is |x| = a polynomial of second degree in y and z, fitted while points that stand off are left out.
+    """
+    import cv2
+
+    x, y, z = np.abs(center[:, 0]), center[:, 1], center[:, 2]
+    near = np.flatnonzero((x > 5.5) & (y > -6) & (y < 9) & (z > -7) & (z < 6))
+    terms = np.stack([np.ones(len(near)), y[near], z[near], y[near] ** 2, z[near] ** 2, y[near] * z[near]], 1)
+    fitted = np.ones(len(near), bool)
+    off = np.zeros(len(near))
+    for _ in range(8):
+        off = x[near] - terms @ np.linalg.lstsq(terms[fitted], x[near][fitted], rcond=None)[0]
+        fitted = np.abs(off) < 0.5
+    ear = near[(off > 0.6) & (y[near] > -4.5) & (y[near] < 6) & (z[near] < 3)]
+    outline = cv2.convexHull(np.stack([y[ear], z[ear]], 1).astype(np.float32))
+    inside = [cv2.pointPolygonTest(outline, (float(a), float(b)), False) >= 0 for a, b in zip(y, z, strict=True)]
+    return np.array(inside) & (x > 5.5)
 
 
 def _sorted(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +190,7 @@ def _occlusion(model: FaceModel, normals: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def _lashes(model: FaceModel, skin: cKDTree) -> list[Lash]:
+def _lashes(model: FaceModel, skin: KDTree) -> list[Lash]:
     """The lash cards: six strips a side, 19 hairs of 6 vertices each, ordered by their texture coordinates."""
     found = []
     for side, part in (("lashes_L", parts.LEFT_EYE), ("lashes_R", parts.RIGHT_EYE)):
