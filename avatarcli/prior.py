@@ -117,7 +117,8 @@ def synth(
     """Render people who do not exist, with exact labels, as shards to train on."""
     from avatarcli.settings import resolve
     from pipelines.prior.sheet import write_sheet
-    from pipelines.prior.synth import SynthSettings, synthesize
+    from pipelines.prior.shooting import SynthSettings
+    from pipelines.prior.synth import synthesize
 
     asked = resolve(SynthSettings(people=people, size=size, seed=seed), assignments=changes or [])
     report = synthesize(out, asked, console(), ict=ict, workers=workers, overwrite=overwrite)

@@ -21,12 +21,14 @@ import numpy as np  # noqa: E402
 from pipelines.files import write_image  # noqa: E402
 from pipelines.landmarks import FaceTracker  # noqa: E402
 from pipelines.prior.ict import FaceModel, find_face_model, load_face_model  # noqa: E402
-from pipelines.prior.people.person import Person, Pose  # noqa: E402
+from pipelines.prior.people.person import Person  # noqa: E402
+from pipelines.prior.people.posed import Pose, Posed  # noqa: E402
 from pipelines.prior.people.scene import Picture, draw_backdrop, draw_light, laid_over, render, view_from  # noqa: E402
 from pipelines.prior.people.stock import Stock  # noqa: E402
 from pipelines.prior.people.traits import draw_traits  # noqa: E402
 from pipelines.prior.sheet import tiled  # noqa: E402
-from pipelines.prior.synth import SynthSettings, draw_pose, shard_of  # noqa: E402
+from pipelines.prior.shooting import SynthSettings, draw_pose  # noqa: E402
+from pipelines.prior.synth import shard_of  # noqa: E402
 
 
 def speed(model: FaceModel, size: int, people: int) -> None:
@@ -61,13 +63,13 @@ def orbit(model: FaceModel, path: Path, seed: int = 50_002, count: int = 12, siz
     """One person from all around, for looking at."""
     stock = Stock(model, size)
     person = Person(stock, draw_traits(seed))
-    posed, lamps = person.posed(Pose(np.zeros(len(model.expression_names)))), draw_light(np.random.default_rng(3))
+    posed, lamps = Posed(person, Pose(np.zeros(len(model.expression_names)))), draw_light(np.random.default_rng(3))
     pictures = [render(posed, view_from(360 * step / count, 5, 2.7), lamps, size) for step in range(count)]
     write_image(path, tiled([picture.image for picture in pictures], 6))
 
 
 def _picture(stock: Stock, seed: int, yaw_deg: float, random: np.random.Generator) -> Picture:
-    posed = Person(stock, draw_traits(seed)).posed(draw_pose(random, stock))
+    posed = Posed(Person(stock, draw_traits(seed)), draw_pose(random, stock))
     view = view_from(yaw_deg, float(np.clip(random.normal(2, 5), -12, 12)), 2.7)
     return render(posed, view, draw_light(random), stock.size)
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from pipelines.prior.ict import ORIGIN_CM, UNIT_CM
 from pipelines.prior.people.numbers import random_color, smooth, srgb, unit
-from pipelines.prior.people.person import Posed
+from pipelines.prior.people.posed import Posed
 from pipelines.prior.people.raster import draw, draw_depth, light_view
-from pipelines.prior.people.shading import Lamps, Shadow, Surface, shade
+from pipelines.prior.people.shading import shade
+from pipelines.prior.people.surfaces import Lamps, Shadow, Surface
 
 GRAY = 127
 """Of 255: what lies behind a person in a shard's images."""
@@ -67,7 +68,9 @@ def _turn(x: float, y: float, z: float) -> np.ndarray:
     return Rotation.from_euler("xyz", [x, y, z]).as_matrix()
 
 
-def draw_view(random: np.random.Generator, frontal: bool, radii: tuple[float, float], around: float) -> View:
+def draw_view(
+    random: np.random.Generator, frontal: bool, radii: tuple[float, float], around: float, extent: float = CROP_EXTENT
+) -> View:
     """A camera by lot: near the front, or with the share `around` from any side, else within 100 degrees."""
     if frontal:
         yaw = float(np.clip(random.normal(0, 18), -45, 45))
@@ -78,7 +81,7 @@ def draw_view(random: np.random.Generator, frontal: bool, radii: tuple[float, fl
     return view_from(
         yaw, float(np.clip(random.normal(2, 10), -30, 35)), float(np.exp(random.uniform(*np.log(radii)))),
         roll_deg=float(np.clip(random.normal(0, 4), -10, 10)),
-        extent=CROP_EXTENT * float(np.exp(random.uniform(-EXTENT_SPREAD, EXTENT_SPREAD))),
+        extent=extent * float(np.exp(random.uniform(-EXTENT_SPREAD, EXTENT_SPREAD))),
         off_center=(float(random.uniform(-0.03, 0.03)), float(random.uniform(-0.03, 0.03))),
         aim=(float(random.normal(0, 2)), float(random.normal(0, 2))),
     )  # fmt: skip

@@ -3,63 +3,16 @@
 Skin wraps its diffuse light by channel (red travels furthest under the skin) and shines by Fresnel; hair is Kajiya-Kay on
 ribbons with the head's own roundness mixed in; eyes are painted by angle from the gaze. Light is linear.
 Several samples a pixel: color and coverage are their mean, depth the mean of what is hit, the part what most samples show.
+This is one file because the compiler's cache notices changes of a function's own file alone.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from pipelines.prior.people.parts import CLOTH, CLOTH_PART, EYE, FRAME, GUM, HAIR, MOUTH, SCALP, SKIN, TEETH, TONGUE
 from pipelines.prior.people.raster import FAST
-
-
-class Surface(NamedTuple):
-    """Triangles to draw; V vertices, F faces. Of hair, `normals` are tangents, `uv` shares of the length, `rest` colors."""
-
-    points: np.ndarray
-    normals: np.ndarray
-    uv: np.ndarray
-    occlusion: np.ndarray
-    rest: np.ndarray
-    edge: np.ndarray
-    """[V] cm below the collar: skin above 0 is drawn as cloth."""
-    faces: np.ndarray
-    material: np.ndarray
-    part: np.ndarray
-
-
-class Look(NamedTuple):
-    """What is known of the person beside the triangles."""
-
-    face: np.ndarray
-    scalp: np.ndarray
-    eyes: np.ndarray
-    """[2,3] centers, left first."""
-    gaze: np.ndarray
-    """[2,3] directions."""
-    iris: np.ndarray
-    """[5] angle in radians, pupil's share, color."""
-    cloth: np.ndarray
-    grain: np.ndarray
-    relief: float
-
-
-class Lamps(NamedTuple):
-    directions: np.ndarray
-    """[3,3] toward the lamps, head space."""
-    colors: np.ndarray
-    ambient: np.ndarray
-    """[9,3] spherical harmonics of radiance."""
-
-
-class Shadow(NamedTuple):
-    """Depth seen from the first lamp: [n,n], axes [3,3], corner and texels per cm [3]."""
-
-    depth: np.ndarray
-    axes: np.ndarray
-    place: np.ndarray
 
 
 @njit(**FAST)
