@@ -102,9 +102,9 @@ def still(tmp_path: Path) -> tuple[Path, Scan, list[np.ndarray]]:
     for row, number in enumerate(index):
         y, x = np.mgrid[:160, :160]
         head = np.hypot(x - (80 if row < 4 else 110), y - 80) < 40
-        write_image(frames / f"{frame_name(number)}.jpg", np.where(head[..., None], 60, 200).repeat(3, 2).astype(np.uint8))
+        write_image(frames / f"{frame_name(int(number))}.jpg", np.where(head[..., None], 60, 200).repeat(3, 2).astype(np.uint8))
         singles.append(np.where(np.hypot(x - (80 if row < 4 else 110), y - 80) < 40 + 2 * (row % 2), 255, 0).astype(np.uint8))
-        write_image(tmp_path / "single" / f"{frame_name(number)}.png", singles[-1])
+        write_image(tmp_path / "single" / f"{frame_name(int(number))}.png", singles[-1])
     empty = np.zeros(6)
     seen = Scan(index=index, time_s=index / 30, points=np.zeros((6, 478, 3)), sharpness=empty, brightness=empty, reason=empty)
     return tmp_path, seen, singles
