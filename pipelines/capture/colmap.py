@@ -33,12 +33,16 @@ LEAST_POINTS = 10
 """Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
+GROWING = 0.25
+"""Of COLMAP's time, for a second try from nothing: where the head's own poses lead to no model, hardly anything does."""
 HEAD_UNITS = 0.6
 """Points nearer to the head's center than this are of the head."""
 FACELESS_TRUST = 0.7
 """Of a frame whose pose only the model knows."""
 FEW_VIEWS = 40
 """So few are cheap to look at closely."""
+LEAST_EXPLAINED = 0.35
+"""Of the matches between views."""
 LOOP_DEG = 40.0
 """Views further apart than this share no features."""
 LEAST_SIGHTINGS = 12
@@ -63,6 +67,9 @@ class Model:
     """Views that were given."""
     seen: Seen = field(default_factory=Seen.nothing)
     """Its points in its views."""
+    explained: float = 1.0
+    """Share of the verified matches that are one point of the model, in the view at the lower quartile: 0.5 to 0.95 for right
+    models, 0.02 to 0.3 for some that fit their own points well."""
     faceless: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     """Of the frames without a face that joined, by their number: pose [4,4], and the points [M,3] they see."""
 
@@ -93,6 +100,7 @@ def reconstruct(
         poses = dict(zip(names, reference.camera_from_world[rows, :3].tolist(), strict=True)) if seeded else {}
         extra = [f"{frame_name(index)}.jpg" for index in faceless] if not masked else []
         job |= {"names": names + extra, "poses": poses, "seed": seed, "focal_px": reference.focal_px * job["scale"]}
+        job["timeout_s"] = settings.sfm_timeout_s if seeded else GROWING * settings.sfm_timeout_s
         write_json(folder / f"{name}.job.json", job | {"result": f"{name}.json"})
         _run(folder / f"{name}.job.json", partial / "colmap.log", settings.sfm_timeout_s)
     return _largest(folder, name, chosen, rows, faceless)
@@ -105,7 +113,6 @@ def _job(reference: Candidate, rows: np.ndarray, settings: CameraSettings, maske
         "masks": masked, "first_octave": -1 if close else 0, "features": 6000 if close else 4096,
         "peak_threshold": 0.002 if close else 0.0067, "focal_known": settings.focal_px is not None, "threads": 2,
         "pairs": [] if exhaustive else pairs(reference.camera_from_world[rows], settings.sfm_overlap),
-        "timeout_s": settings.sfm_timeout_s,
     }  # fmt: skip
 
 
@@ -152,6 +159,7 @@ def from_model(
         "registered_views": f"{len(model.rows)} of {model.views}", "focal_px": round(model.focal_px, 2),
         "reprojection_px": round(model.error_px, 3), "points": model.points,
         "disagreement_deg": round(disagreement_deg(model, reference), 2), "face_points": face_points(model, seen),
+        "explained": round(model.explained, 3),
     }  # fmt: skip
     if problems:
         empty = np.zeros(len(chosen.index))
@@ -306,6 +314,7 @@ def _problems(model: Model, points: np.ndarray, reference: Candidate, longest: i
         (model.points < LEAST_POINTS * len(model.rows), f"it has only {model.points} points"),
         (not 0.85 * low <= model.focal_px <= 1.15 * high, f"its focal length of {model.focal_px:.0f} px is impossible"),
         (spread > 4.0 and ahead < 0.9, "its optical axes meet behind the cameras: the model is inside out"),
+        (model.explained < LEAST_EXPLAINED, f"its points bear out only {model.explained:.0%} of the matches"),
         (float(np.mean(depth > 0)) < 0.95, "the face lies behind its cameras"),
         (off > MAX_DISAGREEMENT_DEG, f"its turns differ from the head's by {off:.0f} degrees"),
     ]
@@ -400,5 +409,5 @@ def _largest(folder: Path, name: str, chosen: Scan, rows: np.ndarray, faceless: 
     return Model(
         rows=np.array(found), camera_from_world=np.stack([poses[name_of[row]] for row in found]),
         focal_px=best["focal_px"] / scale, points=best["points"], error_px=best["error_px"] / scale, views=len(rows),
-        seen=seen, faceless=extra,
+        seen=seen, faceless=extra, explained=float(np.percentile(list(best["explained"].values()), 25)),
     )  # fmt: skip

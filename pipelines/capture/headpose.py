@@ -1,12 +1,12 @@
 """Cameras from the head itself: the tracker's rigid landmarks, sharpened by points followed on hair, ears and skin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipelines.capture.bundle import Bundle, Priors, Sightings, adjust
 from pipelines.capture.frames import Scan
-from pipelines.capture.poses import CameraSettings, Candidate, jump_deg, view_angles
+from pipelines.capture.poses import CameraSettings, Candidate, jump_deg, steadied, view_angles
 from pipelines.capture.tracks import Tracks
 from pipelines.face_fit import RIGID, solve_pose
 from pipelines.priors import Prior
@@ -48,7 +48,8 @@ def from_landmarks(
     known = Priors(points=model, points_sigma=np.full(len(model), LANDMARK_SIGMA), focal_px=focal, focal_range_px=(low, high))
     rough = adjust(landmark_sightings(seen, start, model), start, center, known)
     fitted, support = (with_surface(rough, seen, tracks, center, known)) if len(tracks.frame) else (rough, None)
-    return candidate("landmark_pose", fitted, chosen, center, support, settings)
+    steady = replace(fitted, camera_from_head=steadied(fitted.camera_from_head, chosen.time_s))
+    return candidate("landmark_pose", steady, chosen, center, support, settings)
 
 
 def rigid_px(chosen: Scan) -> np.ndarray:

@@ -5,6 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+STEADY_S = 0.17
+"""Half the time over which poses from landmarks are steadied: four or five frames of the usual fifteen a second."""
+TREMBLE_DEG = 0.6
+"""What can be the tracker's tremble and no motion of the head."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSettings:
@@ -79,3 +84,28 @@ def jump_deg(camera_from_head: np.ndarray, time_s: np.ndarray, gap_s: float = 0.
             off[row] = np.degrees((middle.inv() * rotation[row]).magnitude())
     usual = np.array([np.median(off[np.abs(time_s - time) <= 1.0]) for time in time_s])
     return np.where(off > 4 * usual, off, 0.0)
+
+
+def steadied(camera_from_head: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """[N,4,4] without the tracker's tremble and without lag.
+
+    Every pose is drawn to the parabola through the poses within `STEADY_S` before and after it (least squares, as Savitzky and
+    Golay 1964), by exp(-(d / TREMBLE_DEG)^2) of the way where the parabola is d degrees off: a nod or a shake, which no
+    parabola follows, is kept as it is. Poses with fewer than two others on one side stay.
+    """
+    from scipy.spatial.transform import Rotation
+
+    turn, result = Rotation.from_matrix(camera_from_head[:, :3, :3]), camera_from_head.copy()
+    for row, time in enumerate(time_s):
+        near = np.flatnonzero(np.abs(time_s - time) <= STEADY_S + 1e-6)
+        side = min(int(np.sum(near < row)), int(np.sum(near > row)))
+        if side < 2:
+            continue
+        at = time_s[near] - time
+        change = (turn[near] * turn[row].inv()).as_rotvec()
+        values = np.column_stack([change, camera_from_head[near, :3, 3] - camera_from_head[row, :3, 3]])
+        middle = np.linalg.lstsq(np.vander(at, 3, increasing=True), values, rcond=None)[0][0]
+        share = np.exp(-((np.degrees(np.linalg.norm(middle[:3])) / TREMBLE_DEG) ** 2))
+        result[row, :3, :3] = (Rotation.from_rotvec(share * middle[:3]) * turn[row]).as_matrix()
+        result[row, :3, 3] += share * middle[3:]
+    return result

@@ -20,6 +20,8 @@ ROUNDS = (
 )  # fmt: skip
 """Per round: how far a feature may lie from its point (share of the longer side), the same as an angle (degrees), and whether
 the focal length is free. Landmark poses are off by a degree or three."""
+DOUBTFUL, LEAST_EXPLAINED = 0.6, 0.15
+"""A view is doubtful that has less than this part of the usual share of its matches borne out, or less than this share."""
 LEAST_SIGHTINGS = 8
 """Of points of the model in a view, else the view is not registered."""
 
@@ -40,7 +42,7 @@ def main(job_path: Path) -> None:
     start = time.perf_counter()
     models = _seeded(job, folder, database) if job["poses"] else _mapped(job, folder, database)
     seconds["mapping"] = time.perf_counter() - start
-    records = [_recorded(job, model) for model in models]
+    records = [{**_recorded(job, model), "explained": explained(model, database)} for model in models]
     draft = folder / "result.draft"
     draft.write_text(json.dumps({"models": records, "seconds": seconds}))
     draft.rename(folder / job["result"])
@@ -93,12 +95,38 @@ def _matches(job: dict[str, Any], folder: Path, database: Path) -> None:
 
 
 def _seeded(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
-    """The model triangulated from the job's poses and adjusted with them."""
+    """The model triangulated from the job's poses and adjusted with them.
+
+    Views whose matches the model does not bear out started too far from where they belong: they start anew, from the others.
+    """
+    poses = job["poses"]
+    model = _rounds(job, folder, database, poses, ROUNDS)
+    for _ in range(2):
+        share = explained(model, database)
+        usual = sorted(share.values())[int(0.75 * len(share))] if share else 0.0
+        good = {name for name, value in share.items() if value >= max(DOUBTFUL * usual, LEAST_EXPLAINED)}
+        if len(good) == len(poses) or len(good) < LEAST_SIGHTINGS:
+            break
+        poses = {image.name: image.cam_from_world().matrix().tolist() for image in model.images.values() if image.name in good}
+        focal_px = float(next(iter(model.cameras.values())).params[0])
+        model = _rounds({**job, "focal_px": focal_px}, folder, database, poses, ROUNDS[1:])
+    if len(poses) == len(job["names"]):
+        return [model]
+    model = _grown(job, folder, database, model)
+    if len(poses) < len(job["poses"]):  # halves that were joined by few can still be bent against each other
+        poses = {image.name: image.cam_from_world().matrix().tolist() for image in model.images.values() if image.has_pose}
+        focal_px = float(next(iter(model.cameras.values())).params[0])
+        model = _rounds({**job, "focal_px": focal_px}, folder, database, poses, ROUNDS)
+    return [model]
+
+
+def _rounds(job: dict[str, Any], folder: Path, database: Path, poses: dict[str, Any], rounds: tuple[Any, ...]) -> Any:
+    """Triangulated and adjusted in turn, in the job's size."""
     import pycolmap
 
-    model = _posed(job, folder, database)
+    model = _posed({**job, "poses": poses}, folder, database)
     longest = max(job["width"], job["height"])
-    for share, angle_deg, free in ROUNDS:
+    for share, angle_deg, free in rounds:
         within = share * longest
         options = pycolmap.IncrementalPipelineOptions()
         options.num_threads, options.random_seed, options.extract_colors = 1, job["seed"], False
@@ -113,7 +141,32 @@ def _seeded(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
             model, str(database), str(folder / "images"), str(folder / "models"), clear_points=True, options=options
         )
         _adjust(model, within / 4, free and not job["focal_known"])
-    return [_grown(job, folder, database, model) if len(job["poses"]) < len(job["names"]) else model]
+    return model
+
+
+def explained(model: Any, database: Path) -> dict[str, float]:
+    """For each image of the model, the share of its verified matches, with others of the model, that are one point there."""
+    import numpy as np
+    import pycolmap
+
+    store = pycolmap.Database.open(str(database))
+    numbers, geometries = store.read_two_view_geometries()
+    store.close()
+    nothing = np.iinfo(np.uint64).max
+    point_of = {
+        number: np.array([point.point3D_id if point.has_point3D() else nothing for point in image.points2D], np.uint64)
+        for number, image in model.images.items() if image.has_pose
+    }  # fmt: skip
+    counts = {number: [0, 0] for number in point_of}
+    for number, geometry in zip(numbers, geometries, strict=True):
+        one, other = pycolmap.pair_id_to_image_pair(number)
+        if one in point_of and other in point_of and len(geometry.inlier_matches):
+            matches = np.asarray(geometry.inlier_matches)
+            ours, theirs = point_of[one][matches[:, 0]], point_of[other][matches[:, 1]]
+            for image in (one, other):
+                counts[image][0] += int(np.sum((ours == theirs) & (ours != nothing)))
+                counts[image][1] += len(matches)
+    return {model.images[number].name: same / total if total else 0.0 for number, (same, total) in counts.items()}
 
 
 def _grown(job: dict[str, Any], folder: Path, database: Path, model: Any) -> Any:

@@ -66,6 +66,7 @@ def test_problems_name_what_is_wrong() -> None:
     assert "14 of 40 views" in words(replace(model(poses[:14]), rows=np.arange(14), views=40))
     assert "focal length" in words(model(poses, focal_px=3000.0))
     assert "off by" in words(model(poses, error_px=4.0))
+    assert "only 20% of the matches" in words(model(poses, explained=0.2))
     assert "only 30 points" in words(model(poses, points=30))
 
 
@@ -141,6 +142,7 @@ def test_a_textured_room_is_reconstructed(tmp_path: Path, start: str) -> None:
     found = np.tile(np.eye(4), (9, 1, 1))
     found[:, :3] = np.array([best["images"][name] for name in names])
     assert len(best["images"]) == 9
+    assert min(best["explained"].values()) > 0.5
     assert rotation_error_deg(found, poses).max() < 0.5
     assert best["focal_px"] == pytest.approx(FOCAL_PX, rel=0.05)
     view, x, y, *point = best["sightings"][0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.capture.headpose import from_landmarks
-from pipelines.capture.poses import CameraSettings, jump_deg, view_angles
+from pipelines.capture.poses import CameraSettings, jump_deg, steadied, view_angles
 from pipelines.capture.tracks import Tracks
 from pipelines.priors import load_prior
 from tests.pipelines.capture.heads import FOCAL_PX, SIZE, filmed, looking, project, rotation_error_deg, scan_of
@@ -81,3 +81,17 @@ def test_fast_but_even_motion_is_no_jump() -> None:
     poses[10] = looking(np.array([30.0]))[0]
     assert jump_deg(poses, time_s).argmax() == 10
     assert jump_deg(poses, time_s)[10] > 20
+
+
+def test_tremble_is_taken_from_a_still_head_and_nothing_from_a_shaken_one() -> None:
+    time_s, rng = np.arange(60) / 15, np.random.default_rng(0)
+    slow = looking(4 * np.sin(time_s), 3 * np.cos(time_s))
+    noisy = looking(4 * np.sin(time_s) + rng.normal(0, 0.3, 60), 3 * np.cos(time_s) + rng.normal(0, 0.3, 60))
+    before, after = (rotation_error_deg(poses, slow)[3:-3] for poses in (noisy, steadied(noisy, time_s)))
+    assert np.sqrt((after**2).mean()) < 0.8 * np.sqrt((before**2).mean())
+    shaken = looking(20 * np.sin(2 * np.pi * 2 * time_s))
+    assert rotation_error_deg(steadied(shaken, time_s), shaken).max() < 0.4
+    turning = looking(np.linspace(-40, 40, 60))
+    assert rotation_error_deg(steadied(turning, time_s), turning).max() < 1e-3
+    photos = looking(rng.uniform(-40, 40, 60))
+    assert np.array_equal(steadied(photos, np.arange(60.0)), photos)
