@@ -110,6 +110,8 @@ class Posed:
         edge = np.full(len(vertex), -1, np.float32)
         skin = vertex < stock.skin_count
         edge[skin] = self.person.shirt.edge[vertex[skin]]
+        cloth = edge > 0  # where skin is drawn as cloth it is as dark as the shirt over it
+        occlusion[cloth] = shade_under_chin(stock.model.mean[vertex[cloth]])
         return Surface(
             self.points[vertex], normals[vertex], stock.uv, occlusion, stock.model.mean[vertex], edge, stock.faces,
             stock.material, self.person.part,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from pipelines.prior.people.numbers import spline, unit
+from pipelines.prior.people.numbers import smooth, spline, unit
 from pipelines.prior.people.raster import FAST
 from pipelines.prior.people.stock import Stock
 
@@ -38,7 +38,7 @@ class Strands:
 def scattered(
     points: np.ndarray, faces: np.ndarray, allowed: np.ndarray, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles [N] and corner weights [N,3] of points spread evenly over the allowed triangles."""
+    """Triangles [N] and corner weights [N,3] of points spread over triangles, as densely as `allowed` says."""
     a, b, c = (points[faces[:, corner]] for corner in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) * allowed
     return random.choice(len(faces), count, p=area / area.sum()), random.dirichlet([1, 1, 1], count)
@@ -82,17 +82,18 @@ def beard(stock: Stock, kind: str, length: float, random: np.random.Generator) -
 
 
 def _beard_place(kind: str, center: np.ndarray) -> np.ndarray:
+    """How densely a beard grows on triangles with these centers, 0..1."""
     x, y, z = np.abs(center[:, 0]), center[:, 1], center[:, 2]
     lips = (y < -2.75) & (y > -4.45) & (x < 2.75) & (z > 9)
-    jaw = (y - 0.22 * x < -2.6) & (y > -9.3) & (z > 2.0)
+    jaw = smooth(-2.0, -3.3, y - 0.22 * x) * smooth(1.0, 4.5, z) * smooth(-9.6, -8.6, y)
     moustache = (y < -1.55) & (y > -3.0) & (x < 3.0) & (z > 9.3)
     corners = (x > 2.2) & (x < 3.2) & (y < -2) & (y > -6) & (z > 8)
-    chin = (x < 2.7) & (y < -4.4) & (y > -9) & (z > 7) & jaw
+    chin = ((x < 2.7) & (y < -4.4) & (z > 7)) * jaw
     places = {
-        "full": jaw | moustache, "goatee": chin | moustache | corners, "moustache": moustache,
-        "chin": (x < 2.0) & (y < -5.2) & jaw & (z > 8),
+        "full": np.maximum(jaw, moustache), "goatee": np.maximum(chin, moustache | corners),
+        "moustache": moustache.astype(float), "chin": ((x < 2.0) & (y < -5.2) & (z > 8)) * jaw,
     }  # fmt: skip
-    return places[kind] & ~lips
+    return places[kind] * ~lips
 
 
 def on_skin(stock, roots, heading, lengths, count, shape, random):  # type: ignore[no-untyped-def]
