@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.files import read_image
+
 SAMPLES = 2
 """Per pixel, each way."""
 LIGHTS = ((np.array([0.35, 0.55, 0.76]), 0.55), (np.array([-0.8, 0.2, 0.56]), 0.22))
@@ -71,9 +73,7 @@ def load_head(folder: Path) -> Mesh:
         flat = np.frombuffer(data, kind, known["count"] * width, view.get("byteOffset", 0))
         return flat.reshape(known["count"], width)
 
-    import cv2
-
-    texture = cv2.imread(str(folder / "Map-COL.jpg"))[..., ::-1]
+    texture = read_image(folder / "Map-COL.jpg")
     uv = array(values["attributes"]["TEXCOORD_0"]).astype(np.float64) * (1, -1) + (0, 1)
     return Mesh(
         points=array(values["attributes"]["POSITION"]).astype(np.float64) - (0.0, 1.3, 0.0),
@@ -136,7 +136,7 @@ def draw(mesh: Mesh, camera_from_room: np.ndarray, focal_px: float, size: tuple[
     uv = np.einsum("kc,kcd->kd", share, mesh.uv[corners])
     normal = np.einsum("kc,kcd->kd", share, mesh.normals[corners])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    light = AMBIENT + sum(strength * np.maximum(normal @ toward, 0) for toward, strength in LIGHTS)
+    light = AMBIENT + np.sum([strength * np.maximum(normal @ toward, 0) for toward, strength in LIGHTS], axis=0)
     behind.reshape(-1, 3)[sample] = _picked(mesh.texture, uv) * light[:, None]
     return behind.reshape(size[1], SAMPLES, size[0], SAMPLES, 3).mean(axis=(1, 3))
 
@@ -200,7 +200,8 @@ def _picked(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     rows = -(-len(place) // 4096)
     padded = np.zeros((rows * 4096, 2), np.float32)
     padded[: len(place)] = place
-    found = cv2.remap(texture, padded.reshape(rows, 4096, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    across, down = padded.reshape(rows, 4096, 2).transpose(2, 0, 1).copy()
+    found = cv2.remap(texture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return found.reshape(-1, 3)[: len(place)].astype(np.float64)
 
 

@@ -60,7 +60,7 @@ def register(
     scale = min(1.0, LONGEST_PX / max(size))
     matrix = np.array([[focal_px * scale, 0, size[0] * scale / 2], [0, focal_px * scale, size[1] * scale / 2], [0, 0, 1]])
     picture = lru_cache(maxsize=4)(lambda row: _gray(partial, chosen, row, scale))
-    count[views] = np.bincount(seen.row, minlength=len(expected))[views]
+    count[views] = np.bincount(seen.row.astype(int), minlength=len(expected))[views]
     for row in np.setdiff1d(np.arange(len(expected)), views):
         near = [view for view in _beside(int(row), views) if abs(chosen.time_s[view] - chosen.time_s[row]) <= FAR_S]
         found = [_followed(picture, view, int(row), seen, scale, expected[row], matrix) for view in near]
@@ -68,7 +68,7 @@ def register(
             points, px = (np.concatenate(column) for column in zip(*found, strict=True))
             pose, fits = agreed(points, px, expected[row], matrix)
             if fits >= LEAST and fits >= LEAST_SHARE * len(px):
-                poses[row], count[row] = pose, fits
+                poses[int(row)], count[int(row)] = pose, fits
     return Registered(camera_from_world=poses, count=count)
 
 

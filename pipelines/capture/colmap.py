@@ -41,7 +41,7 @@ FACELESS_TRUST = 0.7
 """Of a frame whose pose only the model knows."""
 FEW_VIEWS = 40
 """So few are cheap to look at closely."""
-LEAST_EXPLAINED = 0.35
+LEAST_EXPLAINED = 0.45
 """Of the matches between views."""
 LOOP_DEG = 40.0
 """Views further apart than this share no features."""
@@ -140,7 +140,8 @@ def joined_pairs(known: list[tuple[int, int]], index: np.ndarray, faceless: np.n
         for step in range(1, overlap + 1):
             other = (place + step) % count
             if (extra[place] or extra[other]) and place != other:
-                found.add(tuple(sorted((int(order[place]), int(order[other])))))
+                one, two = sorted((int(order[place]), int(order[other])))
+                found.add((one, two))
     return sorted(found)
 
 
@@ -181,7 +182,7 @@ def from_model(
     )  # fmt: skip
 
 
-def _without_face(model: Model, to_head: Alignment) -> dict[str, np.ndarray]:
+def _without_face(model: Model, to_head: Alignment) -> dict[str, Any]:
     """Number, pose and confidence of the frames without a face that join the model and see points of the head."""
     kept: list[tuple[int, np.ndarray, float]] = []
     for index, (pose, points) in sorted(model.faceless.items()):
