@@ -61,14 +61,14 @@ def register(
     matrix = np.array([[focal_px * scale, 0, size[0] * scale / 2], [0, focal_px * scale, size[1] * scale / 2], [0, 0, 1]])
     picture = lru_cache(maxsize=4)(lambda row: _gray(partial, chosen, row, scale))
     count[views] = np.bincount(seen.row.astype(int), minlength=len(expected))[views]
-    for row in np.setdiff1d(np.arange(len(expected)), views):
-        near = [view for view in _beside(int(row), views) if abs(chosen.time_s[view] - chosen.time_s[row]) <= FAR_S]
-        found = [_followed(picture, view, int(row), seen, scale, expected[row], matrix) for view in near]
+    for row in sorted({*range(len(expected))} - set(views.tolist())):
+        near = [view for view in _beside(row, views) if abs(chosen.time_s[view] - chosen.time_s[row]) <= FAR_S]
+        found = [_followed(picture, view, row, seen, scale, expected[row], matrix) for view in near]
         if found:
             points, px = (np.concatenate(column) for column in zip(*found, strict=True))
             pose, fits = agreed(points, px, expected[row], matrix)
             if fits >= LEAST and fits >= LEAST_SHARE * len(px):
-                poses[int(row)], count[int(row)] = pose, fits
+                poses[row], count[row] = pose, fits
     return Registered(camera_from_world=poses, count=count)
 
 
@@ -85,7 +85,7 @@ def agreed(points: np.ndarray, px: np.ndarray, guess: np.ndarray, matrix: np.nda
     if not good or rows is None or len(rows) < 6:
         return guess, 0
     fits = np.zeros(len(points), bool)
-    fits[rows[:, 0]] = True
+    fits[np.asarray(rows, int)[:, 0]] = True
     for _ in range(3):
         turn, shift = cv2.solvePnPRefineLM(points[fits], px[fits], matrix, None, turn, shift)
         off = np.linalg.norm(cv2.projectPoints(points, turn, shift, matrix, None)[0][:, 0] - px, axis=1)
