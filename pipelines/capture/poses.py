@@ -102,7 +102,7 @@ def steadied(camera_from_head: np.ndarray, time_s: np.ndarray) -> np.ndarray:
         if side < 2:
             continue
         at = time_s[near] - time
-        change = (turn[near] * turn[row].inv()).as_rotvec()
+        change = (Rotation.from_matrix(camera_from_head[near, :3, :3]) * turn[row].inv()).as_rotvec()
         values = np.column_stack([change, camera_from_head[near, :3, 3] - camera_from_head[row, :3, 3]])
         middle = np.linalg.lstsq(np.vander(at, 3, increasing=True), values, rcond=None)[0][0]
         share = np.exp(-((np.degrees(np.linalg.norm(middle[:3])) / TREMBLE_DEG) ** 2))
