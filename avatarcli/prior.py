@@ -129,7 +129,7 @@ def synth(
 
 @prior.command(epilog=EVERYWHERE)
 def train(
-    data: Annotated[Path, typer.Option(help="Folder or zip with dataset.json: images, cameras.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Shards, or a folder or zip with dataset.json.", show_default=False)],
     out: Out,
     config: Annotated[str, typer.Option(help="ffhq512, quick, tiny128, or a JSON file.")] = "ffhq512",
     kimg: Annotated[float | None, typer.Option(help="Thousands of images to show; EG3D: 25000.")] = None,

@@ -1,4 +1,5 @@
-"""A data set of images with cameras, in the format of EG3D: `dataset.json` beside the pictures, in a folder or a zip file.
+"""A data set of images with cameras: shards of synthetic people, or the format of EG3D, `dataset.json` beside the pictures, in
+a folder or a zip file.
 
 {"labels": [["00000/img0.png", [25 numbers]], ...]}: camera-to-world row by row (OpenCV axes), then intrinsics over image size.
 """
@@ -17,19 +18,21 @@ from torch import Tensor
 from models.camera import Camera
 from models.eg3d import LABEL_DIM
 from pipelines.errors import UnusableMaterial
+from pipelines.prior.shards import read_shard, shard_paths
 
 Read = Callable[[str], bytes]
+"""Name -> the bytes of a file of the data set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabeledImages:
-    """N pictures and their cameras; pictures are read when asked for."""
+    """N pictures and their cameras."""
 
     names: tuple[str, ...]
     labels: Tensor
     """[N,25]"""
-    read: Read
-    """The bytes of a file of the data set."""
+    pixels: Callable[[int], np.ndarray | None]
+    """Number below N -> uint8 RGB [H,W,3], None where the picture cannot be read."""
     source: Path
     mirrored: bool = False
     """Every picture a second time, left and right exchanged, with the camera that fits."""
@@ -52,8 +55,7 @@ class LabeledImages:
         """uint8 [size,size,3]; larger ones are reduced. UnusableMaterial when it is no square picture at least that large."""
         import cv2
 
-        name = self.names[number % len(self.names)]
-        found = cv2.imdecode(np.frombuffer(self.read(name), np.uint8), cv2.IMREAD_COLOR)
+        name, found = self.names[number % len(self.names)], self.pixels(number % len(self.names))
         if found is None:
             raise UnusableMaterial(f"{name} in {self.source} is no readable picture; take it out of dataset.json.")
         height, width = found.shape[:2]
@@ -63,11 +65,13 @@ class LabeledImages:
             )
         if height > size:
             found = cv2.resize(found, (size, size), interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(found[:, ::-1, ::-1] if number >= len(self.names) else found[..., ::-1])
+        return np.ascontiguousarray(found[:, ::-1] if number >= len(self.names) else found)
 
 
 def open_images(source: Path, *, mirrored: bool = False) -> LabeledImages:
     """The data set in a folder or a zip file; UnusableMaterial names what is missing."""
+    if source.is_dir() and not (source / "dataset.json").exists() and any(source.glob("shard_*.npz")):
+        return _of_shards(source, mirrored)
     read, where = _reader(source)
     try:
         record = json.loads(read("dataset.json"))
@@ -87,7 +91,31 @@ def open_images(source: Path, *, mirrored: bool = False) -> LabeledImages:
         raise UnusableMaterial(f"{source}: labels in dataset.json must be {LABEL_DIM} finite numbers each.")
     if absent := [name for name in names if name not in where]:
         raise UnusableMaterial(f"{source}: dataset.json names {absent[0]}, which is not there ({len(absent)} are missing).")
-    return LabeledImages(names=tuple(names), labels=cameras, read=read, source=source, mirrored=mirrored)
+    return LabeledImages(
+        names=tuple(names),
+        labels=cameras,
+        pixels=lambda number: _decoded(read(names[number])),
+        source=source,
+        mirrored=mirrored,
+    )
+
+
+def _of_shards(folder: Path, mirrored: bool) -> LabeledImages:
+    """All pictures of the shards, kept in memory: 49 kB each at 128x128."""
+    rows = [(path.name, read_shard(path, ("image", "camera"))) for path in shard_paths(folder)]
+    images = np.concatenate([shard["image"] for _, shard in rows])
+    return LabeledImages(
+        names=tuple(f"{name}[{row}]" for name, shard in rows for row in range(len(shard["image"]))),
+        labels=torch.from_numpy(np.concatenate([shard["camera"] for _, shard in rows])), pixels=lambda number: images[number],
+        source=folder, mirrored=mirrored,
+    )  # fmt: skip
+
+
+def _decoded(content: bytes) -> np.ndarray | None:
+    import cv2
+
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    return None if found is None else found[..., ::-1]
 
 
 def _reader(source: Path) -> tuple[Read, set[str]]:

@@ -50,7 +50,7 @@ class PriorTrainSettings:
 def train_prior(
     data: Path, out: Path, settings: PriorTrainSettings, progress: Progress, *, device: str, overwrite: bool = False
 ) -> Report:  # fmt: skip
-    """Make the prior folder `out` from a folder or zip file of images with a dataset.json."""
+    """Make the prior folder `out` from shards, or from a folder or zip file of images with a dataset.json."""
     images, config = open_images(data, mirrored=settings.adversarial.mirror), config_of(settings)
 
     def work(partial: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def train_prior(
         run(players, images, settings, partial, progress, device)
         return finish(players, config, images, settings, partial, out, device)
 
-    index = data / "dataset.json" if data.is_dir() else data
+    index = data / "dataset.json" if (data / "dataset.json").exists() else data
     asked = json.loads(json.dumps(asdict(settings), default=str))
     return run_stage(
         "prior train", version=VERSION, inputs={"data": index}, settings=asked, out=out, work=work, overwrite=overwrite

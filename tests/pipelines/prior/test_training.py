@@ -18,6 +18,7 @@ from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.prior.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.images import open_images
 from pipelines.prior.quality import fid, kid, network_features, random_features
+from pipelines.prior.shards import shard_path, write_shard
 from pipelines.prior.training import PriorTrainSettings, begin, config_of, train_prior
 from pipelines.priors import load_prior
 from pipelines.stage import Silent
@@ -74,6 +75,16 @@ def test_mirrored_pictures_have_mirrored_cameras(data: Path) -> None:
     assert torch.equal(flipped, plain.flip(3))
     changed = (label * other < 0)[0].nonzero().flatten().tolist()
     assert set(changed) <= {1, 2, 3, 4, 8} and 3 in changed
+
+
+def test_shards_are_a_data_set(data: Path, tmp_path: Path) -> None:
+    images = open_images(data)
+    pictures = np.stack([images.picture(number, 32) for number in range(COUNT)])
+    for number, rows in enumerate((slice(0, 7), slice(7, COUNT))):
+        write_shard(shard_path(tmp_path, number), {"image": pictures[rows], "camera": images.labels[rows].numpy()})
+    shards = open_images(tmp_path)
+    (ours, labels), (theirs, others) = shards.batch([2, 9], 32), images.batch([2, 9], 32)
+    assert len(shards) == COUNT and torch.equal(ours, theirs) and torch.equal(labels, others)
 
 
 @pytest.mark.parametrize(
