@@ -38,7 +38,7 @@ def told(score: dict[str, Any]) -> list[list[str]]:
     camera, follows, over_run = score["camera"]["rotation_deg"], score["follows"], score["held_out"]["over_run"]
     rose = f"{over_run[0]:.1f} → {over_run[-1]:.1f} dB" if over_run else "–"
     return [
-        ["camera rotation, median", f"{camera:.1f}°", f"at most {score['goals']['rotation_deg']:.0f}°"],
+        ["camera rotation, median", f"{camera:.2f}°", f"at most {score['goals']['rotation_deg']:.0f}°"],
         ["jaw, correlation", _number(follows.get("jawOpen")), f"at least {score['goals']['jaw']}"],
         ["blink, correlation", _number(follows.get("eyeBlink")), ""],
         ["held-out PSNR inside the head over the run", rose, "rising"],
