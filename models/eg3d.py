@@ -24,7 +24,7 @@ from models.planes import PLANE_AXES, as_texels, lookup
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
 from models.stylegan2.layers import FullyConnected
-from models.stylegan2.mapping import Mapping
+from models.stylegan2.mapping import Mapping, seen_label
 from models.stylegan2.synthesis import Noise, Synthesis
 from models.superresolution import VARIANTS, SuperResolution
 
@@ -190,11 +190,9 @@ class EG3D(nn.Module):
 
     def mapping(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """ws [B,num_ws,w_dim] of z [B,z_dim]; `condition` [B,25] is a camera label, the frontal one at inference."""
-        if self.config.c_gen_conditioning_zero:
-            condition = z.new_zeros(len(z), LABEL_DIM)
-        elif condition is None:
-            raise ValueError("this generator is conditioned on a camera: pass the label of the frontal one")
-        return self.backbone.mapping(z, condition * self.config.c_scale, truncation, cutoff)
+        blind, scale = self.config.c_gen_conditioning_zero, self.config.c_scale
+        label = seen_label(z, condition, dim=LABEL_DIM, blind=blind, scale=scale)
+        return self.backbone.mapping(z, label, truncation, cutoff)
 
     def planes(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]: backbone, and our static and linear parts where configured."""

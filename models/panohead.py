@@ -29,7 +29,7 @@ from models.generator import LatentSpec, Rendering
 from models.planes import PLANE_AXES, as_texels, crop_mask, lookup, with_third
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
-from models.stylegan2.mapping import Mapping
+from models.stylegan2.mapping import Mapping, seen_label
 from models.stylegan2.resampling import resize
 from models.stylegan2.synthesis import Noise, Synthesis, ToRGB
 from models.superresolution import VARIANTS, SuperResolution
@@ -158,11 +158,9 @@ class PanoHead(nn.Module):
 
     def mapping(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """ws [B,num_ws,w_dim] of z [B,z_dim]; `condition` [B,25] is a camera label, the frontal one at inference."""
-        if self.config.c_gen_conditioning_zero:
-            condition = z.new_zeros(len(z), LABEL_DIM)
-        elif condition is None:
-            raise ValueError("this generator is conditioned on a camera: pass the label of the frontal one")
-        return self.backbone.mapping(z, condition * self.config.c_scale, truncation, cutoff)
+        blind, scale = self.config.c_gen_conditioning_zero, self.config.c_scale
+        label = seen_label(z, condition, dim=LABEL_DIM, blind=blind, scale=scale)
+        return self.backbone.mapping(z, label, truncation, cutoff)
 
     def camera_shift(self, z: Tensor, camera: Camera) -> Tensor:
         """[B,3] how far the camera of this head really stood from its label, head units (section 3.4).

@@ -57,3 +57,15 @@ class Mapping(nn.Module):
     def track(self, w: Tensor, decay: float = 0.998) -> None:
         """w_avg <- decay * w_avg + (1 - decay) * mean over the batch of w [B,w_dim]."""
         self.w_avg.copy_(w.detach().mean(0).lerp(self.w_avg, decay))
+
+
+def seen_label(z: Tensor, condition: Tensor | None, *, dim: int, blind: bool, scale: float) -> Tensor:
+    """[B,dim] what the mapping of a generator sees of a camera label `condition` [B,dim]: zeros if it is blind, else scale * it.
+
+    ValueError when it is not blind and there is no label.
+    """
+    if blind:
+        return z.new_zeros(len(z), dim)
+    if condition is None:
+        raise ValueError("this generator is conditioned on a camera: pass the label of the frontal one")
+    return condition * scale
