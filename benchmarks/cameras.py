@@ -57,7 +57,7 @@ def errors(found: np.ndarray, true: np.ndarray) -> Errors:
 
 def rendered(name: str, out: Path, frames: int) -> Truth:
     """A film of the scanned head, written once."""
-    from pipelines.video import write_video
+    from pipelines.encoder import write_video
     from tests.worlds_scan import film, load_head
 
     clip, record = out / f"{name}.mp4", out / f"{name}.json"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pipelines.artifacts import Avatar, load_avatar
-from pipelines.video import write_video
+from pipelines.encoder import write_video
 
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthPucker", "eyeBlinkLeft", "browInnerUp")
 FRAMES = 24

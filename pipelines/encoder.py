@@ -1,4 +1,4 @@
-"""ffmpeg as a separate program: which options a file type takes, feeding it pictures, and what its failures mean.
+"""Writing video files: pictures stream to ffmpeg, a separate program; segments are joined, sound is added, failures are said.
 
 The binary is the one imageio-ffmpeg brings; command lines are built by ffmpeg-python.
 """
@@ -6,14 +6,59 @@ The binary is the one imageio-ffmpeg brings; command lines are built by ffmpeg-p
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.errors import AvatarError, SettingError
+from pipelines.files import atomic
+from pipelines.video import open_container
 
 CONTAINERS = {".mp4": "h264", ".m4v": "h264", ".mov": "prores", ".webm": "vp9"}
 """Codec by file type."""
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], rate_hz: float | Fraction, audio_from: Path | None = None) -> int:
+    """Encode uint8 [H,W,3] (or [H,W,4] with alpha for .webm and .mov) and return the number of frames.
+
+    .mp4 is H.264 (odd sizes are padded by one pixel), .webm VP9, .mov ProRes 4444. Sound of `audio_from` is cut to the length
+    of the pictures. The file appears whole or not at all. AvatarError with ffmpeg's own words when it fails.
+    """
+    rate = Fraction(rate_hz).limit_denominator(100_000)
+    with atomic(path) as draft, tempfile.TemporaryDirectory(dir=draft.parent, prefix=".encode-") as folder:
+        silent = Path(folder) / f"pictures{path.suffix}"
+        count = _encode(silent, iter(frames), rate, path)
+        mux([silent], draft, audio_from, float(count / rate), path)
+    return count
+
+
+def concat_segments(segments: list[Path], out: Path, audio_from: Path | None = None, duration_s: float | None = None) -> None:
+    """Join videos of one encoding without encoding again, with the sound of `audio_from` cut to `duration_s`."""
+    with atomic(out) as draft:
+        mux(segments, draft, audio_from, duration_s, out)
+
+
+def mux(segments: list[Path], draft: Path, audio_from: Path | None, duration_s: float | None, out: Path) -> None:
+    """Segments one after the other plus sound into `draft`; `out` is the name errors speak of."""
+    import ffmpeg
+
+    listing = "".join("file '{}'\n".format(str(segment.resolve()).replace("'", "'\\''")) for segment in segments)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="avatarcli-") as names:
+        names.write(listing)
+        names.flush()
+        streams: list[Any] = [ffmpeg.input(names.name, format="concat", safe=0).video]
+        options: dict[str, Any] = {"c:v": "copy", "fflags": "+bitexact", "map_metadata": -1}
+        if audio_from is not None and (sound := _sound(audio_from, out.suffix)):
+            streams.append(ffmpeg.input(str(audio_from), itsoffset=sound.pop("offset_s")).audio)
+            options |= sound
+        if duration_s is not None:
+            options["t"] = f"{duration_s:.6f}"
+        if out.suffix in {".mp4", ".m4v", ".mov"}:
+            options["movflags"] = "+faststart"
+        run_ffmpeg(ffmpeg.output(*streams, str(draft), **options), iter(()), out)
 
 
 def codec_options(out: Path, alpha: bool, width: int, height: int) -> dict[str, Any]:
@@ -70,3 +115,51 @@ def _failure(code: int, log: str, out: Path) -> str:
         return f"{out} could not be written: ffmpeg was ended by {name}, perhaps for lack of memory; run it again."
     words = [line.strip() for line in log.splitlines() if line.strip()]
     return f"{out} could not be written: ffmpeg says: {words[-1] if words else f'exit code {code}'}."
+
+
+def _encode(draft: Path, frames: Iterator[np.ndarray], rate: Fraction, out: Path) -> int:
+    """Pictures only; the size and the presence of alpha are those of the first frame."""
+    import ffmpeg
+
+    first = next(frames, None)
+    if first is None:
+        raise AvatarError(f"there is no frame to write into {out}.")
+    height, width, channels = first.shape
+    counted = _Counter(first, frames)
+    source = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgba" if channels == 4 else "rgb24", s=f"{width}x{height}", framerate=str(rate)
+    )
+    run_ffmpeg(source.output(str(draft), **codec_options(out, channels == 4, width, height)), iter(counted), out)
+    return counted.count
+
+
+class _Counter:
+    """Frames one by one as bytes, counted, all of one shape."""
+
+    def __init__(self, first: np.ndarray, rest: Iterator[np.ndarray]) -> None:
+        self.first, self.rest, self.count = first, rest, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._bytes(self.first)
+        for frame in self.rest:
+            yield self._bytes(frame)
+
+    def _bytes(self, frame: np.ndarray) -> bytes:
+        if frame.shape != self.first.shape or frame.dtype != np.uint8:
+            raise AvatarError(f"frame {self.count} is {frame.dtype} {frame.shape}, the first was uint8 {self.first.shape}.")
+        self.count += 1
+        return np.ascontiguousarray(frame).tobytes()
+
+
+def _sound(path: Path, suffix: str) -> dict[str, Any] | None:
+    """ffmpeg options for the sound of `path` and its offset to the first picture, or None when it is silent."""
+    with open_container(path) as container:
+        if not container.streams.audio:
+            return None
+        audio = container.streams.audio[0]
+        pictures = [stream for stream in container.streams.video if stream.start_time is not None]
+        first = min((float(stream.start_time * stream.time_base) for stream in pictures), default=0.0)
+        offset = (container.start_time or 0) / 1e6 - first
+        if suffix.lower() == ".webm":
+            return {"acodec": "libopus", "b:a": "128k", "offset_s": offset}
+        return {"acodec": "copy" if audio.codec_context.name == "aac" else "aac", "b:a": "192k", "offset_s": offset}

@@ -1,15 +1,13 @@
-"""Video files in and out: what a player would show, frame by frame, with exact times.
+"""Video files as a player would show them, frame by frame, with exact times.
 
 Reading goes through PyAV (there is no ffprobe): variable frame rates, rotation and mirroring of the display matrix, pixel
-aspect, HDR (`pipelines.tonemap`), edit lists, covers and damage are handled here and nowhere else. Writing goes through
-ffmpeg-python and the ffmpeg binary of imageio-ffmpeg, called as a separate program. Both stream: memory does not grow with the
-length of a file.
+aspect, HDR (`pipelines.tonemap`), edit lists, covers and damage are handled here and nowhere else. It streams: memory does not
+grow with the length of a file. Writing is `pipelines.encoder`.
 """
 
 import queue
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -18,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encoder import codec_options, run_ffmpeg
-from pipelines.errors import AvatarError, UnusableMaterial
-from pipelines.files import atomic, sha256_file
+from pipelines.errors import UnusableMaterial
+from pipelines.files import sha256_file
 from pipelines.tonemap import Exposure, ToneMapper, exposure, lights_of
 
 HD_HEIGHT_PX = 720
@@ -112,7 +109,7 @@ class Orientation:
 
 def probe(path: Path) -> VideoInfo:
     """Facts about the video at `path`; UnusableMaterial when nothing in it can be shown as moving pictures."""
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _picture_stream(container, path)
         packets, missing, start, end = _timeline(container, stream)
         has_audio, codec, average = bool(container.streams.audio), stream.codec_context.name, stream.average_rate
@@ -196,47 +193,7 @@ def fitted(width: int, height: int, longest_side_px: int | None) -> tuple[int, i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], rate_hz: float | Fraction, audio_from: Path | None = None) -> int:
-    """Encode uint8 [H,W,3] (or [H,W,4] with alpha for .webm and .mov) and return the number of frames.
-
-    .mp4 is H.264 (odd sizes are padded by one pixel), .webm VP9, .mov ProRes 4444. Sound of `audio_from` is cut to the length
-    of the pictures. The file appears whole or not at all. AvatarError with ffmpeg's own words when it fails.
-    """
-    rate = Fraction(rate_hz).limit_denominator(100_000)
-    with atomic(path) as draft, tempfile.TemporaryDirectory(dir=draft.parent, prefix=".encode-") as folder:
-        silent = Path(folder) / f"pictures{path.suffix}"
-        count = _encode(silent, iter(frames), rate, path)
-        mux([silent], draft, audio_from, float(count / rate), path)
-    return count
-
-
-def concat_segments(segments: list[Path], out: Path, audio_from: Path | None = None, duration_s: float | None = None) -> None:
-    """Join videos of one encoding without encoding again, with the sound of `audio_from` cut to `duration_s`."""
-    with atomic(out) as draft:
-        mux(segments, draft, audio_from, duration_s, out)
-
-
-def mux(segments: list[Path], draft: Path, audio_from: Path | None, duration_s: float | None, out: Path) -> None:
-    """Segments one after the other plus sound into `draft`; `out` is the name errors speak of."""
-    import ffmpeg
-
-    listing = "".join("file '{}'\n".format(str(segment.resolve()).replace("'", "'\\''")) for segment in segments)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="avatarcli-") as names:
-        names.write(listing)
-        names.flush()
-        streams: list[Any] = [ffmpeg.input(names.name, format="concat", safe=0).video]
-        options: dict[str, Any] = {"c:v": "copy", "fflags": "+bitexact", "map_metadata": -1}
-        if audio_from is not None and (sound := _sound(audio_from, out.suffix)):
-            streams.append(ffmpeg.input(str(audio_from), itsoffset=sound.pop("offset_s")).audio)
-            options |= sound
-        if duration_s is not None:
-            options["t"] = f"{duration_s:.6f}"
-        if out.suffix in {".mp4", ".m4v", ".mov"}:
-            options["movflags"] = "+faststart"
-        run_ffmpeg(ffmpeg.output(*streams, str(draft), **options), iter(()), out)
-
-
-def _open(path: Path) -> Any:
+def open_container(path: Path) -> Any:
     import av
     from av import error as errors
 
@@ -309,7 +266,7 @@ def _decoded(path: Path) -> Iterator[tuple[Any, float, int]]:
     """
     from av import error as errors
 
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _picture_stream(container, path)
         step, packets, damaged, last = 1 / float(stream.average_rate or 25), container.demux(stream), 0, -np.inf
         while True:
@@ -395,7 +352,7 @@ def _glances(path: Path) -> Iterator[Any]:
     """The key frames before a few times spread over the file."""
     from av import error as errors
 
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _picture_stream(container, path)
         base, first = stream.time_base or Fraction(1, 1000), stream.start_time or 0
         whole = stream.duration or round((container.duration or 0) / 1_000_000 / base)
@@ -405,51 +362,3 @@ def _glances(path: Path) -> Iterator[Any]:
                 yield next(container.decode(stream))
             except (errors.FFmpegError, StopIteration):
                 continue
-
-
-def _encode(draft: Path, frames: Iterator[np.ndarray], rate: Fraction, out: Path) -> int:
-    """Pictures only; the size and the presence of alpha are those of the first frame."""
-    import ffmpeg
-
-    first = next(frames, None)
-    if first is None:
-        raise AvatarError(f"there is no frame to write into {out}.")
-    height, width, channels = first.shape
-    counted = _Counter(first, frames)
-    source = ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt="rgba" if channels == 4 else "rgb24", s=f"{width}x{height}", framerate=str(rate)
-    )
-    run_ffmpeg(source.output(str(draft), **codec_options(out, channels == 4, width, height)), iter(counted), out)
-    return counted.count
-
-
-class _Counter:
-    """Frames one by one as bytes, counted, all of one shape."""
-
-    def __init__(self, first: np.ndarray, rest: Iterator[np.ndarray]) -> None:
-        self.first, self.rest, self.count = first, rest, 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._bytes(self.first)
-        for frame in self.rest:
-            yield self._bytes(frame)
-
-    def _bytes(self, frame: np.ndarray) -> bytes:
-        if frame.shape != self.first.shape or frame.dtype != np.uint8:
-            raise AvatarError(f"frame {self.count} is {frame.dtype} {frame.shape}, the first was uint8 {self.first.shape}.")
-        self.count += 1
-        return np.ascontiguousarray(frame).tobytes()
-
-
-def _sound(path: Path, suffix: str) -> dict[str, Any] | None:
-    """ffmpeg options for the sound of `path` and its offset to the first picture, or None when it is silent."""
-    with _open(path) as container:
-        if not container.streams.audio:
-            return None
-        audio = container.streams.audio[0]
-        pictures = [stream for stream in container.streams.video if stream.start_time is not None]
-        first = min((float(stream.start_time * stream.time_base) for stream in pictures), default=0.0)
-        offset = (container.start_time or 0) / 1e6 - first
-        if suffix.lower() == ".webm":
-            return {"acodec": "libopus", "b:a": "128k", "offset_s": offset}
-        return {"acodec": "copy" if audio.codec_context.name == "aac" else "aac", "b:a": "192k", "offset_s": offset}

@@ -60,7 +60,7 @@ class Mapping(nn.Module):
 
 
 def seen_label(z: Tensor, condition: Tensor | None, *, dim: int, blind: bool, scale: float) -> Tensor:
-    """[B,dim] what the mapping of a generator sees of a camera label `condition` [B,dim]: zeros if it is blind, else scale * it.
+    """[B,dim] what a generator's mapping sees of a camera label `condition` [B,dim]: zeros if it is blind, else scale * it.
 
     ValueError when it is not blind and there is no label.
     """

@@ -25,11 +25,12 @@ from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import Torso, follow, load_torso
 from pipelines.drive.track import longest_loss_s, needed_model, resampled, track_video
+from pipelines.encoder import concat_segments
 from pipelines.errors import UnusableMaterial
 from pipelines.face_fit import Calibration
 from pipelines.files import read_arrays, read_json, write_arrays
 from pipelines.stage import Progress, warn_in_record
-from pipelines.video import VideoInfo, concat_segments, probe
+from pipelines.video import VideoInfo, probe
 
 MANY_LOST = 0.1
 MANY_CLAMPED = 0.25

@@ -17,11 +17,10 @@ from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.torso import Torso
-from pipelines.encoder import codec_options
+from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
 from pipelines.files import read_image, write_image
 from pipelines.stage import Task
-from pipelines.video import write_video
 
 TRANSPARENT = "transparent"
 VIDEOS = (".mp4", ".webm", ".mov")

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from models.camera import Camera, orbit
 from models.eg3d import EG3D
 from models.stylegan2.resampling import resize
+from pipelines.encoder import write_video
 from pipelines.errors import UnusableMaterial
 from pipelines.files import write_image
 from pipelines.prior.images import LabeledImages
 from pipelines.train.finetune import keyed
-from pipelines.video import write_video
 
 Features = Callable[[Tensor], np.ndarray]
 """Images [B,3,H,W] in [-1,1] -> features [B,D]."""

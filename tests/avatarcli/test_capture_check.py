@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.video import write_video
+from pipelines.encoder import write_video
 from tests.avatarcli.cli import avatarcli
 from tests.folders import drawn
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from pipelines.encoder import write_video
 from pipelines.errors import UnusableMaterial
-from pipelines.video import VideoFrame, ahead, fitted, probe, read_frames, write_video
+from pipelines.video import VideoFrame, ahead, fitted, probe, read_frames
 from tests.material import shared
 
 X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:pools=1", "-tag:v", "hvc1"]

@@ -9,10 +9,11 @@ import pytest
 
 from pipelines import run as place
 from pipelines.demo import demo_clips
+from pipelines.encoder import write_video
 from pipelines.errors import UnusableMaterial
 from pipelines.run import RunSettings, check_driver, run
 from pipelines.stage import Report, Silent
-from pipelines.video import probe, write_video
+from pipelines.video import probe
 
 
 class Footage:

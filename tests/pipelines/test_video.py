@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from pipelines.encoder import concat_segments, write_video
 from pipelines.errors import AvatarError, SettingError, UnusableMaterial
-from pipelines.video import Orientation, concat_segments, probe, read_frames, write_video
+from pipelines.video import Orientation, probe, read_frames
 
 
 def corners(index: int = 0, width: int = 64, height: int = 48) -> np.ndarray:
@@ -163,7 +164,7 @@ def test_odd_sizes_are_padded_and_bytes_repeat(tmp_path: Path) -> None:
 
 def test_a_file_size_limit_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import numpy as np; from pathlib import Path; from pipelines.video import write_video\n"
+        "import numpy as np; from pathlib import Path; from pipelines.encoder import write_video\n"
         "from pipelines.errors import AvatarError\n"
         "noise = np.random.default_rng(0).integers(0, 255, (20, 256, 256, 3)).astype(np.uint8)\n"
         f"try: write_video(Path({str(tmp_path / 'o.mp4')!r}), noise, 25)\n"

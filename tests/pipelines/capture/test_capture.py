@@ -12,10 +12,11 @@ from pipelines.capture import CaptureSettings, capture, records
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.frames import FrameSettings
 from pipelines.capture.poses import CameraSettings
+from pipelines.encoder import write_video
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.face_fit import MEASURED
 from pipelines.files import read_arrays, read_image, read_json
-from pipelines.video import read_frames, write_video
+from pipelines.video import read_frames
 
 DEMO = Path(__file__).resolve().parents[3] / "avatarcli" / "demo_clips" / "capture.mp4"
 SETTINGS = CaptureSettings(

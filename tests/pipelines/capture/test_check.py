@@ -12,9 +12,10 @@ from pipelines.capture.check import check, judge
 from pipelines.capture.frames import FrameSettings
 from pipelines.capture.glance import Glance, of_pixels, straightened, teeth_in
 from pipelines.capture.guide import STEPS, guide, record
+from pipelines.encoder import write_video
 from pipelines.errors import UnusableMaterial
 from pipelines.face_fit import MEASURED
-from pipelines.video import VideoInfo, read_frames, write_video
+from pipelines.video import VideoInfo, read_frames
 from tests.material import shared
 
 DEMO = Path(__file__).resolve().parents[3] / "avatarcli" / "demo_clips" / "capture.mp4"

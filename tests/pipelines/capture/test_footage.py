@@ -12,8 +12,8 @@ from pipelines.capture import given, photos
 from pipelines.capture.footage import _sides, open_footage, placed
 from pipelines.capture.given import meeting_points
 from pipelines.capture.records import split, split_stills
+from pipelines.encoder import write_video
 from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.video import write_video
 
 ORIENTATION, FOCAL_35MM, EXIF_IFD = 0x0112, 0xA405, 0x8769
 

@@ -15,10 +15,11 @@ from pipelines.capture.footage import open_footage
 from pipelines.capture.frames import FrameSettings, face_side
 from pipelines.capture.poses import CameraSettings, angle_deg
 from pipelines.demo import OPENCV_FROM_OPENGL, Truth, demo_clips, load_truth, truth_path
+from pipelines.encoder import write_video
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_json
 from pipelines.stage import Silent
-from pipelines.video import read_frames, write_video
+from pipelines.video import read_frames
 from tests.material import shared
 
 SETTINGS = CaptureSettings(frames=FrameSettings(max_frames=30), dataset=DatasetSettings(crop_size=64))
