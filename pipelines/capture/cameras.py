@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture import colmap
+from pipelines.capture import colmap, sfm_model
 from pipelines.capture.alignment import RIGID
 from pipelines.capture.frames import Scan
 from pipelines.capture.headpose import from_landmarks
@@ -139,7 +139,7 @@ def _ask_colmap(
         except colmap.Failed as failure:
             reason = reason or str(failure)
             continue
-        found = colmap.from_model(partial, model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")
+        found = sfm_model.from_model(partial, model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")
         candidates.append(found)
         if not found.problems:
             break

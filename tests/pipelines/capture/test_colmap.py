@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.capture import colmap
-from pipelines.capture.colmap import Failed, Model, disagreement_deg, look_at, triangulate
+from pipelines.capture import colmap, sfm_model
+from pipelines.capture.colmap import Failed
 from pipelines.capture.headpose import rigid_px
 from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.capture.sfm_model import Model, disagreement_deg, look_at, triangulate
 from pipelines.face_fit import RIGID
 from pipelines.priors import load_prior
 from tests.pipelines.capture.heads import CENTER, FOCAL_PX, SIZE, filmed, looking, project
@@ -59,7 +60,7 @@ def test_problems_name_what_is_wrong() -> None:
     poses, points = looking(YAW), np.random.default_rng(0).normal(0, 0.2, (len(RIGID), 3))
 
     def words(found: Model) -> str:
-        return " ".join(colmap._problems(found, points, reference(poses), max(SIZE), CameraSettings()))
+        return " ".join(sfm_model._problems(found, points, reference(poses), max(SIZE), CameraSettings()))
 
     assert words(model(poses)) == ""
     assert "inside out" in words(model(inside_out(poses)))
@@ -82,7 +83,7 @@ def test_frames_between_the_views_get_the_poses_between() -> None:
     true = looking(YAW)
     lagging = looking(0.8 * YAW)
     rows = np.arange(0, 21, 4)
-    found = colmap._between(true[rows], rows, lagging)
+    found = sfm_model._between(true[rows], rows, lagging)
     assert np.allclose(found[rows], true[rows])
     assert np.abs(found[:, :3, :3] - true[:, :3, :3]).max() < 0.02
 
@@ -171,7 +172,7 @@ def test_an_inside_out_model_is_never_taken(seed: int) -> None:
 
     def problems(found: Model) -> list[str]:
         seen = project(found.camera_from_world, points) + rng.normal(0, 1.0, (31, len(RIGID), 2))
-        return colmap._problems(
+        return sfm_model._problems(
             found, triangulate(found, seen, np.ones((31, len(RIGID))), CENTER), rough, 640, CameraSettings()
         )
 
@@ -193,7 +194,7 @@ def test_few_points_or_a_leap_cost_the_confidence() -> None:
     count, error = np.full(21, 100), np.full(21, 5.0)
     poses[10] = looking(np.array([25.0]))[0]
     count[[4, 10]], count[6], error[15] = 5, 20, 40.0
-    found = colmap.trusted(poses, count, error, time_s, CameraSettings())
+    found = sfm_model.trusted(poses, count, error, time_s, CameraSettings())
     assert found[4] == 0 and found[10] == 0
     assert found[6] == pytest.approx(0.5, abs=0.01) and found[15] < 0.1 and found[2] > 0.9
 

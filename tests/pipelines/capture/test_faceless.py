@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.capture import colmap
+from pipelines.capture import colmap, sfm_model
 from pipelines.capture.alignment import RIGID, Alignment
 from pipelines.capture.faceless import MOST, joined, left, wanted
 from pipelines.capture.frames import REASONS, Scan
@@ -58,11 +58,11 @@ def test_they_join_in_the_order_of_time_with_the_points_of_the_head() -> None:
 
 def test_one_that_sees_the_room_and_not_the_head_is_not_taken() -> None:
     poses, head, room = looking(YAW), np.random.default_rng(0).normal(0, 0.15, (60, 3)), np.full((200, 3), 3.0)
-    found = colmap.Model(
+    found = sfm_model.Model(
         rows=np.arange(3), camera_from_world=poses[:3], focal_px=FOCAL_PX, points=900, error_px=0.3, views=3,
         faceless={7: (poses[7], np.vstack([head, room])), 9: (poses[9], room), 8: (poses[8], head[:20])},
     )  # fmt: skip
-    kept = colmap._without_face(found, AS_IT_IS)
+    kept = sfm_model._without_face(found, AS_IT_IS)
     assert list(kept["faceless"]) == [7, 8]
     assert kept["faceless_confidence"] == pytest.approx([0.7, 0.35])
     assert np.allclose(kept["faceless_from_world"][0], poses[7])
