@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture import alignment, cameras, dataset, faceless, frames, given, mattes, opinions, quality, records
+from pipelines.capture import alignment, cameras, choice, dataset, faceless, frames, given, mattes, opinions, quality, records
 from pipelines.capture.alignment import AlignmentSettings
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.footage import Footage, open_footage
@@ -113,7 +113,7 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
 def _chosen(seen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings) -> Scan:
     """The frames to work with; of frames with given cameras all are wanted, also those that show no face."""
     still = footage.kind != "video"
-    rows = frames.choose(seen, settings.frames, footage.info.path.name, prior.landmarks, still) if not footage.views else (
+    rows = choice.choose(seen, settings.frames, footage.info.path.name, prior.landmarks, still) if not footage.views else (
         np.unique(np.linspace(0, len(seen.index) - 1, settings.frames.max_frames).round().astype(int))
     )  # fmt: skip
     return seen.rows(rows)

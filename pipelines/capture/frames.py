@@ -1,9 +1,6 @@
-"""Frames worth training on: the face followed through the footage, then sharp, well lit frames of every stretch of time, and
-of every view and expression.
+"""The face followed through the footage, and what speaks against single frames; which are kept is `pipelines.capture.choice`.
 
-Notable choices: most frames are the best of equal stretches of time, because whatever follows points from frame to frame wants
-neighbors; the rest are those whose view or expression is furthest from all that was chosen. With several people in view the one
-who is there longest and largest is the person.
+Notable choice: with several people in view the one who is there longest and largest is the person.
 """
 
 from collections.abc import Callable
@@ -14,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.errors import UnusableMaterial
-from pipelines.face_channels import channel_names
-from pipelines.face_fit import lay_over, measure
 from pipelines.files import read_arrays, write_arrays, write_image
 from pipelines.landmarks import FINDERS, FaceTracker
 from pipelines.second_opinion import second_detector
@@ -33,10 +28,6 @@ REASONS = ("no face", "black", "too small", "another face", "too dark", "blurred
 FINDER_CODES = {"none": 0, **{name: number + 1 for number, name in enumerate(FINDERS)}}
 """`Scan.finder`: who found the face."""
 FINDER_NAMES = {"mesh": "mediapipe's face mesh", "detector": "mediapipe's detector", "second": "blazeface"}
-VIEW_STEP, EXPRESSION_STEP = 10.0, 0.25
-"""Degrees, and share of a full expression, that make a frame different enough to be kept for it."""
-TOLD_BY = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp", "browDownLeft")
-"""Channels by which expressions are told apart, where the measured space has them."""
 TWO_AT_ONCE = 0.5
 """Share of the looks nearest to another run in which somebody else was where that run's face is, for the two to differ."""
 
@@ -161,107 +152,20 @@ def judged(seen: Scan, settings: FrameSettings, still: bool = False) -> Scan:
     """
     reason = seen.reason.copy()
     side = face_side(seen.points)
-    reason[(reason == 0) & (side < settings.min_face_px)] = _code("too small")
+    reason[(reason == 0) & (side < settings.min_face_px)] = reason_code("too small")
     ok = np.flatnonzero(reason == 0)
     if not still:
-        reason[ok[~_main_face(seen.rows(ok))]] = _code("another face")
+        reason[ok[~_main_face(seen.rows(ok))]] = reason_code("another face")
     ok = np.flatnonzero(reason == 0)
     dark = seen.brightness[ok] < settings.min_brightness * np.median(seen.brightness[ok]) if len(ok) else np.zeros(0, bool)
-    reason[ok[dark]] = _code("too dark")
+    reason[ok[dark]] = reason_code("too dark")
     bright = (seen.brightness > settings.max_brightness) & (reason == 0)
     if bright.any() and np.median(seen.brightness[reason == 0]) <= settings.max_brightness:
-        reason[bright] = _code("too bright")
+        reason[bright] = reason_code("too bright")
     ok = np.flatnonzero(reason == 0)
     usual = np.array([np.median(seen.sharpness[ok[np.abs(seen.time_s[ok] - time) <= 1.0]]) for time in seen.time_s[ok]])
-    reason[ok[seen.sharpness[ok] < settings.min_sharpness * usual]] = _code("blurred")
+    reason[ok[seen.sharpness[ok] < settings.min_sharpness * usual]] = reason_code("blurred")
     return Scan(**{**vars(seen), "reason": reason})
-
-
-def choose(
-    seen: Scan, settings: FrameSettings, name: str, canonical: np.ndarray | None = None, still: bool = False
-) -> np.ndarray:
-    """Rows of the scan, in order: the best of equal stretches of the usable frames, and the most different of the others.
-
-    Without `canonical` landmarks [478,3] views and expressions are not told apart: all rows are for their time.
-    UnusableMaterial, with what to film, when the face is never seen, or too few or too short.
-    """
-    usable = seen.usable
-    check_enough(seen, settings, name, still)
-    if len(usable) <= settings.max_frames:
-        return usable
-    value = worth(seen)
-    kept = best_of_stretches(usable, value, settings.max_frames)
-    if canonical is None:
-        return kept
-    variety = np.stack([looks_like(points, canonical) for points in seen.points[usable]])
-    base = np.searchsorted(usable, best_of_stretches(usable, value, round(settings.max_frames * (1 - settings.varied))))
-    sharp = value[usable] >= 0.8 * np.median(value[usable])
-    extra = furthest(variety, base, np.flatnonzero(sharp), settings.max_frames - len(base))
-    if not len(extra):
-        return kept
-    rows = np.union1d(base, extra)
-    rest = np.setdiff1d(np.searchsorted(usable, kept), rows)
-    fill = rest[np.linspace(0, len(rest) - 1, settings.max_frames - len(rows)).round().astype(int)] if len(rest) else rest
-    return usable[np.union1d(rows, fill)]
-
-
-def best_of_stretches(usable: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """The row of the greatest `value` [T] in each of `count` equal parts of the `usable` rows."""
-    parts = np.array_split(usable, min(count, len(usable)))
-    return np.array([part[np.argmax(value[part])] for part in parts])
-
-
-def worth(seen: Scan) -> np.ndarray:
-    """[T] sharpness, less where the face is lit unlike in the other frames: half of it at 0.42 stops from their median."""
-    usual = max(float(np.median(seen.brightness[seen.usable])), 1.0)
-    stops = np.log2(np.maximum(seen.brightness, 1.0) / usual)
-    return seen.sharpness * np.exp(-0.5 * (stops / 0.36) ** 2)
-
-
-def looks_like(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
-    """float64 [2 + K] of one face's [478,3] points: its turn and its expression, in steps that make a difference."""
-    turn = lay_over(points, canonical)[1]
-    yaw, pitch = np.degrees([np.arcsin(np.clip(turn[2, 0], -1, 1)), np.arctan2(-turn[2, 1], turn[2, 2])])
-    names = channel_names()
-    scores = measure(points, canonical)[[names.index(name) for name in TOLD_BY if name in names]]
-    return np.concatenate([[yaw / VIEW_STEP, pitch / VIEW_STEP], np.clip(scores, -0.5, 1.5) / EXPRESSION_STEP])
-
-
-def furthest(variety: np.ndarray, chosen: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
-    """Rows of `allowed` that are each furthest (maximum norm) from everything chosen so far, while that is more than a step."""
-    near = np.full(len(variety), np.inf)
-    for row in chosen:
-        near = np.minimum(near, np.abs(variety - variety[row]).max(axis=1))
-    result: list[int] = []
-    while len(result) < count and len(allowed):
-        best = int(allowed[np.argmax(near[allowed])])
-        if near[best] <= 1.0:
-            break
-        result.append(best)
-        near = np.minimum(near, np.abs(variety - variety[best]).max(axis=1))
-    return np.array(result, int)
-
-
-def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = False) -> None:
-    """UnusableMaterial when the face is not seen often and long enough."""
-    usable = seen.usable
-    if np.all(np.isin(seen.reason, [_code("no face"), _code("black")])):
-        raise UnusableMaterial(
-            f"no face was found in {name}; film one person from the chest up, facing the camera, in even light, for 10 to 30 s."
-        )
-    if still and len(usable) < settings.min_photos:
-        raise UnusableMaterial(
-            f"{name} shows a usable face in {len(usable)} photos{_main_reason(seen)}; at least {settings.min_photos} are "
-            "needed, take 20 to 60 of one person from all sides the avatar is to be seen from, with one expression."
-        )
-    if still:
-        return
-    span = float(np.ptp(seen.time_s[usable])) if len(usable) else 0.0
-    if len(usable) < settings.min_frames or span < settings.min_span_s:
-        raise UnusableMaterial(
-            f"{name} shows a usable face in {len(usable)} frames over {span:.1f} s{_main_reason(seen)}; at least "
-            f"{settings.min_frames} frames over {settings.min_span_s:g} s are needed, film 10 to 30 seconds."
-        )
 
 
 def extract(partial: Path, footage: "Footage", chosen: Scan, progress: Progress) -> dict[str, Any]:
@@ -292,11 +196,11 @@ def remarks(seen: Scan, scanned: dict[str, Any], footage: "Footage") -> list[str
         result.append(f"{footage.info.path.name} could not be decoded to its end: the last {scanned['lost']} frames are lost.")
     faces = seen.finder > 0
     beside = float(np.mean(seen.other[faces, 2] > 0)) if faces.any() else 0.0
-    left_out = float(np.mean(seen.reason[faces] == _code("another face"))) if faces.any() else 0.0
+    left_out = float(np.mean(seen.reason[faces] == reason_code("another face"))) if faces.any() else 0.0
     if max(beside, left_out) > 0.03:
         result.append(
             f"More than one person is in view ({max(beside, left_out):.0%} of the time): the one who is there longest and "
-            f"largest was taken, {int(np.sum(seen.reason == _code('another face')))} frames of others were left out."
+            f"largest was taken, {int(np.sum(seen.reason == reason_code('another face')))} frames of others were left out."
         )
     return result
 
@@ -344,7 +248,7 @@ def _looked_at(frame: VideoFrame, tracker: FaceTracker) -> tuple[Any, ...]:
     if not black:
         found = tracker.track(frame.image, frame.time_s)
     if found is None:
-        reason = _code("black" if black else "no face")
+        reason = reason_code("black" if black else "no face")
         return frame.index, frame.time_s, np.zeros((478, 3), np.float32), 0.0, 0.0, reason, 0, np.zeros(3)
     sharpness, brightness = _face_quality(frame.image, found.points)
     x0, y0, x1, y1 = found.other or (0.0, 0.0, 0.0, 0.0)
@@ -404,10 +308,5 @@ def _beside(seen: Scan, center: np.ndarray, rows: np.ndarray, others: np.ndarray
     return bool(np.mean(other < own) >= TWO_AT_ONCE)
 
 
-def _main_reason(seen: Scan) -> str:
-    counts = np.bincount(seen.reason, minlength=len(REASONS) + 1)[1:]
-    return f" ({counts.max()} frames dropped: {REASONS[int(np.argmax(counts))]})" if counts.any() else ""
-
-
-def _code(reason: str) -> int:
+def reason_code(reason: str) -> int:
     return REASONS.index(reason) + 1

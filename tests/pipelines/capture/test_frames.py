@@ -8,18 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.capture.frames import (
-    FrameSettings,
-    Scan,
-    choose,
-    dropped,
-    found_by,
-    furthest,
-    judged,
-    looks_like,
-    remarks,
-    sampler,
-)
+from pipelines.capture.choice import choose, furthest, looks_like
+from pipelines.capture.frames import FrameSettings, Scan, dropped, found_by, judged, remarks, sampler
 from pipelines.errors import UnusableMaterial
 from pipelines.priors import load_prior
 
