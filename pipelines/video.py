@@ -26,6 +26,8 @@ TRANSFER = {16: "pq", 18: "hlg"}
 """Transfer characteristics (ITU-T H.273) that need tone mapping; everything else is "sdr"."""
 STILLS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
 """Codecs of covers; a stream of one such picture is no video even where the file does not say that it is a cover."""
+PHOTO_BRANDS = ("heic", "heix", "mif1", "avif")
+"""Of HEIC and AVIF photos, which open like videos: of their tiles, one by one."""
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
 GLANCES = 8
@@ -202,9 +204,13 @@ def open_container(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise UnusableMaterial(f"{path} is empty (0 bytes); copy it from the phone again.")
     try:
-        return av.open(str(path))
+        container = av.open(str(path))
     except (errors.FFmpegError, OSError) as error:
         raise UnusableMaterial(f"{path} is not a readable video ({error.strerror}); give an MP4, MOV or WebM file.") from error
+    if container.metadata.get("major_brand", "") in PHOTO_BRANDS:
+        container.close()
+        raise UnusableMaterial(f"{path} is a photo, not a video; give a video, or a folder of photos to capture.")
+    return container
 
 
 def _picture_stream(container: Any, path: Path) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.capture import given, photos
+from pipelines.capture.lens import Lens
 from pipelines.errors import SettingError
 from pipelines.files import sha256_file, sha256_json
 from pipelines.video import VideoFrame, VideoInfo, fitted, probe, read_frames
@@ -44,6 +45,8 @@ class Part:
     """Of a clip; None for a still picture."""
     load: Callable[[], np.ndarray] | None = None
     """Reads a still picture, uint8 [H,W,3]."""
+    load_alpha: Callable[[], np.ndarray | None] | None = None
+    """Reads its alpha, uint8 [H,W], where it has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,8 @@ class Footage:
     """What a person should know about the files."""
     views: tuple[given.View, ...] = ()
     """The given cameras, one a frame."""
+    lens: Lens | None = None
+    """What is to be undone in every frame; None where frames are taken as they were filmed."""
 
     def frames(
         self, *, indices: set[int] | None = None, wanted: Callable[[int, float], bool] | None = None
@@ -81,7 +86,14 @@ class Footage:
             found = read_frames(part.path, indices=own, longest_side_px=part.longest_px, wanted=asked)
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
+            image = self.lens.picture(image) if self.lens else image
             yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
+
+    def alpha(self, index: int) -> np.ndarray | None:
+        """uint8 [H,W] that a still picture brings along, laid into the canvas as the picture is; None where there is none."""
+        part = self.parts[int(self.clip_of(np.array([index]))[0])]
+        alpha = part.load_alpha() if part.load_alpha else None
+        return None if alpha is None else placed(alpha, part.longest_px, self.info.size)
 
     def clip_of(self, index: np.ndarray) -> np.ndarray:
         """[N] number of the part that a frame belongs to."""
@@ -137,7 +149,10 @@ def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:
 
 
 def placed(image: np.ndarray, longest_px: int, canvas: Size) -> np.ndarray:
-    """[H,W,3] scaled to its longer side, or less if that does not fit, in the middle of a black canvas (width, height)."""
+    """[H,W] or [H,W,3] scaled to its longer side, or less if that does not fit, in the middle of a black canvas.
+
+    `canvas` is its width and height.
+    """
     import cv2
 
     size = _scaled((image.shape[1], image.shape[0]), longest_px)
@@ -149,7 +164,7 @@ def placed(image: np.ndarray, longest_px: int, canvas: Size) -> np.ndarray:
         image = cv2.resize(image, size, interpolation=method)
     if size == canvas:
         return image
-    result = np.zeros((canvas[1], canvas[0], 3), np.uint8)
+    result = np.zeros((canvas[1], canvas[0], *image.shape[2:]), np.uint8)
     x, y = (canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2
     result[y : y + size[1], x : x + size[0]] = image
     return result
@@ -159,9 +174,12 @@ def _photos(paths: Sequence[Path], longest_side_px: int) -> Footage:
     found, remarks = photos.find(paths)
     sides = _sides(min(longest_side_px, max(max(photo.size) for photo in found)), [photo.focal for photo in found])
     parts = tuple(
-        Part(path=photo.path, longest_px=side, first=number, start_s=number * STILL_S, load=photo.load)
+        Part(
+            path=photo.path, longest_px=side, first=number, start_s=number * STILL_S, load=photo.load,
+            load_alpha=photo.load_alpha,
+        )
         for number, (photo, side) in enumerate(zip(found, sides, strict=True))
-    )
+    )  # fmt: skip
     canvas = _canvas([_scaled(photo.size, side) for photo, side in zip(found, sides, strict=True)])
     where = paths[0] if len(paths) == 1 else paths[0].parent
     inputs = {f"photo {photo.path.name}": photo.path for photo in found}
@@ -172,9 +190,12 @@ def _photos(paths: Sequence[Path], longest_side_px: int) -> Footage:
 def _given(record: Path, longest_side_px: int) -> Footage:
     views, size, focal_px = given.read(record, longest_side_px)
     parts = tuple(
-        Part(path=view.path, longest_px=max(size), first=number, start_s=number * STILL_S, load=view.load)
+        Part(
+            path=view.path, longest_px=max(size), first=number, start_s=number * STILL_S, load=view.load,
+            load_alpha=view.load_alpha,
+        )
         for number, view in enumerate(views)
-    )
+    )  # fmt: skip
     inputs = {"cameras": record} | {f"frame {number} {view.path.name}": view.path for number, view in enumerate(views)}
     info = _still_info(record.parent, inputs, size, focal_px)
     return Footage(kind="given", info=info, parts=parts, inputs=inputs, views=tuple(views))

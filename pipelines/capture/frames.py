@@ -169,11 +169,16 @@ def judged(seen: Scan, settings: FrameSettings, still: bool = False) -> Scan:
 
 
 def extract(partial: Path, footage: "Footage", chosen: Scan, progress: Progress) -> dict[str, Any]:
-    """Write the chosen frames as frames/NNNNNN.jpg; those already there are kept."""
+    """Write the chosen frames as frames/NNNNNN.jpg, and work/alphas/NNNNNN.png of pictures that bring their alpha along.
+
+    Those already there are kept.
+    """
     folder = partial / "frames"
     wanted = {int(index) for index in chosen.index if not (folder / f"{frame_name(index)}.jpg").exists()}
     with progress.task("frames", len(wanted)) as task:
         for frame in ahead(footage.frames(indices=wanted)) if wanted else ():
+            if (alpha := footage.alpha(frame.index)) is not None:
+                write_image(partial / "work" / "alphas" / f"{frame_name(frame.index)}.png", alpha)
             write_image(folder / f"{frame_name(frame.index)}.jpg", frame.image)
             task.advance()
     return {"kept": len(chosen.index)}

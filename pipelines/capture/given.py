@@ -53,9 +53,17 @@ class View:
 
     def load(self) -> np.ndarray:
         """uint8 [H,W,3] as the ideal camera sees it."""
+        return self._seen(photos.read(self.path, upright=False))
+
+    def load_alpha(self) -> np.ndarray | None:
+        """uint8 [H,W] of the same, where the picture has one."""
+        alpha = photos.read_alpha(self.path, upright=False)
+        return None if alpha is None else self._seen(alpha)
+
+    def _seen(self, image: np.ndarray) -> np.ndarray:
         import cv2
 
-        image, (width, height) = photos.read(self.path, upright=False), self.size
+        width, height = self.size
         ideal = np.array([[self.focal_px, 0, width / 2], [0, self.focal_px, height / 2], [0, 0, 1]])
         if (image.shape[1], image.shape[0]) == self.size and np.abs(ideal - self.matrix).max() < 0.01 and not self.lens.any():
             return image
@@ -236,13 +244,8 @@ def _image_of(record: Path, frame: Any, number: int) -> Path:
 
 
 def _size_of(path: Path) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise UnusableMaterial(f"{path} is not an image; copy it again.") from error
+    with photos.stored(path) as image:
+        return image.size
 
 
 def _matrix(known: dict[str, Any], size: tuple[int, int], record: Path) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 Notable choices: the default is mediapipe's selfie segmentation, looked at twice (as is and mirrored) in a square around the
 head so that its 256 pixels are spent there; closed-form matting then finds the alpha of hair in a band around the mask's
-border. Neighbors in time are averaged where the picture has not changed. A rembg model of the allow-list is used by name when
-its file is on this machine and vouched for; nothing is ever downloaded or uploaded.
+border. A picture of a person who is cut out already brings its alpha along. Neighbors in time are averaged where the picture
+has not changed. A rembg model of the allow-list is used by name when its file is on this machine and vouched for; nothing is
+ever downloaded or uploaded.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 from pipelines.capture.closed_form import closed_form
 from pipelines.capture.frames import Scan, frame_name
 from pipelines.capture.rembg_models import rembg_matting
-from pipelines.capture.squares import REGION_SCALE, cut_square, region
+from pipelines.capture.squares import REGION_SCALE, Square, cut_square, region
 from pipelines.capture.steady import Steadied, Steady, border_of
 from pipelines.files import read_arrays, read_image, write_arrays, write_image
 from pipelines.landmarks import without_chatter
@@ -29,6 +30,9 @@ SURE = 0.6
 """Confidence from which a matte is as good as any."""
 UNSTEADY = 0.08
 """A matte that is off its neighbors by this much at its border, where the picture is the same, is trusted half."""
+
+LEAST_CLEAR = 0.05
+"""Share of the square around the head that an alpha has to leave clear to be a matte; rounded corners are less."""
 
 Matting = Callable[[np.ndarray], np.ndarray]
 """uint8 [H,W,3] RGB -> float32 [H,W] alpha in 0..1."""
@@ -62,8 +66,9 @@ def matte_frames(partial: Path, chosen: Scan, settings: MatteSettings, progress:
         for index, box in zip(chosen.index, boxes, strict=True):
             path = single / f"{frame_name(index)}.png"
             if not path.exists():
+                own = given_matte(partial / "work" / "alphas" / path.name, box)
                 crop = cut_square(read_image(partial / "frames" / f"{frame_name(index)}.jpg"), box, REGION_PX)
-                write_image(path, np.round(matte(crop) * 255).astype(np.uint8))
+                write_image(path, np.round(matte(crop) * 255).astype(np.uint8) if own is None else own)
             task.advance()
     moments = Steady(frames=partial / "frames", mattes=single, index=chosen.index, time_s=chosen.time_s, boxes=boxes)
     change = _steadied(partial / "work" / "mattes", moments) if settings.steady else np.zeros(len(chosen.index))
@@ -74,6 +79,19 @@ def matte_frames(partial: Path, chosen: Scan, settings: MatteSettings, progress:
         "model": settings.model, "confidence_median": float(np.median(certain)), "confidence_least": float(np.min(certain)),
         "unsteadiness": float(np.mean(change)), "confidence": certain.round(3).tolist(),
     }  # fmt: skip
+
+
+def given_matte(path: Path, box: Square) -> np.ndarray | None:
+    """uint8 [512,512] of the alpha that a picture brought along, in the square `box` around its head.
+
+    None where there is none, or where it cuts out no person: nothing around the head is clear, or most of the face is.
+    """
+    if not path.exists():
+        return None
+    alpha = cut_square(read_image(path), box, REGION_PX, outside=0)
+    middle = alpha[REGION_PX * 2 // 5 : REGION_PX * 3 // 5, REGION_PX * 2 // 5 : REGION_PX * 3 // 5]
+    inside = cut_square(np.full(read_image(path).shape, 255, np.uint8), box, REGION_PX, outside=0) > 254
+    return alpha if middle.mean() > 128 and (alpha[inside] < 5).mean() > LEAST_CLEAR else None
 
 
 def confidence(matte: np.ndarray) -> float:

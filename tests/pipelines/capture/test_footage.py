@@ -85,24 +85,26 @@ def test_junk_beside_photos_is_left_out_and_named(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", picture())
     (tmp_path / ".DS_Store").write_bytes(b"1")
     (tmp_path / "notes.txt").write_text("hello")
-    (tmp_path / "b.heic").write_bytes(b"1")
+    (tmp_path / "b.dng").write_bytes(b"1")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     (tmp_path / "more").mkdir()
     footage = open_footage([tmp_path], 1920)
     assert len(footage.parts) == 1 and list(footage.inputs) == ["photo a.jpg"]
     assert len(footage.remarks) == 2 and "cut.jpg cannot be read" in footage.remarks[0]
-    assert "b.heic, notes.txt are no photos" in footage.remarks[1] and "JPEG" in footage.remarks[1]
+    assert "b.dng, notes.txt are no photos" in footage.remarks[1] and "JPEG" in footage.remarks[1]
 
 
 def test_folders_without_photos_are_refused_with_what_they_hold(tmp_path: Path) -> None:
-    empty, junk, apple, broken = (tmp_path / name for name in ("empty", "junk", "apple", "broken"))
-    for folder in (empty, junk, apple, broken):
+    empty, junk, raw, broken, clips = (tmp_path / name for name in ("empty", "junk", "raw", "broken", "clips"))
+    for folder in (empty, junk, raw, broken, clips):
         folder.mkdir()
     (junk / "a.txt").write_text("x")
-    (apple / "IMG_1.HEIC").write_bytes(b"x")
+    (raw / "IMG_1.DNG").write_bytes(b"x")
+    (clips / "a.mp4").write_bytes(b"x")
     (broken / "a.jpg").write_text("x")
-    for folder, words in ((empty, "is empty; put"), (junk, r"holds no photos \(a.txt\)"), (apple, "export them as JPEG"),
-                          (broken, "none of the 1 photos")):  # fmt: skip
+    for folder, words in ((empty, "is empty; put"), (junk, r"holds no photos \(a.txt\)"), (raw, "export them as JPEG"),
+                          (broken, "none of the photos in .*a.jpg is missing or not an image; copy it again"),
+                          (clips, r"holds clips \(a.mp4\); give the clips themselves")):  # fmt: skip
         with pytest.raises(UnusableMaterial, match=words):
             open_footage([folder], 1920)
     with pytest.raises(SettingError, match="is a folder: give one folder alone"):
