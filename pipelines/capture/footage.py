@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.capture import given, photos
-from pipelines.capture.lens import Lens
 from pipelines.errors import SettingError
 from pipelines.files import sha256_file, sha256_json
 from pipelines.video import VideoFrame, VideoInfo, fitted, probe, read_frames
@@ -61,8 +60,6 @@ class Footage:
     """What a person should know about the files."""
     views: tuple[given.View, ...] = ()
     """The given cameras, one a frame."""
-    lens: Lens | None = None
-    """What is to be undone in every frame; None where frames are taken as they were filmed."""
 
     def frames(
         self, *, indices: set[int] | None = None, wanted: Callable[[int, float], bool] | None = None
@@ -86,7 +83,6 @@ class Footage:
             found = read_frames(part.path, indices=own, longest_side_px=part.longest_px, wanted=asked)
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
-            image = self.lens.picture(image) if self.lens else image
             yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
 
     def alpha(self, index: int) -> np.ndarray | None:

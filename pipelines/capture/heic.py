@@ -18,6 +18,8 @@ from pipelines.errors import UnusableMaterial
 
 SUFFIXES = (".heic", ".heif", ".hif")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
+CUT_PX = 2
+"""Decoders cut odd sizes to even ones."""
 LIMIT_S = 60
 """Nobody waits longer for one photo."""
 
@@ -50,7 +52,7 @@ def read_heic(path: Path) -> Any:
 
     known = describe(path)
     image: Any = Image.open(BytesIO(_decoded(path)))
-    if image.size != known.size:
+    if max(abs(a - b) for a, b in zip(image.size, known.size, strict=True)) > CUT_PX:
         (width, height), (wide, high) = known.size, image.size
         raise UnusableMaterial(
             f"{path} is a picture of {width}x{height}, but only {wide}x{high} of it could be decoded; export it as JPEG."
@@ -75,6 +77,8 @@ def _described(data: bytes) -> Known:
     properties = [box for kind, body in inner if kind == b"ipco" for box in _boxes(body)]
     own = [properties[number - 1] for kind, body in inner if kind == b"ipma" for number in _associated(body).get(primary, ())]
     width, height = next(struct.unpack(">II", body[4:12]) for kind, body in own if kind == b"ispe")
+    if (cut := next((struct.unpack(">4I", body[:16]) for kind, body in own if kind == b"clap"), None)) and cut[1] and cut[3]:
+        width, height = cut[0] // cut[1], cut[2] // cut[3]
     turned = any(kind == b"irot" and body[0] % 2 for kind, body in own)
     profile = next((body[4:] for kind, body in own if kind == b"colr" and body[:4] in (b"prof", b"rICC")), None)
     return Known(size=(height, width) if turned else (width, height), profile=profile, exif=_exif(meta, data))
