@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, train
+from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train
 from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
 from pipelines.errors import AvatarError
@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 GLOBAL = ("--json", "--quiet", "--debug")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 for command in (
-    run.run, capture.capture, train.train, drive.drive, evaluate.evaluate, batch.batch, demo.demo, doctor.doctor,
+    run.run, capture.capture, train.train, track.track, drive.drive, evaluate.evaluate, batch.batch, demo.demo, doctor.doctor,
     bom.bom,
 ):  # fmt: skip
     app.command(epilog=EVERYWHERE)(command)

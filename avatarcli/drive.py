@@ -1,36 +1,52 @@
 """`avatarcli drive`: a video of anybody moves an avatar."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
-from avatarcli.console import console
-from avatarcli.options import Device, OnDevice, Out, Overwrite, Set, SettingsFile, chosen, pick_device
+from avatarcli.console import console, report_json
+from avatarcli.options import Device, OnDevice, Out, Overwrite, Set, chosen, pick_device
 from avatarcli.settings import resolve
 from avatarcli.train import Torso
 
-View = Literal["driver", "still", "orbit"]
+Driver = Annotated[
+    Path,
+    typer.Option("--video", help="Who moves it: a video, Live Link CSV, .track, or a folder of them.", show_default=False),
+]
+Neutral = Annotated[float | None, typer.Option(metavar="SECONDS", help="When the driver's face is at rest; else found.")]
+View = Annotated[str | None, typer.Option(help="driver, still, orbit, turntable or a camera path (CSV).")]
+Background = Annotated[str | None, typer.Option(help="'#808080', an image, a video, blur or transparent.")]
 
 
 def drive(
     avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
-    video: Annotated[
-        Path, typer.Option("--video", help="Who moves it: expressions, head and sound come from here.", show_default=False)
-    ],
+    video: Driver,
     out: Out,
-    view: Annotated[View | None, typer.Option(help="Head motion of the driver, none, or a sway.")] = None,
-    background: Annotated[str | None, typer.Option(help="A color '#808080', an image file or transparent.")] = None,
-    torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
+    view: View = None,
+    background: Background = None,
+    neutral: Neutral = None,
+    size: Annotated[int | None, typer.Option(help="Side of the picture in pixels.")] = None,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="The driver beside the avatar.")] = False,
     changes: Set = None,
-    settings: SettingsFile = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
+    settings: Annotated[Path | None, typer.Option("--settings", hidden=True)] = None,
+    torso: Annotated[Torso | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Move an avatar by a video."""
-    from pipelines.drive import DriveSettings
+    """Move an avatar by a video, or by recorded motion.
+
+    Also: --settings FILE.toml, --torso none|still|follow.
+    """
+    from pipelines.drive import DriveSettings, drive_all
     from pipelines.drive import drive as make
 
-    flags = chosen(view=view, background=background, torso=torso)
+    shown = chosen(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
+    flags = [*shown, *chosen(retarget__neutral_s=neutral)]
     asked = resolve(DriveSettings(), file=settings, stage="drive", assignments=[*(changes or []), *flags])
-    console().report(make(avatar, video, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))
+    rest: dict[str, Any] = {"progress": console(), "device": pick_device(device), "overwrite": overwrite}
+    if not video.is_dir():
+        console().report(make(avatar, video, out, asked, **rest))
+        return
+    reports = drive_all(avatar, video, out, asked, **rest)
+    console().result({"status": reports[-1].status, "out": str(out), "videos": [report_json(one) for one in reports]}, str(out))

@@ -8,7 +8,7 @@ Inside a stage, `step` does the same for its parts: finished parts of an interru
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,10 @@ SCHEMA = 1
 RECORD = "stage.json"
 ASKED = "asked.json"
 """Fingerprint and settings of the work in a partial folder."""
+BESIDE = "beside"
+"""Folder of what is published beside the result."""
+VIDEOS, TRACKS = (".mp4", ".mov", ".webm", ".mkv"), (".track", ".csv")
+"""Endings of results that are files."""
 
 
 class Task(Protocol):
@@ -67,12 +71,15 @@ Work = Callable[[Path], dict[str, Any]]
 
 
 def run_stage(
-    stage: str, *, version: int, inputs: Mapping[str, Path], settings: Any, out: Path, work: Work, overwrite: bool = False
-) -> Report:
+    stage: str, *, version: int, inputs: Mapping[str, Path], settings: Any, out: Path, work: Work, overwrite: bool = False,
+    beside: Sequence[str] = (),
+) -> Report:  # fmt: skip
     """Run `work(partial_folder) -> figures` once for this fingerprint and publish its folder, or its file, as `out`.
 
-    An `out` with a suffix of a video is a file: `work` leaves it in the partial folder under its own name, and the record
-    lies beside it (`out.json`). Raises SettingError when `out` holds something else and `overwrite` is not given.
+    An `out` with a suffix of a video or track is a file: `work` leaves it in the partial folder under its own name, and the
+    record lies beside it (`out.json`). What `work` leaves in the partial folder's `beside` is published beside a file, or in a
+    folder; names that are said beforehand are checked. Raises SettingError when `out` or one of them holds something else
+    and `overwrite` is not given.
     """
     for name, path in inputs.items():
         if not path.exists():
@@ -87,11 +94,13 @@ def run_stage(
             raise SettingError(_occupied(out, stage, known))
     elif is_file_output(out) and record.exists() and read_json(record).get("stage") != stage:
         raise SettingError(f"{record} is not ours and would be replaced by the record of {out.name}; choose another -o.")
+    _check_beside(out, beside)
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
         known = {
             "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
             "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
+            "beside": sorted(path.name for path in (partial / BESIDE).glob("*")),
         }  # fmt: skip
         _publish(partial, out, known)
     return report_from(known, out, "done")
@@ -116,11 +125,14 @@ def warn_in_record(partial: Path, text: str) -> None:
 
 
 def record_path(out: Path) -> Path:
-    return out / RECORD if not is_file_output(out) else out.with_suffix(".json")
+    """A folder's record is inside it, `a.mp4` has `a.json`, `a.track` has `a.track.json`."""
+    if not is_file_output(out):
+        return out / RECORD
+    return out.with_suffix(".json") if out.suffix.lower() in VIDEOS else out.with_name(out.name + ".json")
 
 
 def is_file_output(out: Path) -> bool:
-    return out.suffix.lower() in {".mp4", ".mov", ".webm", ".mkv"}
+    return out.suffix.lower() in {*VIDEOS, *TRACKS}
 
 
 def fingerprint_of(path: Path) -> str:
@@ -189,13 +201,26 @@ def _locked(partial: Path) -> Iterator[None]:
         yield
 
 
+def _check_beside(out: Path, names: Sequence[str]) -> None:
+    """SettingError when a file of another origin has the name of one that will be published beside `out`."""
+    record = record_path(out)
+    known = read_json(record).get("beside", []) if record.exists() else []
+    for path in (out.parent / name for name in names if name not in known and is_file_output(out)):
+        if path.exists():
+            raise SettingError(f"{path} is not ours and would be replaced by what belongs to {out.name}; choose another -o.")
+
+
 def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
+    target = out.parent if is_file_output(out) else partial
+    for path in (partial / BESIDE).glob("*"):
+        os.replace(path, target / path.name)
     if is_file_output(out):
         out.unlink(missing_ok=True)
         write_json(record_path(out), known)
         os.replace(partial / out.name, out)
         shutil.rmtree(partial)
         return
+    shutil.rmtree(partial / BESIDE, ignore_errors=True)
     for name in (ASKED, "warnings.json", ".lock"):
         (partial / name).unlink(missing_ok=True)
     write_json(partial / RECORD, known)

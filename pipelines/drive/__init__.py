@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.drive.settings import DriveSettings, RetargetSettings, TrackSettings, ViewSettings
-from pipelines.stage import Progress, Report, run_stage, step
+from pipelines.drive.settings import DriveSettings, GuardSettings, RetargetSettings, TrackSettings, ViewSettings
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.stage import Progress, Report, is_file_output, run_stage, step
 
-__all__ = ["DriveSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive"]
-VERSION = 1
+__all__ = ["DriveSettings", "GuardSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive", "drive_all"]
+VERSION = 2
 
 
 def drive(
@@ -16,12 +17,13 @@ def drive(
 ) -> Report:  # fmt: skip
     """Make `out` (a video, or a folder of PNG files when the name has no suffix) show the avatar moving as in `video`.
 
-    UnusableMaterial when the driver is no video or shows hardly a face, SettingError when `out` cannot hold what is asked.
+    `video` is any driver: a video, a Live Link Face CSV, a track, coefficients. Beside `out` lie its record, a CSV of one row a
+    frame and a preview. UnusableMaterial when the driver shows hardly a face, SettingError when `out` cannot hold what is
+    asked.
     """
-    from pipelines.drive.recipe import Recipe, check
+    from pipelines.drive.recipe import Recipe, check, named_files
 
     check(avatar, video, out, settings)
-    image = {"background": Path(settings.background)} if Path(settings.background).is_file() else {}
 
     def work(partial: Path) -> dict[str, Any]:
         recipe = Recipe(avatar, video, out.name, partial, settings, progress, device)
@@ -32,5 +34,31 @@ def drive(
         step(partial, "self_check", recipe.self_check)
         return recipe.finish()
 
-    inputs = {"avatar": avatar, "driver": video, **image}
-    return run_stage("drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite)
+    inputs = {"avatar": avatar, "driver": video, **named_files(settings)}
+    also = [f"{out.stem}.csv", f"{out.stem}.preview.jpg"] if is_file_output(out) else []
+    return run_stage(
+        "drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also
+    )
+
+
+def drive_all(
+    avatar: Path, folder: Path, out: Path, settings: DriveSettings, progress: Progress, device: str = "cpu",
+    overwrite: bool = False,
+) -> list[Report]:  # fmt: skip
+    """A video `out/NAME.mp4` for every driver in `folder`; those that cannot be used are said at the end."""
+    from pipelines.drive.drivers import drivers_in
+
+    if is_file_output(out):
+        raise SettingError(f"{folder} holds several drivers; give a folder with -o, not {out.name}.")
+    found, reports, failed = list(drivers_in(folder)), [], []
+    if not found:
+        raise UnusableMaterial(f"{folder} holds no driver: no video, .csv or .track.")
+    for driver in found:
+        try:
+            reports.append(drive(avatar, driver, out / f"{driver.stem}.mp4", settings, progress, device, overwrite))
+        except UnusableMaterial as error:
+            failed.append(driver.name)
+            progress.warn(str(error))
+    if failed:
+        raise UnusableMaterial(f"{len(failed)} of {len(found)} drivers cannot be used: {', '.join(failed)}.")
+    return reports

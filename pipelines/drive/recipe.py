@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
-from pipelines.drive import view
+from pipelines.drive.backdrop import BLUR, TRANSPARENT, Film, beside, check_backdrop, is_film, moving, within
+from pipelines.drive.drivers import Driver, check_space, open_driver
+from pipelines.drive.guard import captured, guard, strip, verdicts, write_frames
+from pipelines.drive.preview import write_preview
 from pipelines.drive.render import (
     Motion,
     Painter,
@@ -23,17 +27,20 @@ from pipelines.drive.render import (
 from pipelines.drive.retarget import retarget
 from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
-from pipelines.drive.torso import Torso, follow, load_torso
-from pipelines.drive.track import longest_loss_s, needed_model, resampled, track_video
+from pipelines.drive.torso import Torso, follow, load_torso, zoomed
+from pipelines.drive.track import crowded_frames, longest_loss_s, resampled, states
+from pipelines.drive.view import VIEWS, check_view, seen_with, shot
 from pipelines.encoder import concat_segments
-from pipelines.errors import UnusableMaterial
+from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.face_fit import Calibration
 from pipelines.files import read_arrays, read_json, write_arrays
-from pipelines.stage import Progress, warn_in_record
-from pipelines.video import VideoInfo, probe
+from pipelines.stage import BESIDE, Progress, warn_in_record
+from pipelines.video import open_container
 
 MANY_LOST = 0.1
 MANY_CLAMPED = 0.25
+MANY_FLAGGED = 0.15
+MANY_OTHERS = 0.1
 
 
 def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None:
@@ -41,15 +48,44 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     record = read_json(avatar / "avatar.json", f"avatarcli train CAPTURE -o {avatar.name}")
-    needed_model(record["expression"]["space"])
     size = picture_size(record["image_size"], settings.size)
     check_output(out, settings.background, size)
-    make_background(settings.background, 16)
-    probe(video)
+    check_view(settings.view, settings.views)
+    driver = open_driver(video, settings.track)
+    check_space(driver, record["expression"]["space"])
+    check_backdrop(settings.background, driver)
+    if settings.background != BLUR and not is_film(settings.background):
+        make_background(settings.background, 16)
+    if settings.side_by_side and driver.video is None:
+        raise SettingError(f"--side-by-side needs the driver's pictures, and {video.name} has none.")
+    if settings.retarget.neutral_s is not None and not 0 <= settings.retarget.neutral_s <= driver.length_s:
+        raise SettingError(f"--neutral {settings.retarget.neutral_s:g}: the driver is {driver.length_s:.2f} s long.")
+    sound_of(driver, settings.sound)
+
+
+def named_files(settings: DriveSettings) -> dict[str, Path]:
+    """The files that settings name; their content is part of what was asked."""
+    asked = {name: getattr(settings, name) for name in ("background", "sound", "view")} | {"adapter": settings.track.adapter}
+    plain = {"driver", "none", BLUR, TRANSPARENT, *VIEWS, None}
+    return {name: Path(text) for name, text in asked.items() if text not in plain and Path(str(text)).is_file()}
+
+
+def sound_of(driver: Driver, sound: str) -> Path | None:
+    """The file whose sound the result gets; SettingError when a named one has none."""
+    if sound == "none":
+        return None
+    if sound == "driver":
+        return driver.path if driver.video is not None and driver.video.has_audio else None
+    if not Path(sound).is_file():
+        raise SettingError(f"sound {sound!r} is no file; give driver, none or the path of a file.")
+    with open_container(Path(sound)) as container:
+        if not container.streams.audio:
+            raise SettingError(f"{sound} has no sound; give driver, none or another file.")
+    return Path(sound)
 
 
 class Recipe:
-    """One drive: avatar and video in, `partial/name` out."""
+    """One drive: avatar and driver in, `partial/name` out."""
 
     def __init__(
         self, avatar: Path, video: Path, name: str, partial: Path, settings: DriveSettings, progress: Progress, device: str
@@ -63,13 +99,12 @@ class Recipe:
         return load_avatar(self.avatar_folder, self.device)
 
     @cached_property
-    def info(self) -> VideoInfo:
-        return probe(self.video)
+    def driver(self) -> Driver:
+        return open_driver(self.video, self.settings.track)
 
     @property
     def count(self) -> int:
-        """Frames of the output: constant rate over the driver's duration."""
-        return max(1, round(self.info.duration_s * self.info.rate))
+        return self.driver.count
 
     @cached_property
     def frontal(self) -> tuple[np.ndarray, np.ndarray]:
@@ -79,40 +114,66 @@ class Recipe:
 
     def track(self) -> dict[str, Any]:
         """The driver's motion at the output's frames, in track.npz."""
-        settings = self.settings.track
-        found = track_video(
-            self.info, self.avatar.space, self.avatar.prior_landmarks, settings, self.partial / "track", self.progress
-        )
-        track = resampled(found, np.arange(self.count) / float(self.info.rate))
+        driver, settings, folder = self.driver, self.settings.track, self.partial / "track"
+        found = driver.track(self.avatar.space, self.avatar.prior_landmarks, settings, folder, self.progress)
+        track = replace(resampled(found, driver.even_times_s()), rate_hz=float(driver.rate), duration_s=driver.length_s)
         save_track(self.partial / "track.npz", track)
-        lost = int((~track.valid).sum())
+        lost, crowded = int((~track.valid).sum()), crowded_frames(folder)
         if lost > MANY_LOST * self.count:
             self.warn(f"the driver's face is lost in {lost} of {self.count} frames: the avatar holds or guesses there.")
+        if crowded > MANY_OTHERS * self.count:
+            self.warn(f"a second face is in view in {crowded} frames of the driver; the larger one is followed.")
         longest = round(longest_loss_s(track), 3)
-        return {"frames": self.count, "rate_hz": self.info.rate_hz, "lost_frames": lost, "longest_loss_s": longest}
+        return {
+            "frames": self.count, "rate_hz": float(driver.rate), "lost_frames": lost, "longest_loss_s": longest,
+            "crowded_frames": crowded,
+        }  # fmt: skip
 
     def retarget(self) -> dict[str, Any]:
-        """The avatar's expression and the cameras, in motion.npz."""
-        track = load_track(self.partial / "track.npz")
-        own = Calibration(neutral=self.avatar.neutral, low=self.avatar.low, high=self.avatar.high)
-        found = retarget(track, own, self.settings.retarget)
-        cameras = self.cameras(track)
-        moves = follow(*self.frontal, cameras, track.rate_hz) if self.torso_mode == "follow" else np.zeros((len(cameras), 3))
-        arrays = {"expression": found.expression, "clamped": found.clamped, "world_from_camera": cameras, "torso": moves}
-        write_arrays(self.partial / "motion.npz", **arrays)
-        shares = found.clamped.mean(0)
+        """The avatar's expression and the cameras, in motion.npz; what the range guard says, frame by frame, in a CSV."""
+        avatar, settings, track = self.avatar, self.settings, load_track(self.partial / "track.npz")
+        own = Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
+        found = retarget(track, own, settings.retarget)
+        known = captured(self.avatar_folder, avatar.record["expression"])
+        kept = guard(found.expression, avatar.names, known, settings.guard)
+        kinds = states(track, settings.track.bridge_s)
+        marks = verdicts(kinds, found.clamped, kept.faded, kept.flagged)
+        cameras = shot(settings.view, *self.frontal, track, settings.views)
+        write_arrays(
+            self.partial / "motion.npz", expression=kept.expression, world_from_camera=cameras.world_from_camera,
+            zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
+            around=np.array(cameras.around),
+        )  # fmt: skip
+        name = f"{self.output.stem}.csv"
+        write_frames(self.partial / BESIDE / name, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names)
+        self.warn_of_range(track, found.clamped, kept.flagged)
+        return {
+            "clamped_share": float(found.clamped.mean()), "clamped_frames_share": float(found.clamped.any(1).mean()),
+            "distance_median": float(np.median(kept.distance)), "faded_frames_share": float((kept.faded > 0.02).mean()),
+            "flagged_frames": marks.count("flagged"), "flagged_range_share": float(kept.flagged.mean()),
+        }  # fmt: skip
+
+    def torso_moves(self, cameras: np.ndarray, zoom: np.ndarray, track: Track) -> np.ndarray:
+        """[T,3] where the layer behind the head goes: calmly after the driver, and nearer and farther with a moved camera."""
+        pose, intrinsics = self.frontal
+        views, still = self.settings.views, np.zeros((len(cameras), 3))
+        if self.settings.view not in ("driver", "orbit"):
+            return zoomed(still, zoom * np.linalg.inv(pose)[2, 3] / np.linalg.inv(cameras)[:, 2, 3], pose, intrinsics)
+        base, factor = seen_with(pose, intrinsics, views.fov_deg)
+        lens = intrinsics * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+        moves = follow(base, lens, cameras, track.rate_hz) if self.torso_mode == "follow" else still
+        return zoomed(moves, np.full(len(cameras), views.zoom), pose, intrinsics)
+
+    def warn_of_range(self, track: Track, clamped: np.ndarray, flagged: np.ndarray) -> None:
+        shares = clamped.mean(0)
         worst = [track.names[i] for i in np.argsort(-shares)[:3] if shares[i] > MANY_CLAMPED]
         if worst:
             self.warn(f"the driver goes beyond what the avatar has learned in {', '.join(worst)}; it stops at its limits.")
-        return {"clamped_share": float(shares.mean()), "clamped_frames_share": float(found.clamped.any(1).mean())}
-
-    def cameras(self, track: Track) -> np.ndarray:
-        frontal, settings = self.frontal[0], self.settings.views
-        if self.settings.view == "driver":
-            return view.driver_view(frontal, track, settings)
-        if self.settings.view == "orbit":
-            return view.orbit_view(frontal, track.times_s, settings)
-        return view.still_view(frontal, len(track.times_s))
+        if flagged.mean() > MANY_FLAGGED:
+            self.warn(
+                f"{flagged.mean():.0%} of the frames ask for expressions that were never captured: look at the red in the "
+                "preview, and film those expressions to teach them."
+            )
 
     @property
     def torso_mode(self) -> str:
@@ -123,70 +184,101 @@ class Recipe:
         return picture_size(self.avatar.image_size, self.settings.size)
 
     @cached_property
+    def planned(self) -> dict[str, np.ndarray]:
+        return read_arrays(self.partial / "motion.npz")
+
+    @cached_property
     def motion(self) -> Motion:
-        values = read_arrays(self.partial / "motion.npz")
-        return Motion(expression=values["expression"], world_from_camera=values["world_from_camera"], torso=values["torso"])
+        return Motion(**{name: self.planned[name] for name in ("expression", "world_from_camera", "torso", "zoom")})
 
     def layer(self) -> Torso | None:
-        if self.torso_mode == "none":
+        if self.torso_mode == "none" or (self.settings.torso == "auto" and self.planned["around"]):
             return None
         layer = load_torso(self.avatar_folder, *self.frontal, self.size)
         if layer is None and self.settings.torso != "auto":
             self.warn(f"{self.avatar_folder.name} was trained without a torso layer; the head is shown alone.")
         return layer
 
-    def render(self) -> dict[str, Any]:
-        """Segments of the video, or the PNG files."""
-        settings, background = self.settings, make_background(self.settings.background, self.size)
-        painter = Painter(
-            avatar=self.avatar, size=self.size, background=background, torso=self.layer(), batch=settings.batch,
-            precision=settings.precision,
+    @cached_property
+    def painter(self) -> Painter:
+        settings = self.settings
+        film = moving(settings.background, self.driver, self.driver.even_times_s(), self.size)
+        return Painter(
+            avatar=self.avatar, size=self.size, background=film or make_background(settings.background, self.size),
+            torso=self.layer(), batch=settings.batch, precision=settings.precision,
         )  # fmt: skip
 
-        painted = 0
+    def pictures(self, first: int, last: int) -> Iterator[np.ndarray]:
+        """Finished pictures of the output's frames first..last-1; beside the driver's where that is asked."""
+        painted = self.painter.paint(self.motion, first, last)
+        if not self.settings.side_by_side:
+            yield from painted
+            return
+        film, bar = Film(self.video, 2 * self.size), strip(list(self.planned["marks"]), 2 * self.size, bar_height(self.size))
+        for index, picture in enumerate(painted, first):
+            yield beside(within(film.at(index / float(self.driver.rate)), self.size), picture, bar, index / self.count)
+
+    def render(self) -> dict[str, Any]:
+        """Segments of the video, or the PNG files."""
+        settings, painted = self.settings, 0
 
         def paint(first: int, last: int) -> Iterator[np.ndarray]:
             nonlocal painted
             painted += last - first
-            return painter.paint(self.motion, first, last)
+            return self.pictures(first, last)
 
         start = time.perf_counter()
         with self.progress.task("rendering", self.count) as task:
             if self.output.suffix:
                 parts, suffix = self.partial / "segments", self.output.suffix.lower()
-                write_segments(paint, self.count, settings.segment, parts, suffix, self.info.rate, task)
+                write_segments(paint, self.count, settings.segment, parts, suffix, self.driver.rate, task)
             else:
                 write_pictures(paint, self.count, settings.batch, self.output, task)
         rate = round(painted / (time.perf_counter() - start), 2)
         return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode}
 
     def join(self) -> dict[str, Any]:
-        """One file with the driver's sound."""
+        """One file with its sound."""
         if not self.output.suffix:
             for draft in self.partial.rglob(".*.*"):  # of a killed run
                 draft.unlink()
             return {"sound": False}
         folder, suffix = self.partial / "segments", self.output.suffix.lower()
         parts = segment_paths(self.count, self.settings.segment, folder, suffix)
-        concat_segments(parts, self.output, self.video, self.count / float(self.info.rate))
-        return {"sound": self.info.has_audio}
+        sound = sound_of(self.driver, self.settings.sound)
+        concat_segments(parts, self.output, sound, self.count / float(self.driver.rate))
+        return {"sound": sound is not None}
 
     def self_check(self) -> dict[str, Any]:
-        """How well the finished pictures follow the driver, by the tracker."""
+        """How well the finished pictures follow the driver, by the tracker; one picture of the whole."""
+        pictured = self.driver.path if self.driver.video is not None else None
+        page = self.partial / BESIDE / f"{self.output.stem}.preview.jpg"
+        write_preview(page, self.output, list(self.planned["marks"]), self.driver.even_times_s(), pictured, self.size)
         if not self.settings.self_check:
             return {}
         track = load_track(self.partial / "track.npz")
-        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress)
-        if figures["face_seen"] < 0.5:
+        size = self.size if self.settings.side_by_side else None
+        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, size)
+        if figures["face_seen"] < 0.5 and self.settings.view not in ("turntable", "orbit"):
             self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures
 
     def finish(self) -> dict[str, Any]:
         """All figures."""
-        steps = {path.stem: read_json(path)["figures"] for path in (self.partial / "steps").glob("*.json")}
+        records = {path.stem: read_json(path) for path in (self.partial / "steps").glob("*.json")}
+        steps = {name: record["figures"] for name, record in records.items()}
+        took = sum(records[name]["seconds"] for name in ("track", "retarget", "render", "join"))
+        real_time = round(self.driver.length_s / max(took, 1e-6), 3)
+        self.progress.say(f"{steps['render']['frames_per_s']} frames/s rendered, {real_time} of real time with tracking.")
         check_figures = {"self_check": steps["self_check"]} if steps["self_check"] else {}
-        return {**steps["track"], **steps["retarget"], **steps["render"], **steps["join"], **check_figures}
+        parts = (steps["track"], steps["retarget"], steps["render"], steps["join"])
+        return {**{k: v for part in parts for k, v in part.items()}, "real_time_factor": real_time, **check_figures}
 
     def warn(self, text: str) -> None:
         self.progress.warn(text)
         warn_in_record(self.partial, text)
+
+
+def bar_height(size: int) -> int:
+    """Pixels of the strip: a 32nd of the picture, even, at least 8."""
+    return max(8, 2 * round(size / 64))

@@ -16,13 +16,13 @@ from models.camera import Camera
 from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
+from pipelines.drive.backdrop import TRANSPARENT, Backdrop, check_text, covering
 from pipelines.drive.torso import Torso
 from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
 from pipelines.files import read_image, write_image
 from pipelines.stage import Task
 
-TRANSPARENT = "transparent"
 VIDEOS = (".mp4", ".webm", ".mov")
 
 
@@ -36,6 +36,8 @@ class Motion:
     """[T,4,4]"""
     torso: np.ndarray
     """[T,3] motion of the layer, see pipelines.drive.torso.follow."""
+    zoom: np.ndarray | None = None
+    """[T] focal length over the frontal camera's; None: 1."""
 
 
 def check_output(out: Path, background: str, size: int) -> None:
@@ -45,8 +47,7 @@ def check_output(out: Path, background: str, size: int) -> None:
         raise SettingError(f"{out} is no video this program writes; end it in {', '.join(VIDEOS)}, or name a folder for PNGs.")
     if out.suffix:
         codec_options(out, transparent, size, size)
-    if not transparent and not background.startswith("#") and not Path(background).is_file():
-        raise SettingError(f"background {background!r} is no image file; give a color (#808080), an image or transparent.")
+    check_text(background)
 
 
 def picture_size(image_size: int, asked: int | None) -> int:
@@ -61,8 +62,6 @@ def picture_size(image_size: int, asked: int | None) -> int:
 
 def make_background(text: str, size: int) -> np.ndarray:
     """float32 [size,size,4] premultiplied, 0..1: a color, an image cut to a square, or nothing."""
-    import cv2
-
     canvas = np.zeros((size, size, 4), np.float32)
     if text == TRANSPARENT:
         return canvas
@@ -72,10 +71,7 @@ def make_background(text: str, size: int) -> np.ndarray:
         return canvas
     image = read_image(Path(text))
     image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    canvas[..., :3] = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA) / 255.0
+    canvas[..., :3] = covering(image, size) / 255.0
     return canvas
 
 
@@ -92,7 +88,7 @@ class Painter:
 
     avatar: Avatar
     size: int
-    background: np.ndarray
+    background: np.ndarray | Backdrop
     torso: Torso | None
     batch: int
     precision: str = "float32"
@@ -101,15 +97,23 @@ class Painter:
         """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
         for start in range(first, last, self.batch):
             rows = slice(start, min(start + self.batch, last))
-            for head, moved in zip(self.heads(motion, rows), motion.torso[rows], strict=True):
-                yield to_bytes(over(head, self.behind(moved)), opaque=bool((self.background[..., 3] == 1).all()))
+            for index, head in enumerate(self.heads(motion, rows), start):
+                yield to_bytes(over(head, self.behind(motion.torso[index], index)), self.opaque)
+
+    @property
+    def opaque(self) -> bool:
+        return isinstance(self.background, Backdrop) or bool((self.background[..., 3] == 1).all())
 
     @torch.inference_mode()
     def heads(self, motion: Motion, rows: slice) -> list[np.ndarray]:
         """float32 [size,size,4] premultiplied heads."""
         frontal, device = self.avatar.frontal, self.avatar.frontal.intrinsics.device
         poses = torch.as_tensor(motion.world_from_camera[rows], dtype=torch.float32, device=device)
-        camera = Camera(world_from_camera=poses, intrinsics=frontal.intrinsics.expand(len(poses), 3, 3))
+        intrinsics = frontal.intrinsics.expand(len(poses), 3, 3).clone()
+        if motion.zoom is not None:
+            factor = torch.as_tensor(motion.zoom[rows], dtype=torch.float32, device=device)
+            intrinsics[:, 0, 0], intrinsics[:, 1, 1] = intrinsics[:, 0, 0] * factor, intrinsics[:, 1, 1] * factor
+        camera = Camera(world_from_camera=poses, intrinsics=intrinsics)
         expression = torch.as_tensor(motion.expression[rows], dtype=torch.float32, device=device)
         ws = self.avatar.expression_map(expression)
         compute = Compute(dtype=getattr(torch, self.precision))
@@ -118,8 +122,9 @@ class Painter:
         alpha = rendering.alpha.permute(0, 2, 3, 1).cpu().numpy()
         return [enlarged(*pair, self.size) for pair in zip(color, alpha, strict=True)]
 
-    def behind(self, moved: np.ndarray) -> np.ndarray:
-        return self.background if self.torso is None else over(self.torso.placed(moved), self.background)
+    def behind(self, moved: np.ndarray, index: int) -> np.ndarray:
+        back = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
+        return back if self.torso is None else over(self.torso.placed(moved), back)
 
 
 def sampling_of(avatar: Avatar) -> Sampling | None:

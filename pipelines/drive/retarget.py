@@ -5,6 +5,7 @@ Per channel, with n the resting score, r the range on the side of the movement (
 to the avatar's range plus `overshoot`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from pipelines.face_fit import Calibration, calibrate
 
 LEAST_RANGE = 0.25
 """A driver's range below this is taken as this: a face that hardly smiles is not blown up to a grin."""
+OPPOSITE_SIDES = ("jawLeft", "mouthLeft")
+"""Names that end in Left and are a direction, not a half of the face."""
 NO_GAZE = 0.6
 """Share of the way to closed lids from which the iris is hidden and the gaze is carried over."""
 
@@ -38,7 +41,7 @@ def retarget(track: Track, avatar: Calibration, settings: RetargetSettings) -> R
     scores = carry_gaze(track.expression, found, track.names)
     calm = one_euro(scores / span, track.rate_hz, settings.smooth_hz, settings.smooth_speed) * span
     moved = calm - found.neutral
-    gain = np.where(moved >= 0, *(side_gain(found, avatar, side, settings) for side in ("high", "low")))
+    gain = np.where(moved >= 0, *(side_gain(found, avatar, side, track.names, settings) for side in ("high", "low")))
     target = avatar.neutral + strengths(track.names, settings) * gain * moved
     room = settings.overshoot * (avatar.high - avatar.low)
     kept = np.clip(target, avatar.low - room, avatar.high + room)
@@ -58,16 +61,29 @@ def driver_range(track: Track, neutral_s: float | None) -> Calibration:
     return Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
 
 
-def side_gain(driver: Calibration, avatar: Calibration, side: str, settings: RetargetSettings) -> np.ndarray:
+def side_gain(
+    driver: Calibration, avatar: Calibration, side: str, names: tuple[str, ...], settings: RetargetSettings
+) -> np.ndarray:
     """[E] r_a / r_d on one side of the rest where that is below 1, else (r_a / r_d)^match up to `most`.
 
     A driver's full smile is never more than the avatar's full smile; a weak driver is strengthened with care. 1 where the
-    avatar has no range to match.
+    avatar has no range to match. Left and right have one gain, of the driver's larger and the avatar's mean range, so that a
+    smile that is stronger on one side stays so.
     """
-    range_d = np.maximum(np.abs(getattr(driver, side) - driver.neutral), LEAST_RANGE)
-    range_a = np.abs(getattr(avatar, side) - avatar.neutral)
+    range_d = np.maximum(paired(np.abs(getattr(driver, side) - driver.neutral), names, np.max), LEAST_RANGE)
+    range_a = paired(np.abs(getattr(avatar, side) - avatar.neutral), names, np.mean)
     ratio = np.where(range_a > 0.005, range_a, range_d) / range_d
     return np.where(ratio < 1.0, ratio, np.minimum(ratio**settings.match, settings.most))
+
+
+def paired(values: np.ndarray, names: tuple[str, ...], joined: Callable[[list[float]], float]) -> np.ndarray:
+    """[E] with the values of a left and a right channel replaced by `joined` of the two."""
+    result = np.array(values, np.float64)
+    for left, name in enumerate(names):
+        if name.endswith("Left") and (other := name.removesuffix("Left") + "Right") in names and name not in OPPOSITE_SIDES:
+            right = names.index(other)
+            result[[left, right]] = joined([values[left], values[right]])
+    return result
 
 
 def strengths(names: tuple[str, ...], settings: RetargetSettings) -> np.ndarray:

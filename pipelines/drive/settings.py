@@ -6,7 +6,16 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettings:
-    """Reading the driver's face."""
+    """Reading the driver."""
+
+    rate_hz: float | None = None
+    """Frames a second of the result; not given: the driver's."""
+    timecode_hz: float | None = None
+    """What the timecodes of a Live Link Face CSV count; found in the file when not given."""
+    adapter: str | None = None
+    """File of the matrix that turns coefficients (FLAME, BFM: .npz, .npy) into expressions: pipelines.drive.coefficients."""
+    coefficients_hz: float | None = None
+    """Rate of coefficients whose file has no `fps`."""
 
     focal: float = 1.2
     """Guessed focal length over the driver's longer side; a phone's front camera has about 1.0 to 1.3."""
@@ -47,8 +56,27 @@ class RetargetSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuardSettings:
+    """What happens to expressions that were never captured; distances count from 0, 1 being the rim of the captured ones."""
+
+    fade: bool = True
+    """Draw far expressions back towards the captured ones."""
+    fade_from: float = 1.0
+    """Distance from which on they are drawn back."""
+    fade_to: float = 1.4
+    """Distance that they approach and never pass."""
+    flag_from: float = 1.2
+    """Distance from which on a frame is flagged."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ViewSettings:
     """Where the avatar is seen from."""
+
+    fov_deg: float | None = None
+    """Field of view across the picture; the camera comes nearer or goes back so that the head keeps its size."""
+    zoom: float = 1.0
+    """Enlargement of the picture around its middle."""
 
     turn: float = 1.0
     """Strength of the driver's head rotation around its own mean."""
@@ -64,16 +92,24 @@ class ViewSettings:
     """Largest angle of `--view orbit`."""
     orbit_period_s: float = 6.0
     """Time of one sway there and back."""
+    turn_period_s: float = 8.0
+    """Time of one round of `--view turntable`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriveSettings:
     """A driven video."""
 
-    view: Literal["driver", "still", "orbit"] = "driver"
-    """Head motion of the driver, none, or a sway around the head."""
+    view: str = "driver"
+    """Head motion of the `driver`; `still`; `orbit`, a sway; `turntable`, all around; or the CSV of a camera path, see
+    pipelines.drive.view."""
     background: str = "#808080"
-    """A color #rrggbb, the path of an image, or `transparent` (.webm, .mov or a folder of PNG files)."""
+    """A color #rrggbb, the path of an image or of a video, `blur` (the driver's picture), or `transparent` (.webm, .mov or a
+    folder of PNG files)."""
+    sound: str = "driver"
+    """The `driver`'s, `none`, or the path of a file that starts with the first frame."""
+    side_by_side: bool = False
+    """The driver at the left, the avatar at the right, and below them the strip of the range guard."""
     torso: Literal["auto", "none", "still", "follow"] = "auto"
     """The layer behind the head: as the avatar was trained, left out, fixed in the picture, or following the head calmly."""
     size: int | None = None
@@ -89,4 +125,5 @@ class DriveSettings:
     """Track the finished video and report how well it follows the driver."""
     track: TrackSettings = field(default_factory=TrackSettings)
     retarget: RetargetSettings = field(default_factory=RetargetSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
     views: ViewSettings = field(default_factory=ViewSettings)

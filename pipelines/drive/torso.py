@@ -126,6 +126,17 @@ def follow(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray, rat
     return soft_limit(FOLLOW * one_euro(moved, rate_hz, CALM_HZ, 0.0), REACH)
 
 
+def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Rows of `follow` [T,3] with the whole picture enlarged by `zoom` [T] around its middle c.
+
+    The layer is drawn as x -> g (x - a) + a + s with a the neck's foot; enlarged it has g' = zoom g and
+    s' = zoom (a + s - c) + c - a.
+    """
+    anchor, middle = project(frontal, intrinsics, ANCHORS[:1])[0, :2], np.array([0.5, 0.5])
+    shift = zoom[:, None] * (anchor + moves[:, :2] - middle) + middle - anchor
+    return np.column_stack([shift, moves[:, 2] + np.log(zoom)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Torso:
     """The layer, ready to be placed into pictures of one size."""

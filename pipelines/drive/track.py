@@ -20,8 +20,13 @@ from pipelines.stage import Progress
 from pipelines.video import VideoFrame, VideoInfo, read_frames
 from pipelines.weights import find_weight, how_to_get
 
+ROWS = ("index", "times_s", "found", "expression", "camera_from_head", "error", "others")
 LEAST_SEEN = 5
 """Frames with a face that a driver must have."""
+READABLE = 0.25
+"""Confidence from which on an expression is believed."""
+GAP = 2.5
+"""Steps without a row from which on a clock has a gap; shorter ones are dropped frames and interpolated."""
 
 
 def track_video(
@@ -61,22 +66,25 @@ def _chunked(frames: Iterator[VideoFrame], size: int) -> Iterator[tuple[int, Ite
 def track_chunk(
     frames: Iterator[VideoFrame], space: str, canonical: np.ndarray, focal: float, advance: Callable[[], None]
 ) -> dict[str, np.ndarray]:
-    """Arrays of one row a frame: index, times_s, found, expression, camera_from_head, error (over the face's width)."""
+    """Arrays of one row a frame: index, times_s, found, expression, camera_from_head, error (over the face's width), others.
+
+    With several faces in view the largest is followed; `others` says that another one is at least half as large.
+    """
     weights, rows, pose = needed_model(space), [], None
-    with FaceTracker(video=True, blendshapes=weights) as tracker:
+    with FaceTracker(video=True, blendshapes=weights, largest=True) as tracker:
         for frame in frames:
             face = tracker.track(frame.image, frame.time_s)
             if face is None or (weights and face.blendshapes is None):
                 pose = None
-                rows.append((frame.index, frame.time_s, False, np.zeros(len(space_names(space))), np.eye(4), 0.0))
+                rows.append((frame.index, frame.time_s, False, np.zeros(len(space_names(space))), np.eye(4), 0.0, False))
             else:
                 height, width = frame.image.shape[:2]
                 pose, error = solve_pose(face.points, canonical, focal * max(height, width), (width / 2, height / 2), pose)
-                scores = expression(face, canonical, space)
-                rows.append((frame.index, frame.time_s, True, scores, pose, error / (face.box[2] - face.box[0])))
+                scores, side = expression(face, canonical, space), face.box[2] - face.box[0]
+                others = face.other is not None and face.other[2] - face.other[0] > 0.5 * side
+                rows.append((frame.index, frame.time_s, True, scores, pose, error / side, others))
             advance()
-    names = ("index", "times_s", "found", "expression", "camera_from_head", "error")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {name: np.array(column) for name, column in zip(ROWS, zip(*rows, strict=True), strict=True)}
 
 
 def needed_model(space: str) -> Path | None:
@@ -99,19 +107,29 @@ def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings:
         )
     times, poses = rows["times_s"], rows["camera_from_head"]
     confidence = np.where(found, trust(poses, rows["error"], settings.turned_deg), 0.0)
-    readable = found & (confidence > 0.25) if (confidence > 0.25).sum() >= LEAST_SEEN else found
+    readable = found & (confidence > READABLE) if (confidence > READABLE).sum() >= LEAST_SEEN else found
+    if readable is found and (turned := float(np.median(facing_deg(poses[found])))) > settings.turned_deg:
+        raise UnusableMaterial(
+            f"the face in {info.path.name} is turned away by {turned:.0f} degrees: expressions cannot be read from the side; "
+            "drive with a video that shows the face from the front."
+        )
     return Track(
         space=space, names=space_names(space), rate_hz=info.rate_hz, times_s=times,
         expression=filled(times, rows["expression"], readable, settings.bridge_s).astype(np.float32),
         world_from_head=filled_poses(times, poses, found, settings.bridge_s), confidence=confidence, valid=found,
+        duration_s=info.duration_s,
     )  # fmt: skip
 
 
 def trust(poses: np.ndarray, error: np.ndarray, turned_deg: float) -> np.ndarray:
     """[T] in 0..1: 1 for a frontal, well-fitted face, 0 from 15 degrees beyond `turned_deg` or an error of 1/10 of the face."""
-    facing = np.degrees(np.arccos(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
-    turned = np.clip((turned_deg + 15.0 - facing) / 20.0, 0.0, 1.0)
+    turned = np.clip((turned_deg + 15.0 - facing_deg(poses)) / 20.0, 0.0, 1.0)
     return turned * np.clip(1.5 - error / 0.066, 0.0, 1.0)
+
+
+def facing_deg(poses: np.ndarray) -> np.ndarray:
+    """[T] angle between the direction of the face and the way to the camera's plane, of camera_from_head [T,4,4]."""
+    return np.degrees(np.arccos(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
 
 
 def filled(times: np.ndarray, values: np.ndarray, good: np.ndarray, bridge_s: float) -> np.ndarray:
@@ -152,10 +170,59 @@ def resampled(track: Track, times_s: np.ndarray) -> Track:
     )  # fmt: skip
 
 
+def without_gaps(track: Track, bridge_s: float, refill: bool = False) -> Track:
+    """The track with rows where its clock has gaps of more than GAP steps, and those rows filled as lost ones are.
+
+    `refill` also fills the rows that are not valid anew, for tracks whose lost rows hold nothing.
+    """
+    steps = np.diff(track.times_s)
+    step = float(np.median(steps)) if len(steps) else 1 / track.rate_hz
+    extra = [np.arange(track.times_s[row] + step, track.times_s[row + 1] - 0.5 * step, step)
+             for row in np.flatnonzero(steps > GAP * step)]  # fmt: skip
+    lost = ~track.valid if refill else np.zeros(len(track.valid), bool)
+    if not extra and not lost.any():
+        return track
+    times = np.concatenate([track.times_s, *extra])
+    order = np.argsort(times, kind="stable")
+    source = np.minimum(order, len(track.times_s) - 1)
+    new = order >= len(track.times_s)
+    good = ~new & ~lost[source]
+    times = times[order]
+    return replace(
+        track, times_s=times, valid=track.valid[source] & ~new, confidence=np.where(new, 0.0, track.confidence[source]),
+        expression=filled(times, track.expression[source], good, bridge_s).astype(np.float32),
+        world_from_head=filled_poses(times, track.world_from_head[source], good, bridge_s),
+    )  # fmt: skip
+
+
+def crowded_frames(folder: Path) -> int:
+    """Frames of a tracked video in which a second face was in view."""
+    return sum(int(read_arrays(path)["others"].sum()) for path in folder.glob("*.npz"))
+
+
+def states(track: Track, bridge_s: float) -> list[str]:
+    """What each row of an even track is.
+
+    `tracked`; `turned`: the head is turned too far, its expression comes from frames around; `interpolated` over a short loss;
+    `held` over a long one or at an end.
+    """
+    result = ["tracked" if confidence > READABLE else "turned" for confidence in track.confidence]
+    for first, last in losses(track.valid):
+        inside = first > 0 and last < len(track.valid)
+        short = inside and (last - first) / track.rate_hz <= bridge_s + 1e-9
+        result[first:last] = ["interpolated" if short else "held"] * (last - first)
+    return result
+
+
+def losses(valid: np.ndarray) -> list[tuple[int, int]]:
+    """First and one past the last row of every run of rows that are not `valid`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (~valid).astype(int), [0]])))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
+
 def longest_loss_s(track: Track) -> float:
     """Seconds of the longest run of rows without a face."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (~track.valid).astype(int), [0]])))
-    return float((edges[1::2] - edges[::2]).max(initial=0)) / track.rate_hz
+    return max((last - first for first, last in losses(track.valid)), default=0) / track.rate_hz
 
 
 def nearest_rotation(matrix: np.ndarray) -> np.ndarray:

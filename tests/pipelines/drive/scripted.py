@@ -24,7 +24,7 @@ class ScriptedTracker:
 
     started = 0
 
-    def __init__(self, *, video: bool, blendshapes: Path | None = None):
+    def __init__(self, *, video: bool, blendshapes: Path | None = None, largest: bool = False):
         type(self).started += 1
         self.canonical = load_prior("quick").landmarks.astype(np.float64)
 

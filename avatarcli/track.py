@@ -1,0 +1,29 @@
+"""`avatarcli track`: a video's motion as a file that drives any avatar."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from avatarcli.console import console
+from avatarcli.options import Out, Overwrite, Set, SettingsFile, chosen
+from avatarcli.settings import resolve
+
+Space = Literal["measured", "blendshapes"]
+
+
+def track(
+    driver: Annotated[Path, typer.Argument(help="A video; or a CSV or coefficients to convert.", show_default=False)],
+    out: Out,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write a Live Link Face CSV beside it (or: -o TAKE.csv).")] = False,
+    space: Annotated[Space | None, typer.Option(help="Channels measured from landmarks, or mediapipe's 52.")] = None,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Read a driver once: expressions and head poses as a .track, or as a .csv for other tools."""
+    from pipelines.drive.take import TakeSettings, take
+
+    flags = chosen(space=space, csv="exact" if csv else None)
+    asked = resolve(TakeSettings(), file=settings, stage="track", assignments=[*flags, *(changes or [])])
+    console().report(take(driver, out, asked, progress=console(), overwrite=overwrite))
