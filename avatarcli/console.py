@@ -74,7 +74,7 @@ class Console:
 
         self.flags = flags
         self.results = results or claim_stdout()
-        self.human: RichConsole = RichConsole(stderr=True, quiet=flags.quiet, highlight=False, soft_wrap=True)
+        self.human: RichConsole = RichConsole(stderr=True, quiet=flags.quiet or rank() > 0, highlight=False, soft_wrap=True)
         self.errors: RichConsole = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self.bars: RichProgress | None = None
         self.open = 0
@@ -197,11 +197,19 @@ def console() -> Console:
 
 
 def claim_stdout() -> IO[str]:
-    """A private stream to the real stdout; everything else written there goes to stderr from now on."""
+    """A private stream to the real stdout; everything else written there goes to stderr from now on.
+
+    Of the processes of torchrun the first one alone has results.
+    """
     sys.stdout.flush()
-    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    results = os.fdopen(os.open(os.devnull, os.O_WRONLY) if rank() else os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return results
+
+
+def rank() -> int:
+    """Number of this process among those of torchrun, 0 without it."""
+    return int(os.environ.get("RANK", 0))
 
 
 def failed(sentence: str, code: int, error: Exception | None = None) -> None:

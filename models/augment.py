@@ -88,11 +88,15 @@ class Augmentation(nn.Module):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, every: int = 4) -> None:
-        """Take note of a batch of D(real) [B,1]; every fourth batch moves p. `signs` holds sum, images, batches since then."""
+        """Take note of a batch of D(real) [B,1]; every fourth batch moves p."""
+        self.note(float(real_logits.sign().sum()), len(real_logits), every)
+
+    @torch.no_grad()
+    def note(self, signs: float, images: int, every: int = 4) -> None:
+        """The same of the sum of its signs. The buffer `signs` holds sum, images, batches since p moved last."""
         if self.target is None:
             return
-        noted = [float(real_logits.sign().sum()), len(real_logits), 1]
-        self.signs += torch.tensor(noted, dtype=torch.float64, device=self.signs.device)
+        self.signs += torch.tensor([signs, images, 1], dtype=torch.float64, device=self.signs.device)
         total, count, batches = self.signs.tolist()
         if batches == every:
             self.p.fill_(adjusted(float(self.p), total / count, count, self.target, self.images))

@@ -2,12 +2,14 @@
 
 Four phases of an iteration, each with labels of its own: G against D, every 4th time the smoothness of its density, D on fakes
 and real images, every 16th time the penalty R1 on its gradient. Adam's rates make up for the rare phases. Batches come in
-micro-batches whose gradients add up. Random numbers are keyed by (seed, step, purpose): a resumed run equals an unbroken one.
+micro-batches whose gradients add up, on one process or on several (pipelines.distributed). Random numbers are keyed by (seed,
+step, number of the micro-batch's first image in the batch, purpose): a resumed run equals an unbroken one, and which process
+computes a micro-batch changes nothing. The mean latent and ADA's probability move once a step, by the whole batch.
 """
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -23,6 +25,7 @@ from models.eg3d import EG3D
 from models.generator import Rendering
 from models.losses import density_smoothness, generator_loss, r1_penalty
 from models.stylegan2.resampling import blur, resize
+from pipelines.distributed import ALONE, Processes
 from pipelines.prior.images import LabeledImages
 from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
 from pipelines.train.finetune import keyed
@@ -40,7 +43,8 @@ class AdversarialSettings:
     batch: int = 32
     """Images an iteration."""
     micro_batch: int = 4
-    """Images at once; gradients add up. At least the 4 of the discriminator's groups, where the batch allows it."""
+    """Images at once; gradients add up. The discriminator compares them in groups of up to 4, so this is part of the recipe and
+    does not change with the number of processes. Where memory is short, rather set memory=light."""
     learning_rate: float = 0.0025
     """Of the generator, before the factor for its lazy phase."""
     discriminator_learning_rate: float = 0.002
@@ -123,7 +127,13 @@ class Iteration:
     players: Adversaries
     images: LabeledImages
     settings: AdversarialSettings
-    device: str
+    processes: Processes = ALONE
+    tally: list[Tensor] = field(default_factory=list)
+    """A micro-batch of the discriminator's phase each: sum of w [w_dim], then sum of the signs of D(real)."""
+
+    @property
+    def device(self) -> str:
+        return self.processes.device
 
     @property
     def seen(self) -> int:
@@ -136,11 +146,11 @@ class Iteration:
 
     def run(self) -> dict[str, float]:
         players, settings = self.players, self.settings
-        torch.manual_seed(keyed(settings.seed, players.iteration, "noise").initial_seed())
         figures = {"G": self.phase(players.generator, players.generator_optimizer, self.against)}
         if settings.density > 0 and players.iteration % DENSITY_EVERY == 0:
             figures["density"] = self.phase(players.generator, players.generator_optimizer, self.smooth)
         figures["D"] = self.phase(players.discriminator, players.discriminator_optimizer, self.judge)
+        self.follow()
         if settings.r1_gamma > 0 and players.iteration % R1_EVERY == 0:
             figures["R1"] = self.phase(players.discriminator, players.discriminator_optimizer, self.penalize)
         players.iteration += 1
@@ -149,19 +159,32 @@ class Iteration:
         return figures | {"p": float(players.augmentation.p), "sigma": self.sigma}
 
     def phase(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[int, int], Tensor]) -> float:
-        """One step of one network on the mean loss of the batch, micro-batch by micro-batch."""
+        """One step of one network on the mean loss of the batch, every process its micro-batches."""
         other = self.players.discriminator if network is self.players.generator else self.players.generator
         network.requires_grad_(True)
         other.requires_grad_(False)
         optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for first, count in self.pieces():
+        total = torch.zeros((), device=self.device)
+        for first, count in self.processes.mine(self.pieces()):
+            torch.manual_seed(self.random(f"noise {loss.__name__} {first}").initial_seed())
             value = loss(first, count) * (count / self.settings.batch)
             value.backward()
-            total += float(value.detach())
+            total += value.detach()
+        self.processes.add(total, *(one.grad for one in network.parameters() if one.grad is not None))
         schedules.clean_gradients(network.parameters())
         optimizer.step()
-        return total
+        return float(total)
+
+    def follow(self) -> None:
+        """The mean latent and the augmentation's probability, by the whole batch."""
+        total = torch.stack(self.tally).sum(0)
+        self.tally.clear()
+        self.processes.add(total)
+        self.players.generator.backbone.mapping.track(total[None, :-1] / self.settings.batch)
+        self.players.augmentation.note(float(total[-1]), self.settings.batch)
+
+    def random(self, purpose: str) -> torch.Generator:
+        return keyed(self.settings.seed, self.players.iteration, purpose)
 
     def pieces(self) -> Iterator[tuple[int, int]]:
         batch, piece = self.settings.batch, self.settings.micro_batch
@@ -175,7 +198,7 @@ class Iteration:
     def smooth(self, first: int, count: int) -> Tensor:
         """Mean difference of the density at points of the cube of side 2 and their neighbors."""
         ws, _ = self.latents("density", first, count, together=True)
-        random = keyed(self.settings.seed, self.players.iteration, f"points {first}")
+        random = self.random(f"points {first}")
         points = torch.rand(count, 1000, 3, generator=random) * 2 - 1
         twins = points + self.settings.density_distance * torch.randn(points.shape, generator=random)
         planes = self.players.generator.planes(ws, "random", compute=self.compute)
@@ -183,13 +206,14 @@ class Iteration:
         return DENSITY_EVERY * self.settings.density * density_smoothness(*density.chunk(2, dim=1))
 
     def judge(self, first: int, count: int) -> Tensor:
-        """softplus(D(fake)) + softplus(-D(real)); the mean latent follows here."""
+        """softplus(D(fake)) + softplus(-D(real)), with notes for `follow`."""
         with torch.no_grad():
-            fake, labels = self.fake("D", first, count, track=True)
+            ws, labels = self.latents("D", first, count)
+            fake = self.shown(ws, labels, f"D {first}")
         loss = generator_loss(-self.logits(fake.image, fake.raw, labels, f"fake {first}"))
         image, raw, labels = self.real("D", first, count)
         logits = self.logits(image, blur(raw, self.sigma), labels, f"real {first}")
-        self.players.augmentation.observe(logits)
+        self.tally.append(torch.cat([ws[:, 0].sum(0), logits.detach().sign().sum(0)]))
         return loss + generator_loss(logits)
 
     def penalize(self, first: int, count: int) -> Tensor:
@@ -201,31 +225,30 @@ class Iteration:
 
     def logits(self, image: Tensor, raw: Tensor, labels: Tensor, purpose: str) -> Tensor:
         """D of the blurred and augmented image; labels stay as they are."""
-        random = keyed(self.settings.seed, self.players.iteration, f"augment {purpose}")
-        image, raw = self.players.augmentation(blur(image, self.sigma), raw, random)
+        image, raw = self.players.augmentation(blur(image, self.sigma), raw, self.random(f"augment {purpose}"))
         return self.players.discriminator({"image": image, "image_raw": raw}, labels).logits
 
-    def latents(self, phase: str, first: int, count: int, together: bool = False, track: bool = False) -> tuple[Tensor, Tensor]:
-        """ws of fresh z, and the labels of random images under which they are shown."""
-        random = keyed(self.settings.seed, self.players.iteration, f"{phase} {first}")
+    def latents(self, phase: str, first: int, count: int, together: bool = False) -> tuple[Tensor, Tensor]:
+        """ws of fresh z, and the labels of random images under which they are shown; `together`: one coin for the batch."""
+        random = self.random(f"{phase} {first}")
         z = torch.randn(count, self.players.generator.latent.z_dim, generator=random).to(self.device)
         numbers = torch.randint(len(self.images), (count,), generator=random).tolist()
         labels = torch.stack([self.images.label(number) for number in numbers]).to(self.device)
         share = schedules.swap_probability(self.seen, self.settings.swap)
-        ws = self.players.generator.mapping(z, schedules.swapped(labels, share, random, together))
-        if track:
-            self.players.generator.backbone.mapping.track(ws[:, 0])
-        return ws, labels
+        coin = self.random(f"{phase} coin") if together else random
+        return self.players.generator.mapping(z, schedules.swapped(labels, share, coin, together)), labels
 
-    def fake(self, phase: str, first: int, count: int, track: bool = False) -> tuple[Rendering, Tensor]:
-        ws, labels = self.latents(phase, first, count, track=track)
-        generator, settings = self.players.generator, self.settings
-        random = keyed(settings.seed, self.players.iteration, f"rays {phase} {first}")
-        how = replace(generator.config.sampling("random"), generator=random)
-        camera = Camera.from_label(labels)
-        return generator.synthesis(
-            ws, camera, sampling=how, noise="random", compute=self.compute, raw_size=self.raw_size
-        ), labels
+    def fake(self, phase: str, first: int, count: int) -> tuple[Rendering, Tensor]:
+        ws, labels = self.latents(phase, first, count)
+        return self.shown(ws, labels, f"{phase} {first}"), labels
+
+    def shown(self, ws: Tensor, labels: Tensor, purpose: str) -> Rendering:
+        """Rendered with random depths, which are drawn where they are needed: there are millions of them."""
+        random = torch.Generator(self.device).manual_seed(self.random(f"rays {purpose}").initial_seed())
+        how = replace(self.players.generator.config.sampling("random"), generator=random)
+        return self.players.generator.synthesis(
+            ws, Camera.from_label(labels), sampling=how, noise="random", compute=self.compute, raw_size=self.raw_size
+        )
 
     def real(self, phase: str, first: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images in the order of shuffled rounds through the data, their raw size, and labels."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.camera import Camera
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, FFHQ512, QUICK, TINY128, EG3DConfig
+from pipelines.distributed import Processes, together
 from pipelines.errors import SettingError
 from pipelines.files import read_json, sha256_file, write_arrays, write_bytes, write_json
 from pipelines.prior.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
@@ -21,10 +22,11 @@ from pipelines.prior.importing import CROP_EXTENT, METERS_PER_UNIT
 from pipelines.prior.quality import distances, latent_walk, network_features, sample_sheet
 from pipelines.priors import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.registry import UNKNOWN
-from pipelines.stage import Progress, Report, run_stage
-from pipelines.train.checkpoint import load_checkpoint, save_checkpoint
+from pipelines.stage import Progress, Report, Work, run_stage
+from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 
-VERSION = 1
+VERSION = 2
+CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
 CONFIGS = {"ffhq512": FFHQ512, "quick": QUICK, "tiny128": TINY128}
 
 
@@ -50,19 +52,27 @@ class PriorTrainSettings:
 def train_prior(
     data: Path, out: Path, settings: PriorTrainSettings, progress: Progress, *, device: str, overwrite: bool = False
 ) -> Report:  # fmt: skip
-    """Make the prior folder `out` from shards, or from a folder or zip file of images with a dataset.json."""
+    """Make the prior folder `out` from shards, or from a folder or zip file of images with a dataset.json.
+
+    Under torchrun all processes call this and get the same report; the first one alone writes.
+    """
     images, config = open_images(data, mirrored=settings.adversarial.mirror), config_of(settings)
-
-    def work(partial: Path) -> dict[str, Any]:
-        players = begin(config, settings, device)
-        run(players, images, settings, partial, progress, device)
-        return finish(players, config, images, settings, partial, out, device)
-
     index = data / "dataset.json" if (data / "dataset.json").exists() else data
     asked = json.loads(json.dumps(asdict(settings), default=str))
-    return run_stage(
-        "prior train", version=VERSION, inputs={"data": index}, settings=asked, out=out, work=work, overwrite=overwrite
-    )
+
+    def stage(work: Work) -> Report:
+        return run_stage(
+            "prior train", version=VERSION, inputs={"data": index}, settings=asked, out=out, work=work, overwrite=overwrite
+        )
+
+    with together(device) as processes:
+
+        def work(partial: Path) -> dict[str, Any]:
+            players = begin(config, settings, processes.device)
+            run(players, images, settings, partial, progress, processes)
+            return finish(players, config, images, settings, partial, out, processes.device) if processes.first else {}
+
+        return processes.staged(stage, work)
 
 
 def config_of(settings: PriorTrainSettings) -> EG3DConfig:
@@ -100,28 +110,38 @@ def begin(config: EG3DConfig, settings: PriorTrainSettings, device: str) -> Adve
 
 
 def run(
-    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, progress: Progress, device: str
+    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, progress: Progress,
+    processes: Processes,
 ) -> None:  # fmt: skip
     """Iterate to the end, from the checkpoint in `folder` if there is one; a snapshot has a sheet, figures, a checkpoint."""
-    asked, checkpoint, log = settings.adversarial, folder / "checkpoint.safetensors", folder / "train_log.jsonl"
-    if checkpoint.exists():
-        players.load(*load_checkpoint(checkpoint, device))
-    kept = log.read_text().splitlines() if log.exists() else []
-    log.write_text("".join(f"{line}\n" for line in kept if json.loads(line)["iteration"] <= players.iteration))
+    asked = settings.adversarial
+    resume(players, folder, processes)
     every, total = max(round(asked.snapshot_kimg * 1000 / asked.batch), 1), asked.iterations
     start = time.perf_counter()
     with progress.task("prior", total) as task:
         task.advance(players.iteration)
         while players.iteration < total:
-            figures = Iteration(players=players, images=images, settings=asked, device=device).run()
+            figures = Iteration(players=players, images=images, settings=asked, processes=processes).run()
             task.advance()
-            if players.iteration % every == 0 or players.iteration == total:
-                figures |= snapshot(players, images, settings, folder, device)
+            if processes.first and (players.iteration % every == 0 or players.iteration == total):
+                figures |= snapshot(players, images, settings, folder, processes.device)
                 row = {"iteration": players.iteration, "kimg": players.iteration * asked.batch / 1000, **figures}
-                with log.open("a") as stream:
+                with (folder / LOG).open("a") as stream:
                     stream.write(json.dumps(row | {"seconds": round(time.perf_counter() - start, 1)}) + "\n")
-                save_checkpoint(checkpoint, players.iteration, players.tree())
+                save_checkpoint(folder / CHECKPOINT, players.iteration, players.tree())
                 task.note(", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+
+
+def resume(players: Adversaries, folder: Path, processes: Processes) -> None:
+    """The players of the checkpoint, if there is one, on every process; rows that the log has beyond it are cut off."""
+    there = processes.from_first((folder / CHECKPOINT).exists())
+    if there:
+        step, tree = load_checkpoint(folder / CHECKPOINT, processes.device) if processes.first else (0, {})
+        players.load(processes.from_first(step), unflatten(processes.share(flatten(tree))))
+    if processes.first and (folder / LOG).exists():
+        rows = (folder / LOG).read_text().splitlines()
+        kept = [row for row in rows if row.endswith("}") and json.loads(row)["iteration"] <= players.iteration]
+        (folder / LOG).write_text("".join(f"{row}\n" for row in kept))
 
 
 def snapshot(
@@ -150,7 +170,7 @@ def finish(
     ffhq = settings.head_space == "ffhq"
     units = METERS_PER_UNIT if ffhq else quick.meters_per_unit
     write_arrays(folder / "landmarks.npz", landmarks=(quick.landmarks * (quick.meters_per_unit / units)).astype("float32"))
-    last = json.loads((folder / "train_log.jsonl").read_text().splitlines()[-1])
+    last = json.loads((folder / LOG).read_text().splitlines()[-1])
     write_json(
         folder / "prior.json",
         {

@@ -38,8 +38,10 @@ def optimizer_tree(optimizer: torch.optim.Optimizer) -> Tree:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tree: Tree) -> None:
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": {int(number): values for number, values in tree.items()}, "param_groups": groups})
+    groups, state = optimizer.state_dict()["param_groups"], {}
+    for number, values in tree.items():  # Adam counts steps on the CPU, and reading them back from a GPU would stall every step
+        state[int(number)] = {name: value.cpu() if name == "step" else value for name, value in values.items()}
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import zipfile
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.camera import Camera, orbit
-from models.eg3d import EG3D, UNIT
+from models.eg3d import EG3D
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.prior.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.images import open_images
@@ -23,34 +21,17 @@ from pipelines.prior.training import PriorTrainSettings, begin, config_of, train
 from pipelines.priors import load_prior
 from pipelines.stage import Silent
 from pipelines.train.checkpoint import load_checkpoint
-
-COUNT = 12
+from tests.balls import COUNT, write_balls, write_unit_config
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    (folder / "00000").mkdir()
-    poses = orbit(torch.linspace(1.2, 1.9, COUNT), torch.pi / 2, 2.7)
-    intrinsics = Camera.frontal(2.7, 3.0).intrinsics.expand(COUNT, 3, 3)
-    labels = Camera(world_from_camera=poses, intrinsics=intrinsics).label().tolist()
-    pairs = []
-    for number in range(COUNT):
-        image = np.zeros((32, 32, 3), np.uint8)
-        cv2.circle(image, (16, 16), 10, random.integers(60, 255, 3).tolist(), -1)
-        cv2.circle(image, (11 + number // 2, 14), 3, (0, 0, 0), -1)
-        cv2.imwrite(str(folder / f"00000/img{number:03d}.png"), image)
-        pairs.append([f"00000/img{number:03d}.png", labels[number]])
-    (folder / "dataset.json").write_text(json.dumps({"labels": pairs}))
-    return folder
+    return write_balls(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "unit.json"
-    seeing = replace(UNIT, c_gen_conditioning_zero=False, static_planes=False, basis_planes=0)
-    path.write_text(json.dumps(asdict(seeing)))
-    return path
+    return write_unit_config(tmp_path_factory.mktemp("config") / "unit.json")
 
 
 def settings_of(config: Path, **changes) -> PriorTrainSettings:
@@ -122,7 +103,7 @@ def test_an_iteration_is_the_same_every_time_and_covers_its_batch(data: Path, co
     gradients, settings = [], settings_of(config, batch=6)
     for _ in range(2):
         players = make_adversaries(*networks(settings), settings.adversarial)
-        iteration = Iteration(players=players, images=open_images(data), settings=settings.adversarial, device="cpu")
+        iteration = Iteration(players=players, images=open_images(data), settings=settings.adversarial)
         assert list(iteration.pieces()) == [(0, 4), (4, 2)]
         iteration.run()
         gradients.append([p.grad for p in players.discriminator.parameters() if p.grad is not None])
@@ -165,9 +146,7 @@ def test_the_discriminator_learns_to_tell_noise_from_the_data(data: Path, config
     settings = settings_of(config, kimg=0.24, blur_fade_kimg=0.0001, discriminator_learning_rate=0.01)
     players = begin(config_of(settings), settings, "cpu")
     images = open_images(data)
-    losses = [
-        Iteration(players=players, images=images, settings=settings.adversarial, device="cpu").run()["D"] for _ in range(40)
-    ]
+    losses = [Iteration(players=players, images=images, settings=settings.adversarial).run()["D"] for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
