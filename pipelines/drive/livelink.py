@@ -131,7 +131,7 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
     times = times + DAY_S * np.cumsum(np.diff(times, prepend=times[0]) < -DAY_S / 2)  # midnight
     times -= times[0]
     forwards = np.diff(np.maximum.accumulate(times), prepend=-1.0) > 0
-    if forwards.mean() < 0.9:
+    if forwards.mean() < 0.5:
         bad = int((~forwards).sum())
         raise UnusableMaterial(f"{table.path}: the clock stands or runs back in {bad} of {len(times)} rows; export it again.")
     gaps = np.diff(times[forwards])

@@ -208,15 +208,21 @@ class Recipe:
             torso=self.layer(), batch=settings.batch, precision=settings.precision,
         )  # fmt: skip
 
+    @cached_property
+    def film(self) -> Film:
+        """The driver's own pictures."""
+        return Film(self.video, 2 * self.size)
+
     def pictures(self, first: int, last: int) -> Iterator[np.ndarray]:
         """Finished pictures of the output's frames first..last-1; beside the driver's where that is asked."""
         painted = self.painter.paint(self.motion, first, last)
         if not self.settings.side_by_side:
             yield from painted
             return
-        film, bar = Film(self.video, 2 * self.size), strip(list(self.planned["marks"]), 2 * self.size, bar_height(self.size))
+        bar = strip(list(self.planned["marks"]), 2 * self.size, bar_height(self.size))
         for index, picture in enumerate(painted, first):
-            yield beside(within(film.at(index / float(self.driver.rate)), self.size), picture, bar, index / self.count)
+            seen = within(self.film.at(index / float(self.driver.rate)), self.size)
+            yield beside(seen, picture, bar, index / self.count)
 
     def render(self) -> dict[str, Any]:
         """Segments of the video, or the PNG files."""

@@ -58,3 +58,18 @@ def test_run_batch(tmp_path: Path) -> None:
     *rows, last = example("run_batch.py", jobs).splitlines()
     assert last == "anna failed, ben failed"
     assert rows[0].startswith("anna: exit code 4") and "anna.mp4" in rows[0]
+
+
+def test_fit_adapter(tmp_path: Path) -> None:
+    import numpy as np
+
+    from pipelines.artifacts import save_track
+    from pipelines.drive.coefficients import load_adapter
+    from pipelines.files import write_arrays
+    from tests.pipelines.drive.takes import moving
+
+    save_track(tmp_path / "me.track", moving(300))
+    mix = np.random.default_rng(0).normal(size=(27, 50))
+    write_arrays(tmp_path / "flame.npz", expression=moving(300).expression @ mix, fps=np.array(30.0))
+    said = example("fit_adapter.py", tmp_path / "flame.npz", tmp_path / "me.track", tmp_path / "a.adapter.npz")
+    assert "jawOpen" in said and len(load_adapter(tmp_path / "a.adapter.npz").names) == 27

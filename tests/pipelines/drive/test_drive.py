@@ -1,18 +1,25 @@
 """The whole drive on a tiny avatar."""
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from pipelines.drive import DriveSettings, TrackSettings, drive, selfcheck, track
+from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all, selfcheck, track
 from pipelines.drive import render as rendering
+from pipelines.drive.livelink import write_livelink
 from pipelines.drive.render import Motion, Painter, make_background
+from pipelines.drive.take import TakeSettings, take
 from pipelines.errors import MissingTool, SettingError, UnusableMaterial
+from pipelines.files import read_image
 from pipelines.stage import Silent
-from pipelines.video import probe, read_frames
+from pipelines.video import open_container, probe, read_frames
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
+from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 
 SMALL = DriveSettings(size=32, segment=8, batch=3, track=TrackSettings(chunk=10))
@@ -68,8 +75,6 @@ def test_a_killed_drive_goes_on_and_ends_the_same(tmp_path: Path, avatar: Path, 
 
 
 def test_transparent_pictures(tmp_path: Path, avatar: Path, driver: Path):
-    from pipelines.files import read_image
-
     settings = DriveSettings(**{**vars(SMALL), "background": "transparent", "view": "orbit"})
     drive(avatar, driver, tmp_path / "frames", settings, Silent())
     pictures = sorted((tmp_path / "frames" / "frames").glob("*.png"))
@@ -140,3 +145,109 @@ def test_the_drivers_clock_is_kept_for_uneven_frames(tmp_path: Path, avatar: Pat
     drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
     times = [frame.time_s for frame in read_frames(tmp_path / "out.mp4")]
     assert times == pytest.approx((np.arange(24) / 10).tolist(), abs=1e-3)
+
+
+def test_beside_the_video_lie_a_row_a_frame_and_a_preview(tmp_path: Path, avatar: Path):
+    jaw = np.full(30, 0.5)
+    jaw[8:20] = np.nan
+    drive(avatar, write_driver(tmp_path / "d.mp4", jaw), tmp_path / "out.mp4", SMALL, Silent())
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert len(rows) == 30 and rows[10]["state"] == "held" and rows[10]["flagged"] == "1" and rows[2]["state"] == "tracked"
+    preview = read_image(tmp_path / "out.preview.jpg")
+    assert preview.shape == (332, 1280, 3)
+    red, green = preview[-6, 1280 * 14 // 30].astype(int), preview[-6, 40].astype(int)
+    assert red[0] > red[1] + 80 and green[1] > green[0] + 50
+    assert json.loads((tmp_path / "out.json").read_text())["beside"] == ["out.csv", "out.preview.jpg"]
+
+
+def test_a_foreign_csv_is_not_replaced(tmp_path: Path, avatar: Path, driver: Path):
+    (tmp_path / "out.csv").write_text("my own table")
+    with pytest.raises(SettingError, match="out.csv is not ours"):
+        drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
+    assert (tmp_path / "out.csv").read_text() == "my own table" and not (tmp_path / "out.mp4.partial").exists()
+
+
+def test_a_track_and_a_csv_of_it_drive_as_the_video_does(tmp_path: Path, avatar: Path, driver: Path):
+    take(driver, tmp_path / "take.track", TakeSettings(csv="exact"), Silent())
+    for name in ("driver.mp4", "take.track", "take.csv"):
+        drive(avatar, tmp_path / name, tmp_path / "out" / f"{name}.mp4", SMALL, Silent())
+    videos = [(tmp_path / "out" / f"{name}.mp4").read_bytes() for name in ("driver.mp4", "take.track", "take.csv")]
+    assert videos[0] == videos[1]
+    pictures = [np.stack([frame.image for frame in read_frames(tmp_path / "out" / f"{name}.mp4")]).astype(int)
+                for name in ("driver.mp4", "take.csv")]  # fmt: skip
+    assert len(pictures[0]) == 24 and np.abs(pictures[0] - pictures[1]).max() <= 3
+
+
+def test_the_driver_beside_the_avatar(tmp_path: Path, avatar: Path, driver: Path):
+    settings = replace(SMALL, side_by_side=True, background="blur")
+    drive(avatar, driver, tmp_path / "both.mp4", settings, Silent())
+    drive(avatar, driver, tmp_path / "alone.mp4", replace(SMALL, background="blur"), Silent())
+    info = probe(tmp_path / "both.mp4")
+    assert (info.width, info.height, info.frames) == (64, 40, 24)
+    shown = [frame.image.astype(int) for frame in read_frames(tmp_path / "both.mp4")]
+    sources = [frame.image for frame in read_frames(driver)]
+    for index in (0, 5, 20):
+        assert shown[index][12:20, 8:24].mean() == pytest.approx(sources[index].mean(), abs=4)
+    alone = next(read_frames(tmp_path / "alone.mp4", indices={7})).image.astype(int)
+    assert np.abs(shown[7][:32, 32:] - alone).mean() < 4
+
+
+def test_a_folder_of_drivers_makes_a_video_each_and_says_what_cannot_be_used(tmp_path: Path, avatar: Path, driver: Path):
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    driver.rename(takes / "b.mp4")
+    take(takes / "b.mp4", takes / "a.csv", TakeSettings(), Silent())
+    reports = drive_all(avatar, takes, tmp_path / "out", SMALL, Silent())
+    assert [report.out.name for report in reports] == ["a.mp4", "b.mp4"] and (tmp_path / "out" / "a.preview.jpg").exists()
+    (takes / "c.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UnusableMaterial, match="1 of 3 drivers cannot be used: c.csv"):
+        drive_all(avatar, takes, tmp_path / "out", SMALL, Silent())
+    with pytest.raises(SettingError, match="give a folder"):
+        drive_all(avatar, takes, tmp_path / "out.mp4", SMALL, Silent())
+
+
+def test_another_rate_and_another_sound(tmp_path: Path, avatar: Path, driver: Path):
+    import subprocess
+
+    import imageio_ffmpeg
+
+    tone = ["-v", "error", "-f", "lavfi", "-i", "sine=duration=5", str(tmp_path / "tone.wav")]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *tone], check=True)
+    settings = replace(SMALL, sound=str(tmp_path / "tone.wav"), track=replace(SMALL.track, rate_hz=25))
+    report = drive(avatar, driver, tmp_path / "out.mp4", settings, Silent())
+    info = probe(tmp_path / "out.mp4")
+    assert info.frames == 60 and info.rate == 25 and info.has_audio and report.figures["sound"]
+    with open_container(tmp_path / "out.mp4") as container:
+        assert container.duration is not None and abs(container.duration / 1e6 - 2.4) < 0.05
+    with pytest.raises(SettingError, match="driver.mp4 has no sound"):
+        drive(avatar, driver, tmp_path / "b.mp4", replace(SMALL, sound=str(driver)), Silent())
+    drive(avatar, driver, tmp_path / "b.mov", replace(settings, sound="none", background="transparent"), Silent())
+    assert not probe(tmp_path / "b.mov").has_audio and probe(tmp_path / "b.mov").codec == "prores"
+
+
+def test_what_numbers_cannot_give_is_said_before_anything_is_written(tmp_path: Path, avatar: Path):
+    write_livelink(tmp_path / "a.csv", moving())
+    before = set(tmp_path.iterdir())
+    for settings, said in [
+        (replace(SMALL, side_by_side=True), "side-by-side needs the driver's pictures"),
+        (replace(SMALL, background="blur"), "a.csv has none"),
+        (replace(SMALL, retarget=RetargetSettings(neutral_s=9.0)), "the driver is 2.00 s long"),
+        (replace(SMALL, view="sideways"), "sideways"),
+    ]:
+        with pytest.raises(SettingError, match=said):
+            drive(avatar, tmp_path / "a.csv", tmp_path / "out.mp4", settings, Silent())
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_profile_is_refused_with_a_hint(tmp_path: Path, avatar: Path, driver: Path, monkeypatch: pytest.MonkeyPatch):
+    def from_the_side(self: ScriptedTracker, image: np.ndarray, time_s: float | None = None):
+        turned = self.canonical @ Rotation.from_euler("Y", 80, degrees=True).as_matrix().T
+        honest, self.canonical = self.canonical, turned
+        face = ScriptedTracker.seen(self, image)
+        self.canonical = honest
+        return face
+
+    monkeypatch.setattr(ScriptedTracker, "seen", ScriptedTracker.track, raising=False)
+    monkeypatch.setattr(ScriptedTracker, "track", from_the_side)
+    with pytest.raises(UnusableMaterial, match="turned away by .* degrees"):
+        drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())

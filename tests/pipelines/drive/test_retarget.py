@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts import Track
-from pipelines.drive.retarget import carry_gaze, driver_range, one_euro, region_of, retarget
+from pipelines.drive.retarget import carry_gaze, driver_range, one_euro, paired, region_of, retarget
 from pipelines.drive.settings import RetargetSettings
 from pipelines.errors import SettingError
 from pipelines.face_fit import ARKIT_52, MEASURED, Calibration
@@ -106,3 +106,17 @@ def test_gaze_is_carried_over_closed_lids():
     zero = np.zeros(len(MEASURED))
     carried = carry_gaze(scores, Calibration(zero, zero, zero + 1), MEASURED)
     assert carried[:, LOOK] == pytest.approx(np.linspace(0, 0.6, 60), abs=1e-6)
+
+
+def test_a_smile_that_is_stronger_on_one_side_stays_so():
+    """Both sides have one gain: of the driver's stronger and the avatar's mean range."""
+    scores = talking()
+    left, right = (MEASURED.index(f"mouthSmile{side}") for side in ("Left", "Right"))
+    scores[:, left] += 0.9 * (scores[:, JAW] - 0.2)
+    scores[:, right] += 0.3 * (scores[:, JAW] - 0.2)
+    own = wide()
+    own.low[:], own.high[[left, right]] = 0.0, (0.5, 0.3)
+    found = retarget(track(scores), own, replace(FREE, match=1.0, overshoot=2.0)).expression
+    assert found[:, left].max() / found[:, right].max() == pytest.approx(3.0, rel=0.05)
+    assert found[:, left].max() == pytest.approx(0.4, abs=0.02)
+    assert paired(np.arange(2.0), ("jawLeft", "jawRight"), np.max).tolist() == [0, 1]

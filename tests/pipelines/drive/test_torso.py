@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.drive.torso import build_torso, cut_torso, follow, load_torso, placement, project
+from pipelines.drive.torso import ANCHORS, build_torso, cut_torso, follow, load_torso, placement, project, zoomed
 from pipelines.files import read_image, write_image, write_json
 from tests.worlds import write_solid_capture
 
@@ -87,3 +87,14 @@ def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):
     assert load_torso(tmp_path / "a.avatar", FRONTAL, LENS, 64) is not None
     yaw = 0.35 * np.sin(2 * np.pi * int(str(record["source_index"])) / 3 / 40)
     assert abs(yaw) < 0.2 and int(str(record["source_index"])) / 3 < 34
+
+
+def test_an_enlarged_picture_enlarges_the_layer_around_the_same_middle():
+    """What was drawn at x is drawn at zoom (x - 1/2) + 1/2."""
+    moves, anchor = np.array([[0.02, -0.01, 0.1]]), project(FRONTAL, LENS, ANCHORS[:1])[0, :2]
+    found = zoomed(moves, np.array([1.5]), FRONTAL, LENS)[0]
+    for x in (np.array([0.2, 0.9]), np.array([0.6, 0.7])):
+        before = np.exp(0.1) * (x - anchor) + anchor + moves[0, :2]
+        after = np.exp(found[2]) * (x - anchor) + anchor + found[:2]
+        assert after == pytest.approx(1.5 * (before - 0.5) + 0.5)
+    assert zoomed(moves, np.ones(1), FRONTAL, LENS) == pytest.approx(moves)

@@ -1,15 +1,19 @@
 """Cameras of the output."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts import Track
 from pipelines.drive.settings import ViewSettings
-from pipelines.drive.view import driver_view, orbit_view, soft_limit, still_view
+from pipelines.drive.view import check_view, driver_view, orbit_view, seen_with, shot, soft_limit, still_view
+from pipelines.errors import SettingError, UnusableMaterial
 
 FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])
 FRONTAL[2, 3] = 2.7
+LENS = np.array([[3.0, 0, 0.5], [0, 3.0, 0.5], [0, 0, 1]])
 EXACT = ViewSettings(smooth_hz=1000.0, turn_limit_deg=1e6, shift_limit=1e6, shift=1.0)
 
 
@@ -71,3 +75,62 @@ def test_orbit_keeps_the_distance_and_comes_back():
     assert np.degrees(np.arctan2(cameras[1, 0, 3], cameras[1, 2, 3])) == pytest.approx(25)
     assert np.allclose(-cameras[:, :3, 2] * 2.7, cameras[:, :3, 3])  # always looks at the origin
     assert np.array_equal(still_view(FRONTAL, 3)[2], FRONTAL)
+
+
+def test_a_turntable_goes_all_around_and_is_far_from_a_flat_torso():
+    found = shot("turntable", FRONTAL, LENS, track(np.zeros(41)), ViewSettings(turn_period_s=40 / 30))
+    cameras = found.world_from_camera
+    assert found.around and np.allclose(cameras[40], FRONTAL, atol=1e-9)
+    assert cameras[20, :3, 3] == pytest.approx((0, 0, -2.7), abs=1e-9) and cameras[10, 0, 3] == pytest.approx(2.7)
+
+
+def test_a_field_of_view_keeps_the_heads_size():
+    narrow = 2 * np.degrees(np.arctan(0.5 / 6.0))
+    base, factor = seen_with(FRONTAL, LENS, narrow)
+    assert factor == pytest.approx(2.0) and base[:3, 3] == pytest.approx((0, 0, 5.4))
+    point = np.array([0.2, 0.1, 0.0, 1.0])
+    for camera, focal in ((FRONTAL, 3.0), (base, 6.0)):
+        x, y, z, _ = np.linalg.inv(camera) @ point
+        assert (focal * x / z, focal * y / z) == pytest.approx((0.2 * 3 / 2.7, -0.1 * 3 / 2.7))
+    found = shot("still", FRONTAL, LENS, track(np.zeros(3)), ViewSettings(fov_deg=narrow, zoom=1.5))
+    assert found.zoom == pytest.approx(np.full(3, 3.0)) and not found.around
+
+
+def test_a_camera_path_passes_its_keys_smoothly(tmp_path: Path):
+    path = tmp_path / "path.csv"
+    path.write_text("time_s,yaw_deg,pitch_deg,distance\n0,0,0,1\n1,30,0,1\n2,30,10,1.5\n")
+    found = shot(str(path), FRONTAL, LENS, track(np.zeros(91)), ViewSettings())
+    cameras = found.world_from_camera
+    assert np.allclose(cameras[0], FRONTAL, atol=1e-9) and not found.around and (found.zoom == 1).all()
+    x, y, z = cameras[30, :3, 3]
+    assert np.degrees(np.arctan2(x, z)) == pytest.approx(30) and y == pytest.approx(0, abs=1e-9)
+    assert np.linalg.norm(cameras[60, :3, 3]) == pytest.approx(1.5 * 2.7) and cameras[60, 1, 3] > 0.5
+    assert np.allclose(cameras[60:], cameras[60]), "held behind the last key"
+    yaw = np.degrees(np.arctan2(cameras[:31, 0, 3], cameras[:31, 2, 3]))
+    assert (np.diff(yaw) > -1e-9).all() and np.diff(yaw, 2).max() < 0.3
+    path.write_text("time_s,yaw_deg\n0,0\n2,170\n")
+    assert shot(str(path), FRONTAL, LENS, track(np.zeros(91)), ViewSettings()).around
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time_s,yaw\n0,0\n", "the column 'yaw'"),
+        ("yaw_deg\n3\n", "a column time_s"),
+        ("time_s,yaw_deg\n0,left\n", "left"),
+        ("time_s,yaw_deg\n1,0\n0,3\n", "times of a camera path must grow"),
+        ("time_s,distance\n0,0.01\n", "within 0.3 and 5"),
+        ("", "is no camera path"),
+    ],
+)
+def test_a_bad_camera_path_is_one_sentence(tmp_path: Path, text: str, said: str):
+    (tmp_path / "path.csv").write_text(text)
+    with pytest.raises(UnusableMaterial, match=said):
+        check_view(str(tmp_path / "path.csv"), ViewSettings())
+
+
+def test_a_view_that_is_none_is_said():
+    with pytest.raises(SettingError, match="neither driver, still, orbit, turntable nor"):
+        check_view("sideways", ViewSettings())
+    with pytest.raises(SettingError, match="fov_deg"):
+        check_view("still", ViewSettings(fov_deg=150))
