@@ -69,22 +69,32 @@ def show(name: Named, use: ForUse = None) -> None:
 def fetch(
     name: Named,
     use: ForUse = None,
+    accepted: Annotated[
+        bool, typer.Option("--accept-licence", "--accept-license", help="You have read its license and accept it.")
+    ] = False,
     folder: Annotated[Path | None, typer.Option("--from", help="A clone of ict-facekit's repository, without network.")] = None,
 ) -> None:
     """Download one of them, checked by size and sha256; nothing else here uses the network."""
     from pipelines.errors import SettingError
     from pipelines.registry import insist
     from pipelines.shelf import fetchable_of
+    from pipelines.weights import accept
     from pipelines.weights import fetch as get
 
     entry = fetchable_of(name)
     insist(entry.name, entry.license, use)
+    if entry.fetchable:
+        accept(entry, accepted, console())
     if entry.packed_from:
         from pipelines.prior.ict_fetch import fetch_face_model
 
         path = fetch_face_model(console(), folder)
     elif folder:
         raise SettingError(f"--from is for ict-facekit; {name} is one file, put it into the weights folder.")
+    elif entry.kind == "published network" and entry.fetchable:
+        from pipelines.prior.importing import fetch_prior
+
+        path = fetch_prior(entry, console()).out
     else:
         path = get(entry, console())
     console().result({"status": "done", "out": str(path), "sha256": entry.sha256}, str(path))

@@ -47,6 +47,11 @@ class Entry:
         return permits(self.license)
 
     @property
+    def bound(self) -> bool:
+        """Whether its license has to be accepted before it is fetched: it does not permit every use."""
+        return self.permits != USES
+
+    @property
     def fetchable(self) -> bool:
         return bool(self.packed_from or (self.url and self.size and self.sha256))
 
@@ -115,6 +120,8 @@ ENTRIES: tuple[Entry, ...] = (
     _network("eg3d-ffhq512-fixed", "ffhq-fixed-triplanes512-128.pkl", "faces at 512, repaired planes: GAN-Avatar's base"),
     _network("eg3d-ffhq512", "ffhq512-128.pkl", "faces at 512, planes as first released"),
     _network("eg3d-ffhq512-rebalanced", "ffhqrebalanced512-128.pkl", "faces at 512, poses rebalanced"),
+    _network("eg3d-ffhq512-64", "ffhq512-64.pkl", "faces at 512 from 64x64 rays"),
+    _network("eg3d-ffhq512-rebalanced-64", "ffhqrebalanced512-64.pkl", "faces at 512 from 64x64 rays, poses rebalanced"),
     Entry(
         name="panohead-512", kind="published network", file="easy-khair-180-gpc0.8-trans10-025000.pkl", license=PANOHEAD,
         gives="heads from all sides at 512 (tri-grid)", source="the links on github.com/SizheAn/PanoHead",

@@ -1,10 +1,9 @@
 """Optional weight files: where they are looked for, that they are what they claim to be, and how to get them.
 
 Nothing is ever fetched unless `avatarcli prior fetch` asks for it: then by https alone, no larger than the registry says, and
-kept only with the sha256 that the registry names.
+kept only with the sha256 that the registry names. What a broken connection leaves is continued by the next call.
 """
 
-import hashlib
 import os
 import urllib.error
 import urllib.request
@@ -16,17 +15,19 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.errors import MissingTool, SettingError
-from pipelines.files import atomic, read_json, sha256_file, write_json
+from pipelines.files import read_json, sha256_file, write_json
 from pipelines.registry import ENTRIES, Entry
 from pipelines.stage import Progress
 
 KNOWN = {entry.name: entry for entry in ENTRIES if entry.kind == "weight"}
 CHUNK = 1 << 20
+PARTIAL_CONTENT, NO_SUCH_RANGE = 206, 416
+"""Of http."""
 TIMEOUT_S = 30
 REGISTERED = "registered.json"
 """In the weights folder: sha256 by entry of the files that the user has vouched for."""
-Connect = Callable[[str], IO[bytes]]
-"""A url -> the stream of its bytes."""
+Connect = Callable[[str, int], IO[bytes]]
+"""A url and how many of its bytes are there -> the stream of the others if its `status` is 206, else of all."""
 
 
 def weights_folder() -> Path:
@@ -90,6 +91,13 @@ def register(entry: Entry, sha256: str | None = None) -> tuple[Path, str]:
     return path, content
 
 
+def accept(entry: Entry, accepted: bool, progress: Progress) -> None:
+    """Show a license; one that does not permit every use has to be accepted, else SettingError."""
+    progress.say(f"{entry.name}: {entry.license}; permits {' and '.join(entry.permits)} use. From {entry.source}.")
+    if entry.bound and not accepted:
+        raise SettingError(f"{entry.name} has the license {entry.license}: read it there, then repeat with --accept-licence.")
+
+
 def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> Path:
     """Download an entry into the weights folder, or find it there; MissingTool when that cannot be done."""
     if entry.url is None or entry.size is None or entry.sha256 is None:
@@ -97,35 +105,57 @@ def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> P
     path = weights_folder() / entry.file
     if path.is_file() and _checked(entry):
         return path
-    with (
-        progress.task(f"fetching {entry.name}", entry.size // CHUNK + 1) as task,
-        atomic(path) as draft,
-        draft.open("wb") as file,
-    ):
-        digest, count = hashlib.sha256(), 0
-        try:
-            with closing((connect or over_https)(entry.url)) as stream:
-                while chunk := stream.read(CHUNK):
-                    count += len(chunk)
-                    if count > entry.size:
-                        raise MissingTool(
-                            f"{entry.url} sends more than the {entry.size} bytes of {entry.name}; it was not kept."
-                        )
-                    digest.update(chunk)
-                    file.write(chunk)
-                    task.advance()
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-            why = getattr(error, "reason", None) or error
-            raise MissingTool(f"{entry.name} could not be fetched from {entry.url} ({why}): {by_hand(entry)}.") from error
-        if digest.hexdigest() != entry.sha256:
-            raise MissingTool(f"{entry.url} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; it was not kept.")
+    part = path.with_name(f".{entry.file}.{entry.sha256[:12]}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _download(entry, entry.url, entry.size, part, progress, connect or over_https)
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        why = getattr(error, "reason", None) or error
+        how = f"{kept} bytes are kept, the same command continues there" if (kept := _size(part)) else by_hand(entry)
+        if not kept:
+            part.unlink(missing_ok=True)
+        raise MissingTool(f"{entry.name} could not be fetched from {entry.url} ({why}): {how}.") from error
+    if sha256_file(part) != entry.sha256:
+        part.unlink()
+        raise MissingTool(f"{entry.url} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; it was not kept.")
+    os.replace(part, path)
     return path
 
 
-def over_https(url: str) -> IO[bytes]:
-    """The stream of an https address; an http address, also by redirection, is refused."""
+def _download(entry: Entry, url: str, size: int, part: Path, progress: Progress, connect: Connect) -> None:
+    """The rest of the `size` bytes into `part`; what is there stays when the connection breaks, or ends too soon."""
+    with progress.task(f"fetching {entry.name}", size // CHUNK + 1) as task:
+        if (count := _size(part)) == size:
+            return
+        with closing(connect(url, count)) as stream, part.open("ab") as file:
+            if getattr(stream, "status", 200) != PARTIAL_CONTENT:
+                count = file.truncate(0)
+            task.advance(count // CHUNK)
+            while chunk := stream.read(CHUNK):
+                count += len(chunk)
+                if count > size:
+                    part.unlink()
+                    raise MissingTool(f"{url} sends more than the {size} bytes of {entry.name}; it was not kept.")
+                file.write(chunk)
+                task.advance()
+    if count < size:
+        raise ConnectionError(f"it ended after {count} of {size} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def over_https(url: str, there: int = 0) -> IO[bytes]:
+    """The stream of an https address, from byte `there` on if its server can; http, also by redirection, is refused."""
     _insist_on_https(url)
-    return urllib.request.build_opener(_HttpsAlone).open(url, timeout=TIMEOUT_S)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})
+    try:
+        return urllib.request.build_opener(_HttpsAlone).open(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if there and error.code == NO_SUCH_RANGE:
+            return over_https(url)
+        raise
 
 
 class _HttpsAlone(urllib.request.HTTPRedirectHandler):

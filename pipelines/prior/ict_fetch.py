@@ -21,6 +21,7 @@ from pipelines.stage import Progress
 from pipelines.weights import Connect, over_https, weights_folder
 
 URL = "https://raw.githubusercontent.com/ICT-VGL/ICT-FaceKit/HEAD/FaceXModel"
+COMMIT = "da5f95a607f5"
 HASHES = Path(__file__).with_name("ict_facekit.sha256")
 NEUTRAL = "generic_neutral_mesh.obj"
 LARGEST = 20 << 20
@@ -83,7 +84,7 @@ def from_folder(folder: Path) -> Source:
 def from_web(connect: Connect) -> Source:
     def read(name: str) -> bytes:
         try:
-            with closing(connect(f"{URL}/{name}")) as stream:
+            with closing(connect(f"{URL}/{name}", 0)) as stream:
                 return stream.read(LARGEST)
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             why = getattr(error, "reason", None) or error
@@ -102,7 +103,10 @@ def _keep(path: Path, source: Source, sha256: str) -> None:
         return
     content = source(path.name)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise MissingTool(f"{path.name} is not the file of ICT-FaceKit that this version knows; it was not kept.")
+        raise MissingTool(
+            f"{path.name} is not the file of ICT-FaceKit that this version knows, and was not kept: "
+            f"clone the repository, check out {COMMIT} and give it with --from."
+        )
     if path.name == NEUTRAL:
         path.write_bytes(content)
     with atomic(vertices) as draft:

@@ -26,8 +26,9 @@ from pipelines.prior.config import State, config_of, plain_options
 from pipelines.prior.pickles import Refused, harmless
 from pipelines.prior.snapshot import Snapshot, read_snapshot, refused
 from pipelines.priors import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
-from pipelines.registry import UNKNOWN, Use, by_sha256, insist, license_of
+from pipelines.registry import UNKNOWN, Entry, Use, by_sha256, insist, license_of
 from pipelines.stage import Progress, Report, run_stage
+from pipelines.weights import Connect, fetch
 
 VERSION = 1
 METERS_PER_UNIT = 0.370
@@ -82,6 +83,13 @@ def import_prior(
     return run_stage(
         "prior import", version=VERSION, inputs={"network": network}, settings=asked, out=out, work=work, overwrite=overwrite
     )
+
+
+def fetch_prior(entry: Entry, progress: Progress, connect: Connect | None = None) -> Report:
+    """A published network downloaded and imported: the prior folder of its name in the weights folder."""
+    path = fetch(entry, progress, connect)
+    settings = ImportSettings(name=entry.name, license_of=entry.name)
+    return import_prior(path, path.with_name(f"{entry.name}.prior"), settings, progress)
 
 
 def _license(settings: ImportSettings, sha256: str) -> tuple[str, str]:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.files import sha256_file
+from pipelines.priors import load_prior
+from pipelines.registry import NVIDIA
 from tests.avatarcli.cli import avatarcli
 from tests.material import shared
 from tests.pipelines.prior.test_importing import SMALL, networks
@@ -60,8 +63,8 @@ def test_the_list_and_what_a_use_leaves_of_it() -> None:
     commercial = json.loads(avatarcli("prior", "list", "--license", "commercial", "--json").stdout)["entries"]
     assert {"quick", "eg3d-ffhq512-fixed", "panohead-512"} <= {one["name"] for one in everything}
     assert {one["name"] for one in everything} - {one["name"] for one in commercial} == {
-        "eg3d-ffhq512-fixed", "eg3d-ffhq512", "eg3d-ffhq512-rebalanced", "panohead-512", "2DFAN4", "3DFAN4",
-        "u2net_custom",
+        "eg3d-ffhq512-fixed", "eg3d-ffhq512", "eg3d-ffhq512-rebalanced", "eg3d-ffhq512-64", "eg3d-ffhq512-rebalanced-64",
+        "panohead-512", "2DFAN4", "3DFAN4", "u2net_custom",
     }  # fmt: skip
     table = avatarcli("prior", "list").stdout
     assert "research commercial" in table and "unknown" in table
@@ -76,10 +79,30 @@ def test_show_and_fetch_sentences() -> None:
     assert refused.returncode == 4 and "license is NVIDIA" in refused.stderr
 
 
+@pytest.mark.parametrize("flag", ["--accept-licence", "--accept-license"])
+def test_a_published_network_is_fetched_once_its_license_is_accepted(tmp_path: Path, network: Path, flag: str) -> None:
+    before = (
+        "import pipelines.registry as r, pipelines.shelf as s, pipelines.weights as w\nfrom dataclasses import replace\n"
+        f"size, sha = {network.stat().st_size}, {sha256_file(network)!r}\n"
+        "known = replace(r.ENTRIES[1], url='https://example.org/x.pkl', size=size, sha256=sha)\n"
+        "r.ENTRIES = s.ENTRIES = (r.ENTRIES[0], known, *r.ENTRIES[2:])\n"
+        f"w.over_https = lambda url, there: open({str(network)!r}, 'rb')"
+    )
+    env = {"AVATARCLI_WEIGHTS": str(tmp_path)}
+    refused = avatarcli("prior", "fetch", "eg3d-ffhq512", before=before, env=env)
+    assert refused.returncode == 2 and "NVIDIA Source Code License" in refused.stderr and "--accept-licence" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    done = avatarcli("prior", "fetch", "eg3d-ffhq512", flag, before=before, env=env)
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "eg3d-ffhq512.prior")), done.stderr
+    assert "non-commercial" in done.stderr
+    made = load_prior(str(tmp_path / "eg3d-ffhq512.prior"))
+    assert (made.name, made.license) == ("eg3d-ffhq512", NVIDIA) and not (network.parent / "trace").exists()
+
+
 def test_fetch_without_a_connection_is_exit_3(tmp_path: Path) -> None:
     before = (
         "import pipelines.weights as place, urllib.error\n"
-        "def nobody(url): raise urllib.error.URLError('no route to host')\n"
+        "def nobody(url, there): raise urllib.error.URLError('no route to host')\n"
         "place.over_https = nobody"
     )
     done = avatarcli("prior", "fetch", "face_landmarker.task", before=before, env={"AVATARCLI_WEIGHTS": str(tmp_path)})
@@ -90,7 +113,7 @@ def test_fetch_without_a_connection_is_exit_3(tmp_path: Path) -> None:
 
 def test_fetch_leaves_the_checked_file(tmp_path: Path) -> None:
     true = shared("weights/blazeface.pth")
-    before = f"import pipelines.weights as place\nplace.over_https = lambda url: open({str(true)!r}, 'rb')"
+    before = f"import pipelines.weights as place\nplace.over_https = lambda url, there: open({str(true)!r}, 'rb')"
     done = avatarcli("prior", "fetch", "blazeface.pth", "--quiet", before=before, env={"AVATARCLI_WEIGHTS": str(tmp_path)})
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "blazeface.pth"))
     assert (tmp_path / "blazeface.pth").read_bytes() == true.read_bytes()

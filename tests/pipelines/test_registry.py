@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -18,7 +18,7 @@ from pipelines.files import sha256_file
 from pipelines.registry import ENTRIES, NVIDIA, UNKNOWN, Entry, by_sha256, insist, license_of, permits, permitted
 from pipelines.shelf import fetchable_of, shelf, thing_of
 from pipelines.stage import Silent
-from pipelines.weights import fetch, over_https
+from pipelines.weights import accept, fetch, over_https
 from tests.material import shared
 from tests.worlds import write_unit_prior
 
@@ -33,15 +33,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """An http address that serves CONTENT, and says 404 at /none."""
+    """An http address that serves CONTENT, or its rest where a range is asked for; /none is not there, /whole has no ranges."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(404 if self.path == "/none" else 302 if self.path == "/away" else 200)
+            start = int(self.headers.get("Range", "bytes=0-")[6:-1]) if self.path != "/whole" else 0
+            usual = 200 if not start else 206 if start < len(CONTENT) else 416
+            self.send_response({"/none": 404, "/away": 302}.get(self.path, usual))
             if self.path == "/away":
                 self.send_header("Location", "http://127.0.0.1/x")
             self.end_headers()
-            self.wfile.write(CONTENT)
+            self.wfile.write(CONTENT[start:])
 
         def log_message(self, format: str, *args: object) -> None: ...
 
@@ -50,6 +52,11 @@ def server() -> Iterator[str]:
     yield f"http://127.0.0.1:{running.server_port}"
     running.shutdown()
     running.server_close()
+
+
+def opened(url: str, there: int) -> IO[bytes]:
+    """As `over_https`, for the http server here."""
+    return urlopen(Request(url, headers={"Range": f"bytes={there}-"} if there else {}))
 
 
 def entry(**changes: object) -> Entry:
@@ -109,9 +116,9 @@ def test_stated_licenses() -> None:
 
 def test_a_file_is_fetched_once_and_checked(folder: Path, server: str) -> None:
     one = entry(url=f"{server}/a.bin")
-    assert fetch(one, Silent(), urlopen).read_bytes() == CONTENT
+    assert fetch(one, Silent(), opened).read_bytes() == CONTENT
 
-    def never(url: str) -> IO[bytes]:
+    def never(url: str, there: int) -> IO[bytes]:
         raise AssertionError(url)
 
     assert fetch(one, Silent(), never) == folder / "a.bin"
@@ -120,17 +127,15 @@ def test_a_file_is_fetched_once_and_checked(folder: Path, server: str) -> None:
         fetch(one, Silent(), never)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"), [(CONTENT[:-1] + b"x", "sha256"), (CONTENT[:-1], "sha256"), (CONTENT + b"x", "sends more than")]
-)
+@pytest.mark.parametrize(("content", "said"), [(CONTENT[:-1] + b"x", "sha256"), (CONTENT + b"x", "sends more than")])
 def test_another_content_is_not_kept(folder: Path, content: bytes, said: str) -> None:
     with pytest.raises(MissingTool, match=said):
-        fetch(entry(), Silent(), lambda url: io.BytesIO(content))
+        fetch(entry(), Silent(), lambda url, there: io.BytesIO(content))
     assert not list(folder.iterdir())
 
 
 def test_without_a_connection_it_says_how_to_get_it(folder: Path) -> None:
-    def nobody(url: str) -> IO[bytes]:
+    def nobody(url: str, there: int) -> IO[bytes]:
         raise urllib.error.URLError("Name or service not known")
 
     with pytest.raises(MissingTool, match="could not be fetched.*Name or service not known.*by hand from here") as caught:
@@ -141,7 +146,45 @@ def test_without_a_connection_it_says_how_to_get_it(folder: Path) -> None:
 
 def test_a_refusing_server_is_a_sentence(folder: Path, server: str) -> None:
     with pytest.raises(MissingTool, match="could not be fetched"):
-        fetch(entry(url=f"{server}/none"), Silent(), urlopen)
+        fetch(entry(url=f"{server}/none"), Silent(), opened)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("page", ["a.bin", "whole"])
+def test_a_broken_download_goes_on_where_it_stopped(folder: Path, server: str, page: str) -> None:
+    one, asked = entry(url=f"{server}/{page}"), []
+    with pytest.raises(MissingTool, match="ended after 3000 of 7000 bytes.*3000 bytes are kept, the same command continues"):
+        fetch(one, Silent(), lambda url, there: io.BytesIO(CONTENT[:3000]))
+    assert [path.stat().st_size for path in folder.iterdir()] == [3000] and not (folder / "a.bin").exists()
+
+    def noted(url: str, there: int) -> IO[bytes]:
+        asked.append(there)
+        return opened(url, there)
+
+    assert fetch(one, Silent(), noted).read_bytes() == CONTENT
+    assert asked == [3000] and [path.name for path in folder.iterdir()] == ["a.bin"]
+
+
+def test_what_was_kept_of_another_file_is_thrown_away(folder: Path, server: str) -> None:
+    with pytest.raises(MissingTool, match="are kept"):
+        fetch(entry(), Silent(), lambda url, there: io.BytesIO(b"x" * 3000))
+    with pytest.raises(MissingTool, match="does not have the sha256"):
+        fetch(entry(url=f"{server}/a.bin"), Silent(), opened)
+    assert fetch(entry(url=f"{server}/a.bin"), Silent(), opened).read_bytes() == CONTENT
+
+
+def test_a_license_that_binds_has_to_be_accepted() -> None:
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    accept(entry(), False, Listening())
+    with pytest.raises(SettingError, match="NVIDIA.* --accept-licence"):
+        accept(entry(license=NVIDIA), False, Listening())
+    accept(entry(license=NVIDIA), True, Listening())
+    assert said[0].startswith("a.bin: MIT; permits research and commercial use") and NVIDIA in said[1]
 
 
 @pytest.mark.parametrize("url", ["http://example.org/a", "file:///etc/passwd", "ftp://example.org/a"])
@@ -151,8 +194,6 @@ def test_only_https(folder: Path, url: str) -> None:
 
 
 def test_a_redirection_away_from_https_is_refused(server: str) -> None:
-    from urllib.request import Request
-
     from pipelines.weights import _HttpsAlone
 
     handler: Any = _HttpsAlone()
@@ -165,7 +206,7 @@ def test_a_redirection_away_from_https_is_refused(server: str) -> None:
 @pytest.mark.parametrize("missing", ["url", "size", "sha256"])
 def test_an_unknown_file_is_got_by_hand(folder: Path, missing: str) -> None:
     with pytest.raises(MissingTool, match="by hand"):
-        fetch(entry(**{missing: None}), Silent(), lambda url: io.BytesIO(CONTENT))
+        fetch(entry(**{missing: None}), Silent(), lambda url, there: io.BytesIO(CONTENT))
 
 
 def test_published_networks_say_how_to_import_them() -> None:

@@ -60,7 +60,7 @@ def test_a_clone_is_packed_and_found(files: Path) -> None:
 def test_an_interrupted_fetch_goes_on(files: Path) -> None:
     asked: list[str] = []
 
-    def served(url: str) -> io.BytesIO:
+    def served(url: str, there: int) -> io.BytesIO:
         asked.append(url.rsplit("/", 1)[1])
         if len(asked) == 4:
             raise urllib.error.URLError("no route")
