@@ -42,6 +42,8 @@ class EG3DConfig:
     """Width of the embedded label; None: w_dim."""
     mapping_hidden: int | None = None
     """Width between the mapping layers; None: w_dim."""
+    mapping_last: Literal["lrelu", "linear"] = "lrelu"
+    """Activation of the last mapping layer. Official: lrelu; linear for networks whose mapping imitates a formula."""
     channel_base: int = 32768
     """Channels at a resolution are min(channel_base // resolution, channel_max), in generator and discriminator."""
     channel_max: int = 512
@@ -154,6 +156,7 @@ class Backbone(nn.Module):
         self.mapping = Mapping(
             z_dim=config.z_dim, label_dim=LABEL_DIM, w_dim=config.w_dim, layers=config.mapping_layers,
             num_ws=self.synthesis.num_ws, embed=config.mapping_embed, hidden=config.mapping_hidden,
+            last_activation=config.mapping_last,
         )  # fmt: skip
 
 
@@ -224,9 +227,9 @@ class EG3D(nn.Module):
         """Features [B,N,C] in about [-1,1] (empty: -1), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
         return render_rays(self.field(planes), origins, directions, sampling, self.config.volume, compute)
 
-    def super_resolve(self, feature_image: Tensor, ws: Tensor, compute: Compute = EXACT) -> Tensor:
-        """[B,3,H,H] of features [B,C,h,h]; the image is over black, as the features are."""
-        return self.superresolution(feature_image[:, :3], feature_image, ws, compute)[0]
+    def super_resolve(self, feature_image: Tensor, ws: Tensor, compute: Compute = EXACT, patch: bool = False) -> Tensor:
+        """[B,3,H,H] of features [B,C,h,h], or the part of it that a `patch` shows; over black, as the features are."""
+        return self.superresolution(feature_image[:, :3], feature_image, ws, compute, patch)[0]
 
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,

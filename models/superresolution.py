@@ -59,10 +59,16 @@ class SuperResolution(nn.Module):
         if variant.own_filter:
             self.register_buffer("resample_filter", binomial_filter())
 
-    def forward(self, rgb: Tensor, features: Tensor, ws: Tensor, compute: Compute = EXACT) -> tuple[Tensor, Tensor]:
-        """The image, and the skip image after the first block (which the release leaves in place of the raw image)."""
+    def forward(
+        self, rgb: Tensor, features: Tensor, ws: Tensor, compute: Compute = EXACT, patch: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The image, and the skip image after the first block (which the release leaves in place of the raw image).
+
+        A `patch` of a feature image is never resized: 32x32 of 64x64 features give 64x64 of a 128x128 image, exact but for
+        the few pixels at its border that see the padding.
+        """
         w = ws[:, -1:].expand(-1, 3, -1)
-        if self.resizes(features.shape[-1]):
+        if not patch and self.resizes(features.shape[-1]):
             rgb, features = (resize(x, self.input_size, self.antialias) for x in (rgb, features))
         features = features.to(compute.dtype, memory_format=torch.channels_last)
         x, skip = compute.run(self.block0, features, rgb, w, "none")

@@ -13,9 +13,10 @@ from pipelines.files import read_arrays, read_json, sha256_file, sha256_json
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
+CODES = "codes.npz"
 KNOWN = {
     "schema", "name", "family", "config", "meters_per_unit", "crop_extent", "origin", "license", "weights_sha256",
-    "discriminator_sha256",
+    "discriminator_sha256", "codes_sha256",
 }  # fmt: skip
 """Fields of the record with a place of their own; others are `extra`."""
 
@@ -45,6 +46,8 @@ class Prior:
     """Of all that makes the prior: its record (which names the weights' hash) and its landmarks."""
     discriminator: Path | None = None
     """Weights of the discriminator that belongs to the generator, where the prior has them."""
+    codes: Path | None = None
+    """What is known of its latents (`load_codes`), where it was taught people and expressions by name."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What else its record says: `imported` (the published file), `frontal_camera`."""
 
@@ -68,8 +71,37 @@ def load_prior(name: str) -> Prior:
         landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
         weights=_checked(folder / WEIGHTS, record["weights_sha256"]),
         discriminator=_checked(folder / DISCRIMINATOR, record.get("discriminator_sha256")),
+        codes=_checked(folder / CODES, record.get("codes_sha256")),
         sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
         extra={name: value for name, value in record.items() if name not in KNOWN},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorCodes:
+    """The latents of a prior in words."""
+
+    base: np.ndarray
+    """[w_dim] the mean person with a neutral face."""
+    people: np.ndarray
+    """[K,w_dim] principal directions of people, each one standard deviation long."""
+    directions: np.ndarray
+    """[E,w_dim] what a label does to w; w(person, labels) = person + labels @ directions."""
+    names: tuple[str, ...]
+    """Of the labels: weights 0..1 of ARKit's expressions, gaze (1: 20 degrees), the chest's turn (1: 15 degrees)."""
+    labels: np.ndarray
+    """[S,E] labels of some states of the data: which expressions occur."""
+
+
+def load_codes(prior: Prior) -> PriorCodes | None:
+    """None for a prior that knows no names."""
+    if prior.codes is None:
+        return None
+    known = read_arrays(prior.codes)
+    return PriorCodes(
+        base=known["base"].astype(np.float32), people=known["people"].astype(np.float32),
+        directions=known["directions"].astype(np.float32), names=tuple(str(name) for name in known["label_names"]),
+        labels=known["labels"].astype(np.float32),
     )  # fmt: skip
 
 

@@ -1,0 +1,234 @@
+"""Stage 1 of the shipped prior: a generator taught by exact truth (an auto-decoder: latents are parameters, no encoder).
+
+Every step renders square patches of a few states, each seen by several cameras, and compares color, alpha, depth and the
+super-resolved image with the truth. Patches lie where there is something to learn; rays that miss the head are mostly left
+out. Random numbers are keyed by (seed, step, purpose): a resumed run equals an unbroken one.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.camera import Camera
+from models.compositing import over
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from models.losses import density_smoothness
+from models.photometric import color_loss, gradient_loss, weighted_mean
+from models.sampling import Sampling
+from models.schedules import clean_gradients
+from pipelines.prior.codes import Codes
+from pipelines.prior.truth import Truth, Views, shrunk, shrunk_depth
+from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
+from pipelines.train.finetune import FREE_PLANES, keyed
+from pipelines.train.frames import GRAY, choose_rays
+
+BORDER = 3
+"""Raw pixels at a patch's border whose super-resolved image sees the padding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutodecoderSettings:
+    """Supervised training on exact truth."""
+
+    steps: int = 6000
+    """Optimizer steps."""
+    latents: int = 4
+    """States a step."""
+    views: int = 3
+    """Cameras a state."""
+    patch: int = 32
+    """Side of a patch in rays."""
+    shards: int = 256
+    """Shards in memory at a time."""
+    exchange_every: int = 500
+    """Steps between exchanges of the shards in memory."""
+    background_rays: float = 0.15
+    """Share of the rays off the head that a step renders."""
+    alpha: float = 0.5
+    """Weight of the absolute error of alpha; color has weight 1."""
+    depth: float = 1.0
+    """Weight of the absolute depth error, per head unit, where the truth is opaque."""
+    image: float = 1.0
+    """Weight of the super-resolved patch's color."""
+    gradient: float = 0.5
+    """Weight of its gradients."""
+    density: float = 0.002
+    """Weight of the density regularization."""
+    own: float = 1e-3
+    """Weight of the squared part of a latent that is a person's own, summed over its dimensions."""
+    learning_rate: float = 4e-3
+    """Of networks."""
+    planes_learning_rate: float = 2e-2
+    """Of free planes."""
+    codes_learning_rate: float = 3e-3
+    """Of latents and expression directions."""
+    final_rate: float = 0.03
+    """Learning rates at the last step, as a share."""
+    average: float = 0.998
+    """Decay a step of the averaged weights."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints with figures on people not trained on."""
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class Autodecoder:
+    """Everything a step changes."""
+
+    generator: EG3D
+    codes: Codes
+    optimizer: torch.optim.Adam
+    average: EG3D
+    average_codes: Codes
+    step: int = 0
+
+    def tree(self) -> Tree:
+        return {
+            "generator": self.generator.state_dict(), "codes": self.codes.state_dict(),
+            "average": self.average.state_dict(), "average_codes": self.average_codes.state_dict(),
+            "optimizer": optimizer_tree(self.optimizer),
+        }  # fmt: skip
+
+    def load(self, step: int, tree: Tree) -> None:
+        self.step = step
+        for name in ("generator", "codes", "average", "average_codes"):
+            getattr(self, name).load_state_dict(tree[name])
+        load_optimizer(self.optimizer, tree["optimizer"])
+
+
+def make_autodecoder(generator: EG3D, codes: Codes, settings: AutodecoderSettings) -> Autodecoder:
+    """The mapping network is not trained here: nothing is sampled (pipelines.prior.sampler)."""
+    generator.backbone.mapping.requires_grad_(False)
+    named = [(name, value) for name, value in generator.named_parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for name, value in named if name not in FREE_PLANES], "lr": settings.learning_rate},
+        {"params": [value for name, value in named if name in FREE_PLANES], "lr": settings.planes_learning_rate},
+        {"params": list(codes.parameters()), "lr": settings.codes_learning_rate},
+    ]
+    optimizer = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99))
+    for group in optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    frozen = [copy.deepcopy(network).eval().requires_grad_(False) for network in (generator, codes)]
+    return Autodecoder(generator=generator, codes=codes, optimizer=optimizer, average=frozen[0], average_codes=frozen[1])
+
+
+def autodecoder_step(model: Autodecoder, truth: Truth, settings: AutodecoderSettings) -> dict[str, float]:
+    """One step of Adam on a few states; figures of the parts of the loss."""
+    random = keyed(settings.seed, model.step, "autodecoder")
+    truth.load(model.step // settings.exchange_every)
+    set_rate(model.optimizer, model.step / settings.steps, settings.final_rate)
+    views = truth.draw(settings.latents, settings.views, random)
+    w = model.codes(views.person, views.labels)
+    losses = patch_losses(model.generator, w, views, settings, random)
+    own = model.codes.own[views.person].square().sum(1).mean()
+    total = sum(getattr(settings, name, 1.0) * value for name, value in losses.items()) + settings.own * own
+    model.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    clean_gradients([*model.generator.parameters(), *model.codes.parameters()])
+    model.optimizer.step()
+    model.step += 1
+    _average(model, settings)
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def patch_losses(
+    generator: EG3D, w: Tensor, views: Views, settings: AutodecoderSettings, random: torch.Generator
+) -> dict[str, Tensor]:
+    """Color, alpha, depth, image, gradient and density losses of w [L,w_dim] on one patch of each of the L*V views."""
+    size, side, count = generator.config.neural_rendering_resolution, settings.patch, len(views.image) // len(w)
+    scale = generator.image_size // size
+    alpha, detail = shrunk(views.alpha, size), shrunk(views.detail, size)
+    corner = patch_corners(alpha, detail, side, random)
+
+    def cut(values: Tensor, times: int = 1) -> Tensor:
+        return torch.stack(
+            [one[:, t * times : (t + side) * times, s * times : (s + side) * times] for one, (t, s) in zip(values, corner)]  # noqa: B905
+        )
+
+    rays = _rays_of(views.camera, size, corner, side)
+    seen = F.max_pool2d((alpha > 0.01).float(), 5, stride=1, padding=2)
+    covered, known = cut(seen), torch.ones(len(w), 1, count * side * side)
+    chosen = choose_rays(covered.view(len(w), -1) > 0.5, known, settings.background_rays, random)
+    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws))
+    take = chosen[..., None].expand(-1, -1, 3)
+    origins, directions = (value.reshape(len(w), -1, 3).gather(1, take) for value in rays[:2])
+    how = Sampling(coarse=generator.config.depth_resolution, fine=generator.config.depth_resolution_importance,
+                   jitter="random", generator=random)  # fmt: skip
+    rendered = generator.render_rays(planes, origins, directions, sampling=how)
+
+    def whole(values: Tensor, empty: float) -> Tensor:
+        full = values.new_full((len(w), count * side * side, values.shape[2]), empty)
+        full = full.scatter(1, chosen[..., None].expand_as(values), values)
+        return full.view(len(w) * count, side, side, -1).permute(0, 3, 1, 2)
+
+    features, depth, opaque = (whole(value, empty) for value, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
+    marched = torch.zeros(len(w), known.shape[2]).scatter(1, chosen, 1.0).view(-1, 1, side, side)
+    image = over(generator.super_resolve(features, ws.repeat_interleave(count, 0), patch=True), opaque, _gray())
+    raw, weight = over(features[:, :3], opaque, _gray()), marched * (1 + cut(detail))
+    inner = torch.zeros(1, 1, side * scale, side * scale)
+    inner[..., BORDER * scale : -BORDER * scale, BORDER * scale : -BORDER * scale] = 1.0
+    fine = inner * (1 + cut(views.detail, scale))
+    true_image, distance = cut(views.image, scale), cut(shrunk_depth(views.depth, size)) / rays[2]
+    solid = marched * (cut(alpha) > 0.95).float()
+    return {
+        "color": color_loss(raw, cut(shrunk(views.image, size)), weight),
+        "alpha": weighted_mean((opaque - cut(alpha)).abs(), marched),
+        "depth": weighted_mean((depth - distance).abs(), solid),
+        "image": color_loss(image, true_image, fine),
+        "gradient": gradient_loss(image, true_image, fine),
+        "density": _roughness(generator, planes, random),
+    }
+
+
+def patch_corners(alpha: Tensor, detail: Tensor, side: int, random: torch.Generator) -> list[tuple[int, int]]:
+    """Top and left of a patch in each of the raw images [N,1,R,R]: around a random pixel of the head, likelier where detail is.
+
+    The patch stays in the image.
+    """
+    size = alpha.shape[-1]
+    odds = (alpha * (1 + detail) + 0.02).flatten(1)
+    center = torch.multinomial(odds, 1, generator=random)[:, 0]
+    shift = torch.randint(-side // 4, side // 4 + 1, (2, len(alpha)), generator=random)
+    top = (center // size - side // 2 + shift[0]).clamp(0, size - side)
+    left = (center % size - side // 2 + shift[1]).clamp(0, size - side)
+    return list(zip(top.tolist(), left.tolist(), strict=True))
+
+
+def _rays_of(camera: Camera, size: int, corner: list[tuple[int, int]], side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Origins and directions [N,side*side,3] of the patches, and the cosine [N,1,side,side] to the optical axis."""
+    boxes = torch.tensor([[left, top, left + side, top + side] for top, left in corner]).float() / size
+    origins, directions = camera.cropped(boxes).rays(side)
+    cosine = (directions * camera.world_from_camera[:, None, :3, 2]).sum(-1)
+    return origins, directions, cosine.view(-1, 1, side, side)
+
+
+def _roughness(generator: EG3D, planes: Tensor, random: torch.Generator) -> Tensor:
+    """Density of neighbors 0.004 units apart, anywhere in the box."""
+    points = (torch.rand(len(planes), 500, 3, generator=random) * 2 - 1) * (generator.config.box_warp / 2)
+    twins = points + 0.004 * torch.randn(points.shape, generator=random)
+    return density_smoothness(*generator.density_at(planes, torch.cat([points, twins], 1)).chunk(2, dim=1))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, done: float, final: float) -> None:
+    """Rising over the first hundredth, full to the half, then a cosine to `final`."""
+    cosine = 0.5 * (1 + math.cos(math.pi * max(done - 0.5, 0.0) / 0.5))
+    factor = min(done / 0.01 + 0.01, 1.0) * (final + (1 - final) * cosine)
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+@torch.no_grad()
+def _average(model: Autodecoder, settings: AutodecoderSettings) -> None:
+    decay = min(settings.average, model.step / (model.step + 20))
+    for ours, theirs in ((model.average, model.generator), (model.average_codes, model.codes)):
+        for kept, value in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+            kept.copy_(value.lerp(kept, decay) if value.is_floating_point() else value)
+
+
+def _gray() -> Tensor:
+    return torch.full((1, 3, 1, 1), GRAY)
