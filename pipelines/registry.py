@@ -149,6 +149,11 @@ ENTRIES: tuple[Entry, ...] = (
     _blazeface("anchors.npy", 28_800, "a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95", "the anchors"),
     _fan("2DFAN4", "2DFAN4-11f355bf06.pth.tar"),
     _fan("3DFAN4", "3DFAN4-7835d9f11d.pth.tar"),
+    Entry(
+        name="feature-network", kind="weight", file="features.pt", license=UNKNOWN,
+        gives="KID and FID of prior train as papers state them: --set features=feature-network",
+        source="wherever a TorchScript network of image features comes from; papers take the Inception of 2015-12-05",
+    ),
     *(_rembg(name, "Apache-2.0") for name in ("u2net_human_seg", "u2net", "u2netp", "isnet-general-use")),
     *(_rembg(name, "MIT") for name in ("birefnet-portrait", "birefnet-general-lite")),
     replace(_rembg("u2net_custom", UNKNOWN), source="wherever the network comes from; of u2net's form, 320x320 in"),

@@ -91,6 +91,19 @@ def register(entry: Entry, sha256: str | None = None) -> tuple[Path, str]:
     return path, content
 
 
+def vouched(name: str) -> Path:
+    """The local file of an entry whose hash is not known here, as the user vouched for it; MissingTool says what to do."""
+    entry, how = KNOWN[name], f"avatarcli prior register {name}"
+    path = file_of(entry)
+    if path is None:
+        raise MissingTool(f"there is no {entry.file} on this machine: {by_hand(entry)}, then run {how}.")
+    if (content := sha256_file(path)) != registered(name):
+        raise MissingTool(
+            f"nobody has vouched for {path} (sha256 {content}): compare this with what its publisher states, then run {how}."
+        )
+    return path
+
+
 def accept(entry: Entry, accepted: bool, progress: Progress) -> None:
     """Show a license; one that does not permit every use has to be accepted, else SettingError."""
     progress.say(f"{entry.name}: {entry.license}; permits {' and '.join(entry.permits)} use. From {entry.source}.")

@@ -3,9 +3,13 @@
 Notable choices:
 - no feature network is shipped. Without one, features are those of fixed random convolutions, and the figure is named so: it
   falls while a training goes well and compares runs of one data set and size, but it is not the KID of papers;
-- a network given by the user is an ONNX file: float32 RGB in [-1,1], [N,3,S,S] -> [N,D].
+- a network given by the user takes float32 RGB in [-1,1], [N,3,S,S] -> [N,D]. An ONNX file runs as it is; TorchScript, which is
+  a program, runs only when the user has vouched for its sha256 (`avatarcli prior register`). One that asks for
+  `return_features`, as the Inception of published FIDs does, gets whole numbers 0..255 and resizes them itself;
+- KID is unbiased; FID falls with the number of samples, and papers take 50,000.
 """
 
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,14 +22,17 @@ from models.camera import Camera, orbit
 from models.eg3d import EG3D
 from models.stylegan2.resampling import resize
 from pipelines.encoder import write_video
-from pipelines.errors import UnusableMaterial
+from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import write_image
 from pipelines.prior.images import LabeledImages
 from pipelines.train.finetune import keyed
+from pipelines.weights import vouched
 
 Features = Callable[[Tensor], np.ndarray]
 """Images [B,3,H,W] in [-1,1] -> features [B,D]."""
 WIDTHS = (32, 64, 128, 256)
+VOUCHED, SIDE = "feature-network", 299
+"""The registry's name of a TorchScript network; pixels a side where a network does not say them."""
 
 
 def random_features(images: Tensor) -> np.ndarray:
@@ -38,7 +45,49 @@ def random_features(images: Tensor) -> np.ndarray:
     return torch.cat(found, dim=1).cpu().numpy()
 
 
-def network_features(path: Path) -> Features:
+def network_features(name: str) -> Features:
+    """Those of an ONNX file, or of the registered TorchScript network by its name; an error says what does not fit."""
+    if name == VOUCHED:
+        return probed(script_features(vouched(VOUCHED)), VOUCHED)
+    if not Path(name).is_file():
+        raise SettingError(f"features={name}: there is no such file; give an ONNX network or {VOUCHED}.")
+    if zipfile.is_zipfile(name):
+        raise SettingError(f"features={name} is TorchScript, a program: register it as {VOUCHED} and give that name.")
+    return probed(onnx_features(Path(name)), name)
+
+
+def probed(features: Features, name: str) -> Features:
+    """The same, once it has made [2,D] of two images; else UnusableMaterial, before a long training and not in it."""
+    try:
+        shape = features(torch.zeros(2, 3, 64, 64)).shape
+    except Exception as error:  # noqa: BLE001 - whatever a foreign network raises
+        raise UnusableMaterial(f"features={name}: the network takes no images [N,3,S,S] ({type(error).__name__}).") from error
+    if len(shape) != 2 or shape[0] != 2:
+        raise UnusableMaterial(f"features={name}: the network makes {list(shape)} of two images, and not [2,D].")
+    return features
+
+
+def script_features(path: Path) -> Features:
+    """Those of a TorchScript network; UnusableMaterial when it is none."""
+    try:
+        network = torch.jit.load(path, map_location="cpu").eval()
+        asks = any(one.name == "return_features" for one in network.forward.schema.arguments)
+    except (AttributeError, RuntimeError, ValueError) as error:
+        raise UnusableMaterial(f"{path} is no TorchScript network; give another one or none.") from error
+
+    @torch.no_grad()
+    def features(images: Tensor) -> np.ndarray:
+        network.to(images.device)
+        if asks:
+            found = network(((images + 1) * 127.5).round().clamp(0, 255), return_features=True)
+        else:
+            found = network(resize(images, SIDE))
+        return found.flatten(1).float().cpu().numpy()
+
+    return features
+
+
+def onnx_features(path: Path) -> Features:
     """Those of an ONNX network; UnusableMaterial when it is none or takes no images."""
     import onnxruntime
 
@@ -49,7 +98,7 @@ def network_features(path: Path) -> Features:
     entry = session.get_inputs()[0]
     if len(entry.shape) != 4 or entry.shape[1] != 3:
         raise UnusableMaterial(f"{path} takes {entry.shape} and not images [N,3,S,S]; give a network that does.")
-    side = entry.shape[2] if isinstance(entry.shape[2], int) else 299
+    side = entry.shape[2] if isinstance(entry.shape[2], int) else SIDE
 
     def features(images: Tensor) -> np.ndarray:
         sized = resize(images, side).cpu().numpy().astype(np.float32)
@@ -73,12 +122,15 @@ def kid(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def fid(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of means and covariances (arXiv 1706.08500). N(0,1) against N(3,1): 9."""
-    from scipy.linalg import sqrtm
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of means and covariances (arXiv 1706.08500). N(0,1) against N(3,1): 9.
 
-    first, second = np.atleast_2d(np.cov(ours, rowvar=False)), np.atleast_2d(np.cov(theirs, rowvar=False))
-    root = np.real(sqrtm(first @ second))
-    return float(np.square(ours.mean(0) - theirs.mean(0)).sum() + np.trace(first + second - 2 * root))
+    tr (C1 C2)^1/2 = tr (R C2 R)^1/2 with R = C1^1/2: symmetric, so fewer samples than features do no harm.
+    """
+    first, second = (np.atleast_2d(np.cov(one.astype(np.float64), rowvar=False)) for one in (ours, theirs))
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
+    return float(np.square(ours.mean(0) - theirs.mean(0)).sum() + np.trace(first + second) - 2 * shared)
 
 
 @torch.no_grad()

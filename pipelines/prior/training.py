@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +16,12 @@ from models.camera import Camera
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, FFHQ512, QUICK, TINY128, EG3DConfig
 from pipelines.distributed import Processes, together
-from pipelines.errors import SettingError
+from pipelines.errors import AvatarError, SettingError, UnusableMaterial
 from pipelines.files import read_json, sha256_file, write_arrays, write_bytes, write_json
 from pipelines.prior.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
 from pipelines.prior.images import LabeledImages, open_images
 from pipelines.prior.importing import CROP_EXTENT, METERS_PER_UNIT
-from pipelines.prior.quality import distances, latent_walk, network_features, sample_sheet
+from pipelines.prior.quality import Features, distances, latent_walk, network_features, sample_sheet
 from pipelines.priors import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.registry import UNKNOWN
 from pipelines.stage import Progress, Report, Work, run_stage
@@ -42,8 +44,9 @@ class PriorTrainSettings:
     """Units and origin of the data's cameras: EG3D's for FFHQ, or those of the shipped prior (synthetic people)."""
     license: str = UNKNOWN
     """Of the data, and so of the prior."""
-    features: Path | None = None
-    """ONNX network for KID and FID; none: KID on fixed random convolutions."""
+    features: str | None = None
+    """Network for KID and FID: an ONNX file, or `feature-network`, the registered TorchScript one; none: KID on fixed random
+    convolutions."""
     samples: int = 200
     """Images on each side of the distances."""
     adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
@@ -57,6 +60,7 @@ def train_prior(
     Under torchrun all processes call this and get the same report; the first one alone writes.
     """
     images, config = open_images(data, mirrored=settings.adversarial.mirror), config_of(settings)
+    features = network_features(settings.features) if settings.features else None
     index = data / "dataset.json" if (data / "dataset.json").exists() else data
     asked = json.loads(json.dumps(asdict(settings), default=str))
 
@@ -69,7 +73,8 @@ def train_prior(
 
         def work(partial: Path) -> dict[str, Any]:
             players = begin(config, settings, processes.device)
-            run(players, images, settings, partial, progress, processes)
+            with checkpoint_kept(partial):
+                run(players, images, settings, features, partial, progress, processes)
             return finish(players, config, images, settings, partial, out, processes.device) if processes.first else {}
 
         return processes.staged(stage, work)
@@ -110,8 +115,8 @@ def begin(config: EG3DConfig, settings: PriorTrainSettings, device: str) -> Adve
 
 
 def run(
-    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, progress: Progress,
-    processes: Processes,
+    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, features: Features | None, folder: Path,
+    progress: Progress, processes: Processes,
 ) -> None:  # fmt: skip
     """Iterate to the end, from the checkpoint in `folder` if there is one; a snapshot has a sheet, figures, a checkpoint."""
     asked = settings.adversarial
@@ -124,7 +129,7 @@ def run(
             figures = Iteration(players=players, images=images, settings=asked, processes=processes).run()
             task.advance()
             if processes.first and (players.iteration % every == 0 or players.iteration == total):
-                figures |= snapshot(players, images, settings, folder, processes.device)
+                figures |= snapshot(players, images, features, settings.samples, folder, processes.device)
                 row = {"iteration": players.iteration, "kimg": players.iteration * asked.batch / 1000, **figures}
                 with (folder / LOG).open("a") as stream:
                     stream.write(json.dumps(row | {"seconds": round(time.perf_counter() - start, 1)}) + "\n")
@@ -144,15 +149,27 @@ def resume(players: Adversaries, folder: Path, processes: Processes) -> None:
         (folder / LOG).write_text("".join(f"{row}\n" for row in kept))
 
 
+@contextmanager
+def checkpoint_kept(folder: Path) -> Iterator[None]:
+    """A stage throws away what it made of unusable material; one bad picture must not cost the days that a checkpoint holds."""
+    try:
+        yield
+    except UnusableMaterial as error:
+        if not (folder / CHECKPOINT).exists():
+            raise
+        kept = AvatarError(f"{error} The same command then continues at the last checkpoint.")
+        kept.exit_code = error.exit_code
+        raise kept from error
+
+
 def snapshot(
-    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, device: str
+    players: Adversaries, images: LabeledImages, features: Features | None, samples: int, folder: Path, device: str
 ) -> dict[str, float]:
     """Figures of the averaged generator, and its sample sheet."""
-    features = network_features(settings.features) if settings.features else None
     (folder / "samples").mkdir(exist_ok=True)
     sheet = folder / "samples" / f"{players.iteration:07d}.png"
     sample_sheet(sheet, players.average, frontal_label(images), device)
-    return distances(players.average, images, min(settings.samples, len(images)), features, device)
+    return distances(players.average, images, min(samples, len(images)), features, device)
 
 
 def finish(

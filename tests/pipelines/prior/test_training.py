@@ -12,15 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from models.eg3d import EG3D
-from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.errors import AvatarError, MissingTool, SettingError, UnusableMaterial
 from pipelines.prior.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.images import open_images
-from pipelines.prior.quality import fid, kid, network_features, random_features
+from pipelines.prior.quality import distances, fid, kid, network_features, random_features
 from pipelines.prior.shards import shard_path, write_shard
 from pipelines.prior.training import PriorTrainSettings, begin, config_of, train_prior
 from pipelines.priors import load_prior
+from pipelines.shelf import entry_of
 from pipelines.stage import Silent
 from pipelines.train.checkpoint import load_checkpoint
+from pipelines.weights import register
 from tests.balls import COUNT, write_balls, write_unit_config
 
 
@@ -176,4 +178,90 @@ def test_random_features_are_always_the_same_and_see_a_difference() -> None:
 def test_a_feature_network_has_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("no")
     with pytest.raises(UnusableMaterial, match="no ONNX network"):
-        network_features(tmp_path / "a.onnx")
+        network_features(str(tmp_path / "a.onnx"))
+    with pytest.raises(SettingError, match="no such file"):
+        network_features("nothing.onnx")
+
+
+class Colors(torch.nn.Module):
+    """[N,3] means of the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.gain * images.mean((2, 3))
+
+
+class Inception(torch.nn.Module):
+    """The signature of the network that published FIDs are measured with."""
+
+    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        return images.mean((2, 3)) if return_features else images.new_zeros(len(images), 1000)
+
+
+@pytest.mark.parametrize(("network", "scale"), [(Colors(), 1.0), (Inception(), 127.5)])
+def test_a_torchscript_network_runs_once_it_is_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: torch.nn.Module, scale: float
+) -> None:
+    monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path))
+    entry = entry_of("feature-network")
+    with pytest.raises(MissingTool, match=r"no features.pt .* prior register feature-network"):
+        network_features(entry.name)
+    torch.jit.script(network).save(tmp_path / entry.file)
+    with pytest.raises(MissingTool, match="nobody has vouched"):
+        network_features(entry.name)
+    with pytest.raises(SettingError, match="register it as feature-network"):
+        network_features(str(tmp_path / entry.file))
+    with pytest.raises(MissingTool, match="has the sha256"):
+        register(entry, "0" * 64)
+    register(entry)
+    features = network_features(entry.name)(torch.stack([torch.zeros(3, 32, 32), torch.ones(3, 32, 32)]))
+    assert features.shape == (2, 3) and np.allclose(features[1] - features[0], scale, atol=0.6)
+    (tmp_path / entry.file).write_bytes(b"another")
+    with pytest.raises(MissingTool, match="nobody has vouched"):
+        network_features(entry.name)
+    register(entry)
+    with pytest.raises(UnusableMaterial, match="no TorchScript network"):
+        network_features(entry.name)
+    torch.jit.script(torch.nn.Linear(3, 3)).save(tmp_path / entry.file)
+    register(entry)
+    with pytest.raises(UnusableMaterial, match="takes no images"):
+        network_features(entry.name)
+
+
+def test_a_feature_network_gives_kid_and_fid(data: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path))
+    torch.jit.script(Colors()).save(tmp_path / "features.pt")
+    register(entry_of("feature-network"))
+    players, images = begin(config_of(settings_of(config)), settings_of(config), "cpu"), open_images(data)
+    figures = distances(players.average, images, 8, network_features("feature-network"), "cpu")
+    assert figures.keys() == {"kid", "fid"} and figures["fid"] > 0 and np.isfinite(figures["kid"])
+    assert distances(players.average, images, 8, None, "cpu").keys() == {"kid_random_features"}
+
+
+def test_fid_of_few_samples_is_that_of_the_matrix_root() -> None:
+    from scipy.linalg import sqrtm
+
+    random = np.random.default_rng(0)
+    ours, theirs = random.normal(size=(50, 6)), random.normal(1, 2, size=(50, 6))
+    first, second = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
+    root = np.trace(np.real(sqrtm(first @ second)))
+    expected = np.square(ours.mean(0) - theirs.mean(0)).sum() + np.trace(first + second) - 2 * root
+    assert fid(ours, theirs) == pytest.approx(expected, rel=1e-9)
+    few = random.normal(size=(4, 30)).astype(np.float32)
+    assert fid(few, few) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_picture_that_breaks_late_costs_no_checkpoint(data: Path, config: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+
+    class Meanwhile(Silent):
+        def note(self, text: str) -> None:
+            for path in (tmp_path / "data/00000").iterdir():
+                path.write_bytes(b"none")
+
+    with pytest.raises(AvatarError, match="no readable picture.*continues at the last checkpoint") as caught:
+        train_prior(tmp_path / "data", tmp_path / "a.prior", settings_of(config), Meanwhile(), device="cpu")
+    assert caught.value.exit_code == 4 and (tmp_path / "a.prior.partial/checkpoint.safetensors").exists()
