@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.capture.closed_form import closed_form, laplacian_windows, trimap
+from pipelines.capture.closed_form import STEPS, closed_form, laplacian, trimap
 from pipelines.capture.frames import Scan, frame_name
 from pipelines.capture.mattes import MatteSettings, confidence, cut_square, matte_frames, matting, region, trust
 from pipelines.capture.squares import inside
@@ -68,13 +68,25 @@ def test_closed_form_matting_finds_the_strands() -> None:
     assert np.corrcoef(mask[tips].ravel(), alpha[tips].ravel())[0, 1] < 0.5
 
 
-def test_parts_of_the_laplacian_know_no_constant() -> None:
-    """Rows sum to 0, parts are symmetric and nowhere negative: a constant alpha costs nothing, every other one something."""
+def test_the_laplacian_knows_no_constant_and_no_line_of_colors() -> None:
+    """Rows sum to 0, and an alpha that is linear in the colors costs next to nothing (Levin's theorem 1)."""
     picture, _, _ = hairy()
-    windows, parts = laplacian_windows(picture, np.array([50 * 192 + 60, 51 * 192 + 61]))
-    assert windows[0].tolist() == [49 * 192 + 59 + 192 * row + column for row in range(3) for column in range(3)]
-    assert np.abs(parts.sum(2)).max() < 1e-9 and np.allclose(parts, parts.transpose(0, 2, 1))
-    assert np.linalg.eigvalsh(parts).min() > -1e-9 and np.trace(parts[0]) > 1
+    is_open = np.zeros(picture.shape[:2], bool)
+    is_open[40:60, 80:112] = True
+    parts, places = laplacian(picture, is_open), np.flatnonzero(is_open)
+    assert parts.shape == (25, is_open.sum()) and np.abs(parts.sum(0)).max() < 1e-9 and parts[12].min() > 1
+    others = places + np.array([[dy * picture.shape[1] + dx] for dy, dx in STEPS])
+    linear, other = picture.reshape(-1, 3) @ (0.3, 0.6, 0.1) / 255, np.random.default_rng(0).random(picture.size // 3)
+    assert np.abs((parts * linear[others]).sum(0)).max() < 1e-3 < np.abs((parts * other[others]).sum(0)).mean()
+
+
+def test_the_laplacian_is_levins() -> None:
+    """One pixel open in the middle of flat 5x5 colors: each of its 9 windows adds -1/9 to 9 pixels, and 1 to itself."""
+    is_open = np.zeros((5, 5), bool)
+    is_open[2, 2] = True
+    parts = laplacian(np.full((5, 5, 3), 80, np.uint8), is_open)[:, 0].reshape(5, 5)
+    shared = np.outer([1, 2, 3, 2, 1], [1, 2, 3, 2, 1])
+    assert np.allclose(parts, np.where(is_open, 9, 0) - shared / 9)
 
 
 def test_a_mask_without_a_border_stays() -> None:
