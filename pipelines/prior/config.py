@@ -22,7 +22,8 @@ from models.planes import PLANE_AXES
 from models.superresolution import VARIANTS
 from pipelines.errors import SettingError
 from pipelines.prior.pickles import Refused, harmless
-from pipelines.prior.snapshot import Module, Tensor
+from pipelines.prior.snapshot import Module
+from pipelines.prior.storages import Tensor
 
 State = dict[str, np.ndarray]
 Options = dict[str, Any]

@@ -18,7 +18,8 @@ from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import read_json
 from pipelines.prior.config import axes_of
 from pipelines.prior.importing import ImportSettings, import_prior
-from pipelines.prior.snapshot import Module, Tensor, read_snapshot
+from pipelines.prior.snapshot import Module, read_snapshot
+from pipelines.prior.storages import Tensor
 from pipelines.priors import Prior, load_prior
 from pipelines.registry import NVIDIA
 from pipelines.stage import Report, Silent
