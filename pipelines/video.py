@@ -31,7 +31,7 @@ PHOTO_BRANDS = ("heic", "heix", "mif1", "avif")
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
 GLANCES = 8
-"""Frames of an HDR clip that are looked at to find its exposure."""
+"""Frames that are looked at to find the exposure of an HDR clip, or which way is up."""
 AHEAD = 4
 """Frames decoded in advance while others are worked on."""
 
@@ -62,6 +62,8 @@ class VideoInfo:
     """Frames the file announces but does not hold: it was cut off."""
     focal_px: float | None = None
     """From the phone's metadata, in pixels of the displayed picture; stabilization may have cropped it."""
+    turns: int = 0
+    """Quarter turns counterclockwise of which the file says nothing; `width` and `height` are those after them."""
 
     @property
     def rate_hz(self) -> float:
@@ -150,6 +152,12 @@ def read_frames(
         asked = index >= start and (indices is None or index in indices)
         if asked and (wanted is None or wanted(index, time_s - zero)):
             yield VideoFrame(index=index, time_s=time_s - zero, image=picture(frame), damaged=damaged)
+
+
+def glances(path: Path, longest_side_px: int) -> Iterator[np.ndarray]:
+    """uint8 [H,W,3] pictures of a few key frames spread over the file, found without decoding what lies between."""
+    picture = _Painter(path, longest_side_px)
+    return (picture(frame) for frame in _glances(path))
 
 
 def ahead(frames: Iterator[VideoFrame], depth: int = AHEAD) -> Iterator[VideoFrame]:

@@ -16,11 +16,13 @@ from pipelines.capture.frames import FrameSettings, Scan
 from pipelines.capture.mattes import MatteSettings
 from pipelines.capture.opinions import OpinionSettings
 from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.capture.upright import upright
+from pipelines.errors import SettingError
 from pipelines.face_fit import RIGID
 from pipelines.files import read_json, write_text
 from pipelines.priors import Prior, load_prior
 from pipelines.report import capture_report
-from pipelines.stage import Progress, Report, Silent, run_stage, step, warn_in_record
+from pipelines.stage import Progress, Report, Silent, is_file_output, run_stage, step, warn_in_record
 
 VERSION = 2
 
@@ -49,6 +51,8 @@ def capture(
     UnusableMaterial says what to film when it will not do; a run that was killed continues where it stopped.
     """
     settings, progress = settings or CaptureSettings(), progress or Silent()
+    if is_file_output(out):
+        raise SettingError(f"{out} has the name of a video, but a capture is a folder; give one like -o me.capture.")
     paths = [footage] if isinstance(footage, Path) else list(footage)
     prior, opened = load_prior(settings.prior), open_footage(paths, settings.frames.longest_side_px)
     inputs = {**opened.inputs, "prior": prior.folder / "landmarks.npz"}
@@ -62,6 +66,7 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
     """The steps in order; what they hand on lies in partial/work, so that a killed run continues."""
     if (partial / "steps" / "records.json").exists():
         return _tidied(partial)
+    footage = upright(partial, footage, settings.frames.longest_side_px)
     scanned = step(partial, "scan", lambda: frames.scan(partial, footage, settings.frames, progress))
     seen, info = frames.load_scan(partial), footage.info
     chosen = _chosen(seen, footage, prior, settings)

@@ -11,14 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.capture.advice import advice_on
+from pipelines.capture.advice import advice_on, known
+from pipelines.capture.footage import of_clip
 from pipelines.capture.frames import FrameSettings
 from pipelines.capture.glance import Glance, Glancer
+from pipelines.capture.upright import says, turned_by, turns_of
 from pipelines.coverage import EXPRESSIONS, LONGEST_S, Coverage, cover, shown_by, turned_away, without_flashes
 from pipelines.face_fit import calibrate
 from pipelines.priors import load_prior
 from pipelines.stage import Progress, Silent
-from pipelines.video import VideoInfo, ahead, probe, read_frames
+from pipelines.video import VideoInfo, ahead, probe
 
 LOOKS_HZ, MOST_LOOKS = 10.0, 3600
 LONGEST_PX = 960
@@ -51,7 +53,7 @@ class Check:
 
 def check(videos: Sequence[Path], settings: FrameSettings | None = None, progress: Progress | None = None) -> Check:
     """Look through the clips of one person; UnusableMaterial only when one cannot be read as a video."""
-    settings, infos = settings or FrameSettings(), [probe(video) for video in videos]
+    settings, infos = settings or FrameSettings(), [_upright(probe(video)) for video in videos]
     step_s = max(_step_s(info) for info in infos)
     looks, start_s = [], 0.0
     for info in infos:
@@ -60,10 +62,15 @@ def check(videos: Sequence[Path], settings: FrameSettings | None = None, progres
     return judge(looks, step_s, infos, settings)
 
 
+def _upright(info: VideoInfo) -> VideoInfo:
+    return turned_by(info, turns_of(info.path))
+
+
 def judge(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo], settings: FrameSettings) -> Check:
     """The verdict on looks `step_s` apart."""
     coverage, figures = _coverage(looks, step_s), _figures(looks, step_s, infos)
     advice = advice_on(figures, coverage, settings)
+    advice += [known("turn", f"{info.path.name} {says(info.turns)}.") for info in infos if info.turns]
     kinds = {one["weight"] for one in advice}
     verdict: Verdict = "unusable" if "stop" in kinds else "usable" if "film" in kinds else "good"
     return Check(
@@ -96,7 +103,7 @@ def _look(info: VideoInfo, step_s: float, progress: Progress) -> list[Glance]:
     total = max(1, round(info.duration_s / step_s))
     with progress.task("looking", total) as task, Glancer(load_prior("quick").landmarks, shrunk) as glancer:
         looks = []
-        for frame in ahead(read_frames(info.path, longest_side_px=LONGEST_PX, wanted=wanted)):
+        for frame in ahead(of_clip(info, LONGEST_PX, None, wanted)):
             looks.append(glancer.look(frame.image, frame.time_s))
             task.advance()
     return looks

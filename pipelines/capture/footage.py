@@ -80,7 +80,7 @@ class Footage:
         if part.load is not None:
             found = iter([VideoFrame(index=0, time_s=0.0, image=part.load())] if asked(0, 0.0) else [])
         else:
-            found = read_frames(part.path, indices=own, longest_side_px=part.longest_px, wanted=asked)
+            found = of_clip(part.info, part.longest_px, own, asked) if part.info else iter(())
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
             yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
@@ -142,6 +142,14 @@ def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:
     remarks = tuple(text for info in infos for text in _damage(info))
     inputs = dict(zip(names, (info.path for info in infos), strict=True))
     return Footage(kind="video", info=whole, parts=tuple(parts), inputs=inputs, remarks=remarks)
+
+
+def of_clip(
+    info: VideoInfo, longest_px: int, indices: set[int] | None, wanted: Callable[[int, float], bool] | None
+) -> Iterator[VideoFrame]:
+    """The frames of a clip as `read_frames` gives them, with the quarter turns that its file does not know."""
+    for frame in read_frames(info.path, indices=indices, longest_side_px=longest_px, wanted=wanted):
+        yield replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, info.turns))) if info.turns else frame
 
 
 def placed(image: np.ndarray, longest_px: int, canvas: Size) -> np.ndarray:
