@@ -2,7 +2,8 @@
 
 Notable choices: a pixel is the mean of 2 x 2 samples; triangles are tested against the samples of their box, boxes of one size
 at a time, and the nearest sample wins by sorting. The room is a box seen from inside with smaller boxes in it. Light stands
-still in the room, so that a turning head is shaded anew in every frame.
+still in the room, so that a turning head is shaded anew in every frame. A lens with radial distortion bends the place of every
+corner of a triangle, and of the room every ray.
 """
 
 import json
@@ -57,6 +58,8 @@ class Film:
     focal_px: float
     size: tuple[int, int]
     rate_hz: float
+    lens: float = 0.0
+    """k1 of a radial distortion: what lies at x, y in the plane at distance 1 is seen at (1 + k1 (x^2 + y^2)) (x, y)."""
 
 
 def load_head(folder: Path) -> Mesh:
@@ -109,7 +112,7 @@ def looking_at(yaw_deg: float, pitch_deg: float, distance: float, target: np.nda
 
 def film(
     head: Mesh, backdrop: str, motion: str, count: int = 60, size: tuple[int, int] = (540, 720), reach_deg: float = 75.0,
-    rate_hz: float = 10.0, seed: int = 0,
+    rate_hz: float = 10.0, seed: int = 0, lens: float = 0.0,
 ) -> Film:  # fmt: skip
     """`count` pictures before a `room` or a `wall`, in which the `camera` moves or the `head` turns."""
     focal_px, distance = 1.25 * max(size), 11.5
@@ -121,17 +124,19 @@ def film(
     scenery, generator = boxes(seed) if backdrop == "room" else [], np.random.default_rng(seed)
     images = []
     for camera, placed in zip(camera_from_room, room_from_head, strict=True):
-        image = draw(head.moved(placed), camera, focal_px, size, scenery)
+        image = draw(head.moved(placed), camera, focal_px, size, scenery, lens)
         noisy = image + generator.normal(0, 1.5, image.shape)
         images.append(np.clip(noisy, 0, 255).round().astype(np.uint8))
-    return Film(images, camera_from_room @ room_from_head, focal_px, size, rate_hz)
+    return Film(images, camera_from_room @ room_from_head, focal_px, size, rate_hz, lens)
 
 
-def draw(mesh: Mesh, camera_from_room: np.ndarray, focal_px: float, size: tuple[int, int], scenery: list[Box]) -> np.ndarray:
+def draw(
+    mesh: Mesh, camera_from_room: np.ndarray, focal_px: float, size: tuple[int, int], scenery: list[Box], lens: float = 0.0
+) -> np.ndarray:
     """float [H,W,3] in 0..255."""
     wide, high = (SAMPLES * side for side in size)
-    behind = _backdrop(camera_from_room, SAMPLES * focal_px, (wide, high), scenery)
-    sample, triangle, share = _hits(mesh, camera_from_room, SAMPLES * focal_px, (wide, high))
+    behind = _backdrop(camera_from_room, SAMPLES * focal_px, (wide, high), scenery, lens)
+    sample, triangle, share = _hits(mesh, camera_from_room, SAMPLES * focal_px, (wide, high), lens)
     corners = mesh.triangles[triangle]
     uv = np.einsum("kc,kcd->kd", share, mesh.uv[corners])
     normal = np.einsum("kc,kcd->kd", share, mesh.normals[corners])
@@ -141,12 +146,25 @@ def draw(mesh: Mesh, camera_from_room: np.ndarray, focal_px: float, size: tuple[
     return behind.reshape(size[1], SAMPLES, size[0], SAMPLES, 3).mean(axis=(1, 3))
 
 
+def bent(at: np.ndarray, lens: float) -> np.ndarray:
+    """[...,2] places in the plane at distance 1 as the lens shows them: bent((0.3, 0.4), -0.08) is (0.294, 0.392)."""
+    return at * (1 + lens * np.sum(at**2, axis=-1, keepdims=True))
+
+
+def straight(seen: np.ndarray, lens: float, rounds: int = 12) -> np.ndarray:
+    """The inverse of `bent`."""
+    at = seen
+    for _ in range(rounds if lens else 0):
+        at = seen / (1 + lens * np.sum(at**2, axis=-1, keepdims=True))
+    return at
+
+
 def _hits(
-    mesh: Mesh, camera_from_room: np.ndarray, focal: float, size: tuple[int, int]
+    mesh: Mesh, camera_from_room: np.ndarray, focal: float, size: tuple[int, int], lens: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The samples covered (flat numbers), the nearest triangle there, and its barycentric shares, perspective-correct."""
     inside = mesh.points @ camera_from_room[:3, :3].T + camera_from_room[:3, 3]
-    px = focal * inside[:, :2] / inside[:, 2:] + np.array(size) / 2
+    px = focal * bent(inside[:, :2] / inside[:, 2:], lens) + np.array(size) / 2
     at, depth = px[mesh.triangles], inside[mesh.triangles, 2]
     one, two = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
@@ -205,18 +223,18 @@ def _picked(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return found.reshape(-1, 3)[: len(place)].astype(np.float64)
 
 
-def _backdrop(camera_from_room: np.ndarray, focal: float, size: tuple[int, int], scenery: list[Box]) -> np.ndarray:
+def _backdrop(camera_from_room: np.ndarray, focal: float, size: tuple[int, int], scenery: list[Box], lens: float) -> np.ndarray:
     """float [H,W,3]: the boxes along every ray (the first from inside), or a wall that is only a little uneven in light."""
     x, y = np.meshgrid((np.arange(size[0]) + 0.5 - size[0] / 2) / focal, (np.arange(size[1]) + 0.5 - size[1] / 2) / focal)
     turn = camera_from_room[:3, :3]
-    ray = np.stack([x, y, np.ones_like(x)], -1) @ turn
+    ray = np.concatenate([straight(np.stack([x, y], -1), lens), np.ones((*x.shape, 1))], -1) @ turn
     if not scenery:
         unit = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
         return np.array([196.0, 193.0, 186.0]) * (0.93 + 0.05 * unit[..., 1:2])
     eye = -camera_from_room[:3, 3] @ turn
     result, nearest = np.zeros((*x.shape, 3)), np.full(x.shape, np.inf)
     for number, box in enumerate(scenery):
-        part = _shadow(box, camera_from_room, focal, size) if number else (slice(None), slice(None))
+        part = _shadow(box, camera_from_room, focal, size, lens) if number else (slice(None), slice(None))
         rays = ray[part]
         with np.errstate(divide="ignore"):
             one, two = (box.low - eye) / rays, (box.high - eye) / rays
@@ -229,7 +247,7 @@ def _backdrop(camera_from_room: np.ndarray, focal: float, size: tuple[int, int],
     return result
 
 
-def _shadow(box: Box, camera_from_room: np.ndarray, focal: float, size: tuple[int, int]) -> tuple[slice, slice]:
+def _shadow(box: Box, camera_from_room: np.ndarray, focal: float, size: tuple[int, int], lens: float) -> tuple[slice, slice]:
     """Rows and columns of the samples in which the box can be seen."""
     corners = np.stack(np.meshgrid(*zip(box.low, box.high, strict=True)), -1).reshape(-1, 3)
     inside = corners @ camera_from_room[:3, :3].T + camera_from_room[:3, 3]
@@ -238,7 +256,9 @@ def _shadow(box: Box, camera_from_room: np.ndarray, focal: float, size: tuple[in
     if inside[:, 2].min() < 0.1:
         return slice(None), slice(None)
     px = focal * inside[:, :2] / inside[:, 2:] + np.array(size) / 2
-    (x0, y0), (x1, y1) = (np.clip(px.min(0) - 1, 0, size).astype(int), np.clip(px.max(0) + 2, 0, size).astype(int))
+    most = abs(lens) * focal * (0.51 * float(np.hypot(*size)) / focal) ** 3  # how far the lens moves what is in the picture
+    low, high = px.min(0) - most - 1, px.max(0) + most + 2
+    (x0, y0), (x1, y1) = (np.clip(low, 0, size).astype(int), np.clip(high, 0, size).astype(int))
     return slice(y0, y1), slice(x0, x1)
 
 

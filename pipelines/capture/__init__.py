@@ -8,11 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture import alignment, cameras, choice, dataset, faceless, frames, given, mattes, opinions, quality, records
+from pipelines.capture import (
+    alignment,
+    cameras,
+    choice,
+    dataset,
+    faceless,
+    frames,
+    given,
+    mattes,
+    opinions,
+    quality,
+    records,
+    straight,
+)  # fmt: skip
 from pipelines.capture.alignment import AlignmentSettings
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.footage import Footage, open_footage
 from pipelines.capture.frames import FrameSettings, Scan
+from pipelines.capture.lens import Lens
 from pipelines.capture.mattes import MatteSettings
 from pipelines.capture.opinions import OpinionSettings
 from pipelines.capture.poses import CameraSettings, Candidate
@@ -79,6 +93,9 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
     step(partial, "faceless", lambda: frames.extract(partial, footage, unseen, progress))
     matted = step(partial, "mattes", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
     camera, solved = _cameras(partial, chosen, footage, prior, settings, progress, is_given, unseen)
+    if lens := Lens(k1=solved.k1, focal_px=solved.focal_px, size=footage.info.size):
+        step(partial, "lens", lambda: straight.straighten(partial, footage, chosen, unseen, lens, progress))
+        chosen = lens.points(chosen)
     aligned = alignment.align(solved.points, prior.landmarks[RIGID], settings.alignment)
     chosen, solved = faceless.joined(chosen, unseen, solved, aligned, prior.landmarks, info.size)
     if len(solved.faceless):

@@ -5,7 +5,7 @@ Points that the view before and the view after see are looked for where the expe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.lens import Lens
 from pipelines.files import read_image
 
 LONGEST_PX = 960
@@ -52,21 +53,22 @@ class Registered:
     """[N] points that fit."""
 
 
-def register(
-    partial: Path, chosen: Scan, seen: Seen, views: np.ndarray, expected: np.ndarray, focal_px: float, size: tuple[int, int]
-) -> Registered:
-    """Poses [N,4,4] of all frames from those `expected`; the rows `views` keep theirs."""
+def register(partial: Path, chosen: Scan, seen: Seen, views: np.ndarray, expected: np.ndarray, lens: Lens) -> Registered:
+    """Poses [N,4,4] of all frames from those `expected`; the rows `views` keep theirs.
+
+    The frames are as they were filmed, through `lens`; `seen` is without it.
+    """
     poses, count = expected.copy(), np.zeros(len(expected), int)
-    scale = min(1.0, LONGEST_PX / max(size))
-    matrix = np.array([[focal_px * scale, 0, size[0] * scale / 2], [0, focal_px * scale, size[1] * scale / 2], [0, 0, 1]])
+    scale = min(1.0, LONGEST_PX / max(lens.size))
+    look = replace(lens, focal_px=lens.focal_px * scale, size=(lens.size[0] * scale, lens.size[1] * scale))
     picture = lru_cache(maxsize=4)(lambda row: _gray(partial, chosen, row, scale))
     count[views] = np.bincount(seen.row.astype(int), minlength=len(expected))[views]
     for row in sorted({*range(len(expected))} - set(views.tolist())):
         near = [view for view in _beside(row, views) if abs(chosen.time_s[view] - chosen.time_s[row]) <= FAR_S]
-        found = [_followed(picture, view, row, seen, scale, expected[row], matrix) for view in near]
+        found = [_followed(picture, view, row, seen, scale, expected[row], look) for view in near]
         if found:
             points, px = (np.concatenate(column) for column in zip(*found, strict=True))
-            pose, fits = agreed(points, px, expected[row], matrix)
+            pose, fits = agreed(points, px, expected[row], look.matrix)
             if fits >= LEAST and fits >= LEAST_SHARE * len(px):
                 poses[row], count[row] = pose, fits
     return Registered(camera_from_world=poses, count=count)
@@ -110,18 +112,18 @@ def _followed(
     seen: Seen,
     scale: float,
     expected: np.ndarray,
-    matrix: np.ndarray,
+    look: Lens,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The view's points [K,3] that were found in the picture `row`, and where [K,2] (px of the small picture)."""
+    """The view's points [K,3] that were found in the picture `row`, and where [K,2] (px of the small picture, no lens)."""
     import cv2
 
     rows = np.flatnonzero(seen.row == view)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST).round().astype(int))] if len(rows) > MOST else rows
     if not len(rows):
         return np.zeros((0, 3)), np.zeros((0, 2))
-    here, points = seen.px[rows] * scale - 0.5, seen.point[rows]
+    here, points = look.bent(seen.px[rows] * scale) - 0.5, seen.point[rows]
     inside = points @ expected[:3, :3].T + expected[:3, 3]
-    there = (inside / np.maximum(inside[:, 2:], 1e-6)) @ matrix[:2].T - 0.5
+    there = look.bent((inside / np.maximum(inside[:, 2:], 1e-6)) @ look.matrix[:2].T) - 0.5
     lost = np.abs(there - here).max(axis=1) > 0.2 * LONGEST_PX
     there[lost] = here[lost]
     one, other = picture(view), picture(row)
@@ -131,7 +133,7 @@ def _followed(
     back, returned, _ = cv2.calcOpticalFlowPyrLK(other, one, goal, start.copy(), **options)
     near = np.linalg.norm((back - start)[:, 0], axis=1) < 0.5
     kept = near & (found[:, 0] > 0) & (returned[:, 0] > 0) & (inside[:, 2] > 0)
-    return points[kept], goal[kept, 0].astype(np.float64) + 0.5
+    return points[kept], look.straight(goal[kept, 0].astype(np.float64) + 0.5)
 
 
 def _gray(partial: Path, chosen: Scan, row: int, scale: float) -> np.ndarray:

@@ -1,16 +1,20 @@
 """Where the camera was for every frame, relative to the head: from landmarks or from COLMAP, whichever is better supported."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.capture import colmap, sfm_model
+from pipelines.capture import colmap, parts_joined, sfm_model
 from pipelines.capture.alignment import RIGID
+from pipelines.capture.colmap import Way
 from pipelines.capture.frames import Scan
 from pipelines.capture.headpose import from_landmarks
+from pipelines.capture.lens import Lens
 from pipelines.capture.motion import Background, background
-from pipelines.capture.poses import CameraSettings, Candidate, view_angles
+from pipelines.capture.poses import CameraSettings, Candidate, Question, view_angles
+from pipelines.capture.sfm_model import Model
 from pipelines.capture.tracks import Tracks, follow
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, write_arrays
@@ -43,9 +47,13 @@ def solve(
         candidates = [from_landmarks(chosen, info.size, prior, settings, tracks)]
         task.advance()
         kind, reason = plan(background(partial, chosen), view_range_deg(candidates[0]), settings)
-        if kind:
+        if kind is not None:
             task.note("COLMAP")
-            found, reason = _ask_colmap(partial, chosen, info, prior, candidates[0], tracks, settings, seed, kind, faceless)
+            asked = Question(
+                kind=kind, partial=partial, chosen=chosen, frame_size=info.size, reference=candidates[0], settings=settings,
+                seed=seed, faceless=faceless,
+            )  # fmt: skip
+            found, reason = ask_colmap(asked, prior.landmarks[RIGID].astype(np.float64), tracks)
             candidates += found
         task.advance()
     best, why = choose(candidates, reason, settings.method)
@@ -55,26 +63,29 @@ def solve(
         )
     write_arrays(
         partial / "work" / "cameras.npz", camera_from_world=best.camera_from_world, points=best.points, error_px=best.error_px,
-        confidence=best.confidence, focal_px=np.array(best.focal_px), faceless=best.faceless,
+        confidence=best.confidence, focal_px=np.array(best.focal_px), k1=np.array(best.k1), faceless=best.faceless,
         faceless_from_world=best.faceless_from_world, faceless_confidence=best.faceless_confidence,
     )  # fmt: skip
+    if lens := Lens(k1=best.k1, focal_px=best.focal_px, size=info.size):
+        why += f" The lens moves the corners by {lens.bend_px:.0f} px (k1 = {lens.k1:+.3f}); frames and crops are without that."
     return {"method": best.method, "why": why, "candidates": [_recorded(one) for one in candidates]}
 
 
 def load_cameras(partial: Path, figures: dict[str, Any]) -> Candidate:
     values: dict[str, Any] = read_arrays(partial / "work" / "cameras.npz")
-    return Candidate(method=figures["method"], focal_px=float(values.pop("focal_px")), **values)
+    numbers = {name: float(values.pop(name)) for name in ("focal_px", "k1")}
+    return Candidate(method=figures["method"], **numbers, **values)
 
 
-def plan(room: Background, range_deg: float, settings: CameraSettings) -> tuple[str, str]:
-    """What to ask COLMAP for, `scene`, `head` or nothing, and why not."""
+def plan(room: Background, range_deg: float, settings: CameraSettings) -> tuple[Literal["scene", "head"] | None, str]:
+    """What to ask COLMAP for, and why not."""
     if settings.method == "landmarks":
-        return "", "COLMAP was not asked because cameras.method is landmarks"
+        return None, "COLMAP was not asked because cameras.method is landmarks"
     moving = room.kind == "moving"
     if settings.method == "colmap" or (moving and range_deg >= SCENE_DEG) or (not moving and range_deg >= HEAD_DEG):
         return ("scene" if moving else "head"), ""
     where = {"moving": "the camera moves", "still": "the camera stands still", "plain": "the background is plain"}[room.kind]
-    return "", f"COLMAP was not asked: {where} and the head is seen over {range_deg:.0f} degrees only"
+    return None, f"COLMAP was not asked: {where} and the head is seen over {range_deg:.0f} degrees only"
 
 
 def view_range_deg(candidate: Candidate) -> float:
@@ -124,26 +135,35 @@ def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
     ]
 
 
-def _ask_colmap(
-    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, landmarks: Candidate, tracks: Tracks, settings: CameraSettings,
-    seed: int, kind: str, faceless: tuple[int, ...],
-) -> tuple[list[Candidate], str]:  # fmt: skip
-    """COLMAP's candidates, the best last, or none and the reason.
+def ask_colmap(asked: Question, prior: np.ndarray, tracks: Tracks) -> tuple[list[Candidate], str]:
+    """COLMAP's candidates, the best last, or none and the reason; `prior` [R,3] are the mean head's rigid landmarks.
 
-    A model that starts from the landmark poses comes first; one is grown from nothing only where that has problems.
+    A model that starts from the landmark poses comes first. Only where that has problems one is grown from nothing; where it
+    falls into parts these are joined; and at last GLOMAP is asked. All are judged by the same tests.
     """
-    known, candidates, reason = prior.landmarks[RIGID].astype(np.float64), [], ""
-    for seeded in (True, False):
+    candidates: list[Candidate] = []
+    parts: list[Model] = []
+    reason = ""
+    for way in ("seeded", "grown", "joined", "at_once"):
         try:
-            model = colmap.reconstruct(partial, chosen, info.size, landmarks, settings, seed, kind == "head", seeded, faceless)
+            models = _models(asked, way, parts)
         except colmap.Failed as failure:
             reason = reason or str(failure)
             continue
-        found = sfm_model.from_model(partial, model, landmarks, chosen, info.size, known, tracks, settings, f"colmap_{kind}")
-        candidates.append(found)
-        if not found.problems:
-            break
+        parts += models if way == "grown" else []
+        if models:
+            found = sfm_model.from_model(asked, models[0], prior, tracks)
+            candidates.append(replace(found, figures={"way": way, **found.figures}))
+            if not found.problems:
+                break
     return candidates, reason
+
+
+def _models(asked: Question, way: Way | Literal["joined"], parts: list[Model]) -> list[Model]:
+    if way != "joined":
+        return colmap.reconstruct(asked, way)
+    start = parts_joined.joined(parts, asked.reference)
+    return [] if start is None else colmap.reconstruct(asked, "seeded", start)
 
 
 def _recorded(one: Candidate) -> dict[str, Any]:

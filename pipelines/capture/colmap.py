@@ -4,20 +4,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import pipelines
 from pipelines.capture.between import Seen
 from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.lens import Lens
 from pipelines.capture.mattes import region
-from pipelines.capture.poses import CameraSettings, Candidate, angle_deg
+from pipelines.capture.poses import CameraSettings, Question, angle_deg
 from pipelines.capture.sfm_model import Model
 from pipelines.files import read_image, read_json, write_image, write_json
 
+Way = Literal["seeded", "grown", "at_once"]
 GROWING = 0.25
-"""Of COLMAP's time, for a second try from nothing: where the head's own poses lead to no model, hardly anything does."""
+"""Of COLMAP's time, for each further try: where the head's own poses lead to no model, hardly anything does."""
+LEAST_VIEWS = 8
+"""Of a model that is looked at."""
 FEW_VIEWS = 40
 """So few are cheap to look at closely."""
 LOOP_DEG = 40.0
@@ -28,41 +32,39 @@ class Failed(Exception):
     """COLMAP gave no usable model; the text says why, for the record."""
 
 
-def reconstruct(
-    partial: Path, chosen: Scan, frame_size: tuple[int, int], reference: Candidate, settings: CameraSettings, seed: int,
-    masked: bool, seeded: bool = True, faceless: tuple[int, ...] = (),
-) -> Model:  # fmt: skip
-    """Run COLMAP on evenly spread views (of the head alone when `masked`); raises Failed. Its words go to colmap.log.
+def reconstruct(asked: Question, way: Way, start: np.ndarray | None = None) -> list[Model]:
+    """COLMAP's models, the largest first; raises Failed where none joins eight views. Its words go to colmap.log.
 
-    `seeded` starts from the reference's poses; without, a model is grown from nothing from the same matches. Numbers of frames
-    `faceless` join what was seeded, where they can.
+    Features and matches are those of the first call. `seeded` starts from poses [N,4,4] of all frames, those of the reference
+    where `start` is not given; the other ways start from nothing. What was found before is taken as it is.
     """
-    folder = partial / "work" / ("sfm_head" if masked else "sfm_scene")
-    name = "seeded" if seeded else "grown"
-    rows = np.unique(np.linspace(0, len(chosen.index) - 1, settings.sfm_views).round().astype(int))
-    if not (folder / f"{name}.json").exists():
-        views = chosen.rows(rows)
-        job = _write_views(partial, folder, views, frame_size, settings, masked) | _job(reference, rows, settings, masked)
-        names = [f"{frame_name(index)}.jpg" for index in views.index]
-        if faceless and not masked:
-            _write_images(partial, folder, [frame_name(index) for index in faceless], job)
-            job["pairs"] = job["pairs"] and joined_pairs(job["pairs"], views.index, np.array(faceless), settings.sfm_overlap)
-        poses = dict(zip(names, reference.camera_from_world[rows, :3].tolist(), strict=True)) if seeded else {}
-        extra = [f"{frame_name(index)}.jpg" for index in faceless] if not masked else []
-        job |= {"names": names + extra, "poses": poses, "seed": seed, "focal_px": reference.focal_px * job["scale"]}
-        job["timeout_s"] = settings.sfm_timeout_s if seeded else GROWING * settings.sfm_timeout_s
-        write_json(folder / f"{name}.job.json", job | {"result": f"{name}.json"})
-        _run(folder / f"{name}.job.json", partial / "colmap.log", settings.sfm_timeout_s)
-    return _largest(folder, name, chosen, rows, faceless)
+    name = way if start is None else "joined"
+    if not (asked.folder / f"{name}.json").exists():
+        job = _job(asked)
+        poses = (asked.reference.camera_from_world if start is None else start)[asked.rows, :3] if way == "seeded" else []
+        job |= {"way": way, "poses": dict(zip(job["names"], (pose.tolist() for pose in poses), strict=False))}
+        job["timeout_s"] = (1.0 if name == "seeded" else GROWING) * asked.settings.sfm_timeout_s
+        write_json(asked.folder / f"{name}.job.json", job | {"result": f"{name}.json"})
+        limit_s = job["timeout_s"] if way == "at_once" else asked.settings.sfm_timeout_s  # GLOMAP knows no limit of its own
+        _run(asked.folder / f"{name}.job.json", asked.partial / "colmap.log", limit_s)
+    return _found(asked, name)
 
 
-def _job(reference: Candidate, rows: np.ndarray, settings: CameraSettings, masked: bool) -> dict[str, Any]:
+def _job(asked: Question) -> dict[str, Any]:
     """What the child is to do; a head alone has few features and few photos share few, so that these are looked at closely."""
-    exhaustive, close = settings.sfm_matching == "exhaustive", masked or len(rows) <= FEW_VIEWS
-    return {
+    views, settings, masked = asked.chosen.rows(asked.rows), asked.settings, asked.kind == "head"
+    close = masked or len(views.index) <= FEW_VIEWS
+    job = _write_views(asked.partial, asked.folder, views, asked.frame_size, settings, masked)
+    _write_images(asked.partial, asked.folder, asked.extra, job)
+    matched: list[tuple[int, int]] = []
+    if settings.sfm_matching == "sequential":
+        matched = pairs(asked.reference.camera_from_world[asked.rows], settings.sfm_overlap)
+        matched = joined_pairs(matched, views.index, np.array(asked.faceless), settings.sfm_overlap) if asked.extra else matched
+    return job | {
+        "names": [f"{name}.jpg" for name in [*(frame_name(index) for index in views.index), *asked.extra]], "pairs": matched,
         "masks": masked, "first_octave": -1 if close else 0, "features": 6000 if close else 4096,
-        "peak_threshold": 0.002 if close else 0.0067, "focal_known": settings.focal_px is not None, "threads": 2,
-        "pairs": [] if exhaustive else pairs(reference.camera_from_world[rows], settings.sfm_overlap),
+        "peak_threshold": 0.002 if close else 0.0067, "focal_px": asked.reference.focal_px * job["scale"], "threads": 2,
+        "focal_known": settings.focal_px is not None, "lens": settings.find_lens and not masked, "seed": asked.seed,
     }  # fmt: skip
 
 
@@ -164,24 +166,31 @@ def _run(job: Path, log: Path, timeout_s: float) -> None:
         raise Failed(f"COLMAP ended with code {done.returncode}, see colmap.log")
 
 
-def _largest(folder: Path, name: str, chosen: Scan, rows: np.ndarray, faceless: tuple[int, ...]) -> Model:
-    result, job = read_json(folder / f"{name}.json"), read_json(folder / f"{name}.job.json")
-    if not result["models"] or len(result["models"][0]["images"]) < 8:
-        raise Failed(f"COLMAP found no model that joins eight of the {len(rows)} views")
-    best, scale = result["models"][0], job["scale"]
-    row_of = {f"{frame_name(int(chosen.index[row]))}.jpg": int(row) for row in rows}
-    poses = {image: np.vstack([pose, [0, 0, 0, 1]]) for image, pose in best["images"].items()}
-    found = sorted(row_of[image] for image in poses if image in row_of)
-    sightings = np.array(best["sightings"]).reshape(-1, 6)
-    view, of_views = sightings[:, 0].astype(int), sightings[:, 0] < len(rows)
-    seen = Seen(row=rows[view[of_views]], px=sightings[of_views, 1:3] / scale + job["offset"], point=sightings[of_views, 3:])
-    extra = {
-        index: (poses[image], sightings[view == job["names"].index(image), 3:])
-        for index, image in ((index, f"{frame_name(index)}.jpg") for index in faceless) if image in poses
-    }  # fmt: skip
+def _found(asked: Question, name: str) -> list[Model]:
+    """The models of a result that join eight views or more, in the footage's pixels without the lens."""
+    result, job = read_json(asked.folder / f"{name}.json"), read_json(asked.folder / f"{name}.job.json")
+    models = [_model(asked, job, one) for one in result["models"] if len(one["images"]) >= LEAST_VIEWS]
+    models = [one for one in models if len(one.rows) >= LEAST_VIEWS]
+    if not models:
+        raise Failed(f"COLMAP found no model that joins eight of the {len(asked.rows)} views")
+    return models
+
+
+def _model(asked: Question, job: dict[str, Any], found: dict[str, Any]) -> Model:
+    scale, row_of = job["scale"], dict(zip(job["names"], asked.rows.tolist(), strict=False))
+    poses = {image: np.vstack([pose, [0, 0, 0, 1]]) for image, pose in found["images"].items()}
+    rows = sorted(row_of[image] for image in poses if image in row_of)
     name_of = {row: image for image, row in row_of.items()}
+    sightings = np.array(found["sightings"]).reshape(-1, 6)
+    view, lens = sightings[:, 0].astype(int), Lens(k1=found["k1"], focal_px=found["focal_px"] / scale, size=asked.frame_size)
+    px, of_views = lens.straight(sightings[:, 1:3] / scale + job["offset"]), view < len(asked.rows)
+    extra = {
+        index: (poses[f"{name}.jpg"], sightings[view == job["names"].index(f"{name}.jpg"), 3:])
+        for index, name in zip(asked.faceless, asked.extra, strict=False) if f"{name}.jpg" in poses
+    }  # fmt: skip
     return Model(
-        rows=np.array(found), camera_from_world=np.stack([poses[name_of[row]] for row in found]),
-        focal_px=best["focal_px"] / scale, points=best["points"], error_px=best["error_px"] / scale, views=len(rows),
-        seen=seen, faceless=extra, explained=float(np.percentile(list(best["explained"].values()), 25)),
+        rows=np.array(rows, int), camera_from_world=np.array([poses[name_of[row]] for row in rows]).reshape(-1, 4, 4),
+        focal_px=lens.focal_px, k1=lens.k1, points=found["points"], error_px=found["error_px"] / scale, views=len(asked.rows),
+        seen=Seen(row=asked.rows[view[of_views]], px=px[of_views], point=sightings[of_views, 3:]), faceless=extra,
+        explained=float(np.percentile(list(found["explained"].values()), 25)),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.capture import given, photos
+from pipelines.capture.lens import Lens
 from pipelines.errors import SettingError
 from pipelines.files import sha256_file, sha256_json
 from pipelines.video import VideoFrame, VideoInfo, fitted, probe, read_frames
@@ -60,6 +61,8 @@ class Footage:
     """What a person should know about the files."""
     views: tuple[given.View, ...] = ()
     """The given cameras, one a frame."""
+    lens: Lens | None = None
+    """What is to be undone in every frame; None where frames are taken as they were filmed."""
 
     def frames(
         self, *, indices: set[int] | None = None, wanted: Callable[[int, float], bool] | None = None
@@ -83,13 +86,17 @@ class Footage:
             found = of_clip(part.info, part.longest_px, own, asked) if part.info else iter(())
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
+            image = self.lens.picture(image) if self.lens else image
             yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
 
     def alpha(self, index: int) -> np.ndarray | None:
         """uint8 [H,W] that a still picture brings along, laid into the canvas as the picture is; None where there is none."""
         part = self.parts[int(self.clip_of(np.array([index]))[0])]
         alpha = part.load_alpha() if part.load_alpha else None
-        return None if alpha is None else placed(alpha, part.longest_px, self.info.size)
+        if alpha is None:
+            return None
+        alpha = placed(alpha, part.longest_px, self.info.size)
+        return self.lens.picture(alpha) if self.lens else alpha
 
     def clip_of(self, index: np.ndarray) -> np.ndarray:
         """[N] number of the part that a frame belongs to."""

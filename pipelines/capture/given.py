@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.capture import photos
 from pipelines.capture.frames import FINDER_CODES, Scan, face_side
+from pipelines.capture.lens import undone
 from pipelines.capture.poses import Candidate
 from pipelines.errors import UnusableMaterial
 from pipelines.face_fit import RIGID, lay_over
@@ -53,26 +54,12 @@ class View:
 
     def load(self) -> np.ndarray:
         """uint8 [H,W,3] as the ideal camera sees it."""
-        return self._seen(photos.read(self.path, upright=False))
+        return undone(photos.read(self.path, upright=False), self.matrix, self.lens, self.focal_px, self.size)
 
     def load_alpha(self) -> np.ndarray | None:
         """uint8 [H,W] of the same, where the picture has one."""
         alpha = photos.read_alpha(self.path, upright=False)
-        return None if alpha is None else self._seen(alpha)
-
-    def _seen(self, image: np.ndarray) -> np.ndarray:
-        import cv2
-
-        width, height = self.size
-        ideal = np.array([[self.focal_px, 0, width / 2], [0, self.focal_px, height / 2], [0, 0, 1]])
-        if (image.shape[1], image.shape[0]) == self.size and np.abs(ideal - self.matrix).max() < 0.01 and not self.lens.any():
-            return image
-        half = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-        shrink = self.matrix[0, 0] / self.focal_px
-        if shrink > 1.2:
-            image = cv2.GaussianBlur(image, (0, 0), 0.45 * float(np.sqrt(shrink**2 - 1)))
-        grid = cv2.initUndistortRectifyMap(half @ self.matrix, self.lens, None, half @ ideal, self.size, cv2.CV_32FC1)
-        return cv2.remap(image, *grid, interpolation=cv2.INTER_CUBIC if shrink < 1.0 else cv2.INTER_LINEAR)
+        return None if alpha is None else undone(alpha, self.matrix, self.lens, self.focal_px, self.size)
 
 
 def record_of(path: Path) -> Path | None:

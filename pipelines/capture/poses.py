@@ -1,9 +1,12 @@
 """What every way of finding cameras shares: a candidate, its settings, and the geometry to compare candidates by."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from pipelines.capture.frames import Scan, frame_name
 
 STEADY_S = 0.17
 """Half the time over which poses from landmarks are steadied: four or five frames of the usual fifteen a second."""
@@ -30,6 +33,8 @@ class CameraSettings:
     sfm_overlap: int = 5
     """Neighbors each view is matched with, others at distances of powers of two, and as many again from near directions."""
     sfm_timeout_s: float = 180.0
+    find_lens: bool = True
+    """Look for radial distortion where the camera moves, and undo it once."""
     max_jump_deg: float = 4.0
     """A pose further than this from the way between its neighbors is dropped, unless landmarks and followed points fit it."""
 
@@ -48,6 +53,8 @@ class Candidate:
     """[N] of the landmarks."""
     confidence: np.ndarray
     """[N] in 0..1; 0 = the pose failed."""
+    k1: float = 0.0
+    """Radial distortion of the lens, still in the frames (`pipelines.capture.lens`); poses and points are those without it."""
     figures: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     """What speaks against it; empty for cameras that passed every test."""
@@ -55,6 +62,42 @@ class Candidate:
     """[K] numbers of frames that show no face (the back of the head) and have a pose none the less."""
     faceless_from_world: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 4)))
     faceless_confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What COLMAP is asked: cameras of evenly spread views of these frames."""
+
+    kind: Literal["scene", "head"]
+    """Whole pictures, or the head alone."""
+    partial: Path
+    chosen: Scan
+    frame_size: tuple[int, int]
+    reference: Candidate
+    """The landmark poses: where a model can start, and what it is judged by."""
+    settings: CameraSettings
+    seed: int
+    faceless: tuple[int, ...] = ()
+    """Numbers of frames without a face, which join a model of the scene where they can."""
+
+    @property
+    def method(self) -> str:
+        """Name of the cameras that come of it."""
+        return f"colmap_{self.kind}"
+
+    @property
+    def folder(self) -> Path:
+        return self.partial / "work" / f"sfm_{self.kind}"
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Of the frames that are views."""
+        return np.unique(np.linspace(0, len(self.chosen.index) - 1, self.settings.sfm_views).round().astype(int))
+
+    @property
+    def extra(self) -> list[str]:
+        """Names of the frames without a face."""
+        return [frame_name(index) for index in self.faceless] if self.kind == "scene" else []
 
 
 def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:

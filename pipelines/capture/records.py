@@ -122,6 +122,7 @@ def write_capture(
         "prior": {"name": prior.name, "sha256": prior.sha256},
         "camera": {
             "method": solved.method, "why": camera["why"], "candidates": camera["candidates"], "focal_px": solved.focal_px,
+            "k1_undone": solved.k1,
             "registered": float(np.mean(solved.confidence > 0)), "median_error_px": float(np.median(solved.error_px)),
         },
         "alignment": {

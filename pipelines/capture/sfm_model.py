@@ -6,7 +6,6 @@ those of the landmark poses, and points followed on the head fit as well as they
 """
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ import numpy as np
 from pipelines.capture.alignment import Alignment, AlignmentSettings, align
 from pipelines.capture.between import Seen, register
 from pipelines.capture.bundle import Bundle, Priors
-from pipelines.capture.frames import Scan
 from pipelines.capture.headpose import LANDMARK_SIGMA, Support, landmark_error, reliability, rigid_px, with_surface
-from pipelines.capture.poses import CameraSettings, Candidate, angle_deg, jump_deg
+from pipelines.capture.lens import Lens
+from pipelines.capture.poses import CameraSettings, Candidate, Question, angle_deg, jump_deg
 from pipelines.capture.tracks import Tracks
 
 LEAST_SHARE = 0.7
@@ -54,7 +53,9 @@ class Model:
     views: int
     """Views that were given."""
     seen: Seen = field(default_factory=Seen.nothing)
-    """Its points in its views."""
+    """Its points in its views, in pixels without the lens."""
+    k1: float = 0.0
+    """Radial distortion of the lens (`pipelines.capture.lens`)."""
     explained: float = 1.0
     """Share of the verified matches that are one point of the model, in the view at the lower quartile: 0.5 to 0.95 for right
     models, 0.02 to 0.3 for some that fit their own points well."""
@@ -62,38 +63,37 @@ class Model:
     """Of the frames without a face that joined, by their number: pose [4,4], and the points [M,3] they see."""
 
 
-def from_model(
-    partial: Path, model: Model, reference: Candidate, chosen: Scan, frame_size: tuple[int, int], prior: np.ndarray,
-    tracks: Tracks, settings: CameraSettings, method: str,
-) -> Candidate:  # fmt: skip
-    """Cameras of all frames in the model's world, with what speaks against them.
+def from_model(asked: Question, model: Model, prior: np.ndarray, tracks: Tracks) -> Candidate:
+    """Cameras of all frames in the model's world, with what speaks against them; `prior` [R,3] are the mean head's landmarks.
 
     Frames that are no views of the model are registered against its points (`between.register`).
     """
-    center, seen = np.array(frame_size) / 2, rigid_px(chosen)
+    lens, reference, method = Lens(k1=model.k1, focal_px=model.focal_px, size=asked.frame_size), asked.reference, asked.method
+    chosen, tracks = lens.points(asked.chosen), replace(tracks, px=lens.straight(tracks.px))
+    center, seen = np.array(asked.frame_size) / 2, rigid_px(chosen)
     points = triangulate(model, seen, reliability(reference.camera_from_world, reference.points)[model.rows], center)
-    problems = _problems(model, points, reference, max(frame_size), settings)
+    problems = _problems(model, points, reference, max(asked.frame_size), asked.settings)
     figures: dict[str, Any] = {
         "registered_views": f"{len(model.rows)} of {model.views}", "focal_px": round(model.focal_px, 2),
         "reprojection_px": round(model.error_px, 3), "points": model.points,
         "disagreement_deg": round(disagreement_deg(model, reference), 2), "face_points": face_points(model, seen),
-        "explained": round(model.explained, 3),
+        "explained": round(model.explained, 3), "k1": round(model.k1, 5),
     }  # fmt: skip
     if problems:
         empty = np.zeros(len(chosen.index))
         return replace(reference, method=method, figures=figures, problems=tuple(problems), confidence=empty)
     to_head = align(points, prior, AlignmentSettings(max_rms_units=0.1))
     expected = _between(to_head.camera_from_head(model.camera_from_world), model.rows, reference.camera_from_world)
-    every = register(partial, chosen, model.seen, model.rows, to_head.camera_from_world(expected), model.focal_px, frame_size)
+    every = register(asked.partial, chosen, model.seen, model.rows, to_head.camera_from_world(expected), lens)
     poses = to_head.camera_from_head(every.camera_from_world)
     fitted, support = _held(poses, to_head.points(points), model.focal_px, seen, tracks, center)
     if support is not None:
         figures |= {"surface_points": float(np.median(support.count)), "surface_error_px": round(support.error_px, 3)}
     error = landmark_error(poses, fitted.points, model.focal_px, seen, center)
-    confidence = trusted(poses, every.count, error, chosen.time_s, settings)
+    confidence = trusted(poses, every.count, error, chosen.time_s, asked.settings)
     figures |= {"median_error_px": round(float(np.median(error)), 3), "registered": round(float(np.mean(confidence > 0)), 4)}
     return Candidate(
-        method=method, camera_from_world=every.camera_from_world, focal_px=model.focal_px,
+        method=method, camera_from_world=every.camera_from_world, focal_px=model.focal_px, k1=model.k1,
         points=to_head.inverse_points(fitted.points), error_px=error, confidence=confidence, figures=figures,
         **_without_face(model, to_head),
     )  # fmt: skip

@@ -6,10 +6,12 @@ import numpy as np
 
 from pipelines.capture.between import Seen, agreed, register
 from pipelines.capture.frames import frame_name
+from pipelines.capture.lens import Lens
 from pipelines.files import write_image
 from tests.pipelines.capture.heads import CENTER, FOCAL_PX, SIZE, looking, project, scan_of
 
 MATRIX = np.array([[FOCAL_PX, 0, CENTER[0]], [0, FOCAL_PX, CENTER[1]], [0, 0, 1]])
+LENS = Lens(k1=0.0, focal_px=FOCAL_PX, size=SIZE)
 
 
 def test_the_pose_is_that_of_the_majority() -> None:
@@ -39,12 +41,12 @@ def test_a_frame_between_two_views_is_found_from_a_wrong_guess(tmp_path: Path) -
     )
     expected = poses.copy()
     expected[1] = looking(np.array([3.5]), 0.0, 2.5)[0]
-    found = register(tmp_path, chosen, seen, views, expected, FOCAL_PX, SIZE)
+    found = register(tmp_path, chosen, seen, views, expected, LENS)
     assert found.count[1] > 40
     assert np.array_equal(found.camera_from_world[views], poses[views])
     assert np.abs(found.camera_from_world[1] - poses[1]).max() < 0.01
     chosen.time_s[:] = (0.0, 5.0, 10.0)
-    assert register(tmp_path, chosen, seen, views, expected, FOCAL_PX, SIZE).count[1] == 0
+    assert register(tmp_path, chosen, seen, views, expected, LENS).count[1] == 0
 
 
 def drawn(partial: Path, poses: np.ndarray):
