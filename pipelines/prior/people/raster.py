@@ -4,12 +4,29 @@ A triangle with a corner behind the camera is left out. All is compiled by numba
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 FAST: dict[str, Any] = {"fastmath": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+
+
+class Hits(NamedTuple):
+    """What the ray of each sample hits, [H,W] each."""
+
+    nearest: np.ndarray
+    """1/z, 0 for nothing."""
+    triangle: np.ndarray
+    """Its number, -1 for none."""
+    first: np.ndarray
+    second: np.ndarray
+    """Weights of its first two corners."""
+
+
+def no_hits(height: int, width: int) -> Hits:
+    nearest, first, second = (np.zeros((height, width), np.float32) for _ in range(3))
+    return Hits(nearest, np.full((height, width), -1, np.int32), first, second)
 
 
 @njit(**FAST)
@@ -19,8 +36,9 @@ def _box(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 @njit(**FAST)
-def draw(x, y, inverse_depth, faces, nearest, triangle, first, second) -> None:  # type: ignore[no-untyped-def]
-    """Fill nearest [H,W] (1/z), triangle [H,W] (its number) and the weights of its first two corners."""
+def draw(x, y, inverse_depth, faces, hits) -> None:  # type: ignore[no-untyped-def]
+    """Fill `hits` with what is nearer than what is there."""
+    nearest, triangle, first, second = hits
     height, width = nearest.shape
     for t in range(faces.shape[0]):
         i, j, k = faces[t, 0], faces[t, 1], faces[t, 2]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.prior.ict import FaceModel
 from pipelines.prior.people.numbers import noise, smooth, spline
-from pipelines.prior.people.raster import draw
+from pipelines.prior.people.raster import draw, no_hits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,8 @@ def _unwrapped(model: FaceModel, part: str, size: int, offset: float) -> np.ndar
     triangles = model.part_triangles[part]
     x = ((model.uv[:, 0] - offset) * size).astype(np.float32)
     y = ((1 - model.uv[:, 1]) * size).astype(np.float32)
-    nearest, number = np.zeros((size, size), np.float32), np.full((size, size), -1, np.int32)
-    first, second = np.zeros_like(nearest), np.zeros_like(nearest)
-    draw(x, y, np.ones(len(x), np.float32), model.faces_uv[triangles], nearest, number, first, second)
+    draw(x, y, np.ones(len(x), np.float32), model.faces_uv[triangles], hits := no_hits(size, size))
+    number, first, second = hits.triangle, hits.first, hits.second
     inside = number >= 0
     weights = np.stack([first, second, 1 - first - second], -1)
     points = (model.mean[model.faces[triangles][np.where(inside, number, 0)]] * weights[..., None]).sum(-2)

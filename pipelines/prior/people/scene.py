@@ -7,9 +7,9 @@ import numpy as np
 from pipelines.prior.ict import ORIGIN_CM, UNIT_CM
 from pipelines.prior.people.numbers import random_color, smooth, srgb, unit
 from pipelines.prior.people.posed import Posed
-from pipelines.prior.people.raster import draw, draw_depth, light_view
+from pipelines.prior.people.raster import draw, draw_depth, light_view, no_hits
 from pipelines.prior.people.shading import shade
-from pipelines.prior.people.surfaces import Lamps, Shadow, Surface
+from pipelines.prior.people.surfaces import Lamps, Scene, Shadow, Surface, canvas
 
 GRAY = 127
 """Of 255: what lies behind a person in a shard's images."""
@@ -138,14 +138,10 @@ def render(posed: Posed, view: View, lamps: Lamps, size: int, samples: int = 2) 
         )
         for axis in (0, 1)
     )
-    nearest, triangle = np.zeros((fine, fine), np.float32), np.full((fine, fine), -1, np.int32)
-    first, second = np.zeros((fine, fine), np.float32), np.zeros((fine, fine), np.float32)
-    draw(x, y, inverse, surface.faces, nearest, triangle, first, second)
-    color, depth = np.zeros((size, size, 4), np.float32), np.zeros((size, size), np.float32)
-    part = np.zeros((size, size), np.uint8)
+    draw(x, y, inverse, surface.faces, hits := no_hits(fine, fine))
     shadow = _shadow(surface, lamps.directions[0], int(np.clip(1.25 * size, 192, 384)))
-    shade(triangle, first, second, nearest, surface, posed.look(), lamps, shadow, eye, samples, color, depth, part)
-    return Picture(*_over_gray(color), depth / UNIT_CM, part)
+    shade(hits, Scene(surface, posed.look(), lamps, shadow, eye), samples, picture := canvas(size))
+    return Picture(*_over_gray(picture.color), picture.depth / UNIT_CM, picture.part)
 
 
 def _over_gray(color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -131,8 +131,9 @@ def _cloth(rx, ry, rz, cloth, grain, albedo) -> None:  # type: ignore[no-untyped
 
 
 @njit(**FAST)
-def _hair(p, t, v, base, share, ao, lit, lamps, out) -> None:  # type: ignore[no-untyped-def]
+def _hair(p, t, v, base, share, light, out) -> None:  # type: ignore[no-untyped-def]
     """Kajiya-Kay: sin of the angle to the light, two highlights; half of the roundness is the head's, half the strand's."""
+    lamps, lit, ao = light
     d = t[0] * v[0] + t[1] * v[1] + t[2] * v[2]
     hx, hy, hz = _unit(v[0] - d * t[0], v[1] - d * t[1], v[2] - d * t[2])
     ox, oy, oz = _unit(p[0], max(p[1] - 4.0, 0.0), p[2] - 0.5)
@@ -154,8 +155,9 @@ def _hair(p, t, v, base, share, ao, lit, lamps, out) -> None:  # type: ignore[no
 
 
 @njit(**FAST)
-def _solid(m, n, v, albedo, shine, ao, lit, lamps, out) -> None:  # type: ignore[no-untyped-def]
+def _solid(m, n, v, albedo, shine, light, out) -> None:  # type: ignore[no-untyped-def]
     """Every other material: diffuse (wrapped on skin and in the mouth), a highlight, and the sky's reflection."""
+    lamps, lit, ao = light
     skin, eye = m in (SKIN, SCALP), m == EYE
     soft = eye or m in (TEETH, GUM, MOUTH, TONGUE)
     ndv = max(n[0] * v[0] + n[1] * v[1] + n[2] * v[2], 0.0)
@@ -234,8 +236,9 @@ def _surface_color(m, u, v, p, q, look, albedo) -> tuple[float, float]:  # type:
 
 
 @njit(**FAST)
-def _sample(t, a, b, surface, look, lamps, shadow, eye, jitter, work, out):  # type: ignore[no-untyped-def]
-    """Color of one hit into out [3]; returns its part. work [7,4] holds vectors."""
+def _sample(hit, scene, jitter, work, out):  # type: ignore[no-untyped-def]
+    """Color of a hit (triangle, weights of its first two corners) into out [3]; returns its part. work [5,4] holds vectors."""
+    (t, a, b), (surface, look, lamps, shadow, eye) = hit, scene
     p, n, q, v, albedo = work[0], work[1], work[2], work[3], work[4]
     corners, c = surface.faces, 1 - a - b
     i, j, k = corners[t, 0], corners[t, 1], corners[t, 2]
@@ -249,7 +252,7 @@ def _sample(t, a, b, surface, look, lamps, shadow, eye, jitter, work, out):  # t
     m, part = surface.material[t], surface.part[t]
     if m == HAIR:
         lit = _lit(p[0], p[1], p[2], True, shadow, jitter)
-        _hair(p, n, v, q, _blend(surface.uv, t, a, b, 0, corners), ao, lit, lamps, out)
+        _hair(p, n, v, q, _blend(surface.uv, t, a, b, 0, corners), (lamps, lit, ao), out)
         return part
     skin = m in (SKIN, SCALP)
     if skin and a * surface.edge[i] + b * surface.edge[j] + c * surface.edge[k] > 0:
@@ -274,36 +277,37 @@ def _sample(t, a, b, surface, look, lamps, shadow, eye, jitter, work, out):  # t
     ao *= factor
     if m == EYE:  # the lids' shade on the ball
         ao *= min(1.0, max(0.22, 0.92 - 1.6 * max(0.0, n[1]) - 1.1 * max(0.0, abs(n[0]) - 0.33)))
-    _solid(m, n, v, albedo, shine, ao, _lit(p[0], p[1], p[2], False, shadow, jitter), lamps, out)
+    _solid(m, n, v, albedo, shine, (lamps, _lit(p[0], p[1], p[2], False, shadow, jitter), ao), out)
     return part
 
 
 @njit(**FAST)
-def shade(triangle, first, second, nearest, surface, look, lamps, shadow, eye, samples, color, depth, part) -> None:  # type: ignore[no-untyped-def]
-    """Resolve a raster of samples x samples a pixel into color [H,W,4] (premultiplied), depth [H,W] and part [H,W]."""
+def shade(hits, scene, samples, canvas) -> None:  # type: ignore[no-untyped-def]
+    """Resolve hits of samples x samples rays a pixel into the canvas."""
+    (nearest, triangle, first, second), (color, depth, part) = hits, canvas
     work, out, votes = np.zeros((5, 4)), np.zeros(3), np.zeros(19, np.int32)
     total = samples * samples
     for row in range(color.shape[0]):
         for column in range(color.shape[1]):
             votes[:] = 0
-            hits, away = 0, 0.0
+            count, away = 0, 0.0
             for sample in range(total):
                 y, x = row * samples + sample // samples, column * samples + sample % samples
                 t = triangle[y, x]
                 if t < 0:
                     continue
                 jitter = ((x * 7 + y * 3) & 3) * 0.3 - 0.45
-                found = _sample(t, first[y, x], second[y, x], surface, look, lamps, shadow, eye, jitter, work, out)
+                found = _sample((t, first[y, x], second[y, x]), scene, jitter, work, out)
                 votes[found] += 1
-                hits += 1
+                count += 1
                 away += 1.0 / nearest[y, x]
                 for c in range(3):
                     color[row, column, c] += out[c] / total
-            if hits == 0:
+            if count == 0:
                 continue
-            color[row, column, 3] = hits / total
-            depth[row, column] = away / hits
-            if 2 * hits >= total:
+            color[row, column, 3] = count / total
+            depth[row, column] = away / count
+            if 2 * count >= total:
                 best = 0
                 for k in range(19):
                     if votes[k] > votes[best]:

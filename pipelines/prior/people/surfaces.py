@@ -52,6 +52,30 @@ class Shadow(NamedTuple):
     place: np.ndarray
 
 
+class Scene(NamedTuple):
+    """Everything that decides the color of a hit."""
+
+    surface: Surface
+    look: Look
+    lamps: Lamps
+    shadow: Shadow
+    eye: np.ndarray
+    """[3] the camera's place, cm."""
+
+
+class Canvas(NamedTuple):
+    """The picture to fill: color [H,W,4] (linear, premultiplied), depth [H,W] in cm (0: nothing), part [H,W]."""
+
+    color: np.ndarray
+    depth: np.ndarray
+    part: np.ndarray
+
+
+def canvas(size: int) -> Canvas:
+    color, depth = np.zeros((size, size, 4), np.float32), np.zeros((size, size), np.float32)
+    return Canvas(color, depth, np.zeros((size, size), np.uint8))
+
+
 def plain(points, normals, faces, rest, occlusion, material, part) -> Surface:  # type: ignore[no-untyped-def]
     count = len(points)
     return Surface(

@@ -8,7 +8,7 @@ import pytest
 from models.camera import Camera
 from pipelines.prior.people import body
 from pipelines.prior.people.numbers import linear, smooth, srgb
-from pipelines.prior.people.raster import draw, draw_depth, vertex_normals
+from pipelines.prior.people.raster import draw, draw_depth, no_hits, vertex_normals
 from pipelines.prior.people.scene import harmonics, laid_over, view_from
 from pipelines.prior.people.shading import irradiance
 
@@ -16,11 +16,9 @@ QUAD = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 
 def drawn(x: Sequence[float], y: Sequence[float], z: Sequence[float], faces: np.ndarray) -> tuple[np.ndarray, ...]:
-    nearest, triangle = np.zeros((8, 8), np.float32), np.full((8, 8), -1, np.int32)
-    first, second = np.zeros((8, 8), np.float32), np.zeros((8, 8), np.float32)
     inverse = np.array([1 / value if value > 0 else 0 for value in z], np.float32)
-    draw(np.array(x, np.float32), np.array(y, np.float32), inverse, faces, nearest, triangle, first, second)
-    return nearest, triangle, first, second
+    draw(np.array(x, np.float32), np.array(y, np.float32), inverse, faces, hits := no_hits(8, 8))
+    return hits
 
 
 def test_depth_is_perspective_correct_and_the_nearer_wins() -> None:
