@@ -23,7 +23,7 @@ KNEE = 0.8
 """Share of white up to which light is reproduced linearly."""
 TABLE = 33
 DEEP = "gbrp16le"
-"""What the table is looked up for: ffmpeg's vector code knows planar colors of 16 bits, not those of 10 (5 ms instead of 17)."""
+"""What the table is looked up for: ffmpeg has vector code for planar colors of 16 bits, not of 10 (5 ms instead of 17)."""
 BT709_FROM_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 """Linear light, BT.2087."""
 
