@@ -37,9 +37,9 @@ class AutodecoderSettings:
 
     steps: int = 6000
     """Optimizer steps."""
-    latents: int = 4
+    latents: int = 5
     """States a step."""
-    views: int = 3
+    views: int = 2
     """Cameras a state."""
     patch: int = 32
     """Side of a patch in rays."""
@@ -61,11 +61,11 @@ class AutodecoderSettings:
     """Weight of the density regularization."""
     own: float = 1e-3
     """Weight of the squared part of a latent that is a person's own, summed over its dimensions."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     """Of networks."""
-    planes_learning_rate: float = 2e-2
+    planes_learning_rate: float = 3e-2
     """Of free planes."""
-    codes_learning_rate: float = 3e-3
+    codes_learning_rate: float = 4e-3
     """Of latents and expression directions."""
     final_rate: float = 0.03
     """Learning rates at the last step, as a share."""

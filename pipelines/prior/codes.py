@@ -1,11 +1,16 @@
 """Latents of the auto-decoder: w of a person in a state is linear in what is known of both, plus what is the person's own.
 
-w = base + (description - mean) / spread A + own[person] + labels B. The rows of B are the expression directions that ship with
-the prior. Linear, so that a direction does the same to everybody and neutral is no expression's neighbor.
+w = base + [(description - mean) / spread A + own[person], labels B]. The first dimensions say who, the last `FACE` which face it
+makes; the rows of B are the expression directions that ship with the prior. Linear and apart, so that a direction does the same
+to everybody, and a person's frames differ in few dimensions.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+FACE = 32
+"""Dimensions of w for expression, gaze and posture."""
 
 
 class Codes(nn.Module):
@@ -16,15 +21,21 @@ class Codes(nn.Module):
 
     def __init__(self, *, described: Tensor, labels: int, w_dim: int):
         super().__init__()
+        who, self.face = w_dim - min(FACE, w_dim // 4), min(FACE, w_dim // 4)
         self.register_buffer("described", described)
         self.base = nn.Parameter(torch.zeros(w_dim))
-        self.known = nn.Parameter(0.5 * described.shape[1] ** -0.5 * torch.randn(described.shape[1], w_dim))
-        self.own = nn.Parameter(torch.zeros(len(described), w_dim))
-        self.directions = nn.Parameter(0.2 * torch.randn(labels, w_dim))
+        self.known = nn.Parameter(0.5 * described.shape[1] ** -0.5 * torch.randn(described.shape[1], who))
+        self.own = nn.Parameter(torch.zeros(len(described), who))
+        self.labels = nn.Parameter(0.5 * torch.randn(labels, self.face))
+
+    @property
+    def directions(self) -> Tensor:
+        """[E,w_dim] what a label does to w."""
+        return F.pad(self.labels, (self.own.shape[1], 0))
 
     def identity(self, person: Tensor) -> Tensor:
         """w [L,w_dim] of people with a neutral face."""
-        return self.base + self.described[person] @ self.known + self.own[person]
+        return self.base + F.pad(self.described[person] @ self.known + self.own[person], (0, self.face))
 
     def forward(self, person: Tensor, labels: Tensor) -> Tensor:
         return self.identity(person) + labels @ self.directions

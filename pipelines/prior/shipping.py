@@ -37,7 +37,7 @@ def ship(model: Autodecoder, truth: Truth, folder: Path, name: str, origin: str,
     write_arrays(
         folder / CODES, base=people.mean(0).numpy(), people=(parts[:kept] * scale[:kept, None] / len(people) ** 0.5).numpy(),
         directions=codes.directions.detach().numpy(), label_names=np.array(label_names(truth.expressions)),
-        labels=labels.numpy()[chosen].astype(np.float16), known=codes.known.detach().numpy(),
+        labels=labels.numpy()[chosen].astype(np.float16), known=codes.known.detach().numpy(), labels_of_face=codes.labels.detach().numpy(),
         names=known["names"], mean=known["mean"], spread=known["spread"],
     )  # fmt: skip
     _record(generator, folder, name, origin)

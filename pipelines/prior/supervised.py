@@ -23,8 +23,8 @@ from pipelines.stage import Progress, Report, run_stage, step
 from pipelines.train.checkpoint import load_checkpoint, save_checkpoint
 
 VERSION = 1
-SHIPPED = replace(QUICK, channel_base=4096, channel_max=128, basis_planes=8, mapping_hidden=256, mapping_last="linear")
-"""The shipped prior's network: 3.9 million parameters."""
+SHIPPED = replace(QUICK, channel_base=4096, channel_max=96, basis_planes=10, mapping_hidden=256, mapping_last="linear")
+"""The shipped prior's network: 3.8 million parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +96,13 @@ def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecod
         generator = EG3D(SHIPPED if start is None else config_of(start))
         described = torch.from_numpy(read_arrays(folder / "people.npz")["values"])
         codes = Codes(described=described, labels=len(label_names(truth.expressions)), w_dim=generator.latent.w_dim)
+        if start is None and generator.config.basis_planes:  # planes linear in w begin as the face's own
+            generator.basis_weights.weight.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
         generator.load_state_dict(load_file(start.weights))
         known = read_arrays(start.folder / "codes.npz")
-        for name in ("base", "known", "directions"):
-            getattr(codes, name).data.copy_(torch.from_numpy(known[name]))
+        for name, stored in (("base", "base"), ("known", "known"), ("labels", "labels_of_face")):
+            getattr(codes, name).data.copy_(torch.from_numpy(known[stored]))
     return make_autodecoder(generator, codes, settings.autodecoder)
 
 

@@ -25,8 +25,8 @@ CHEST = ("chestX", "chestY", "chestZ")
 GAZE_UNIT_DEG, CHEST_UNIT_DEG = 20.0, 15.0
 """What counts as 1 in the labels of gaze and of the chest's rotation vector."""
 DETAIL = {
-    "left_eye": 5.0, "right_eye": 5.0, "mouth": 5.0, "upper_lip": 3.0, "lower_lip": 3.0, "left_brow": 2.0, "right_brow": 2.0,
-    "glasses": 1.5, "nose": 0.5,
+    "left_eye": 9.0, "right_eye": 9.0, "mouth": 9.0, "upper_lip": 5.0, "lower_lip": 5.0, "left_brow": 4.0, "right_brow": 4.0,
+    "glasses": 2.0, "nose": 1.0,
 }  # fmt: skip
 """How much more the pixels of a part count, and how much more often patches are laid on it: little area, much expression."""
 SEEN = ("image", "alpha", "depth", "part", "camera", "expression", "gaze", "joints", "state")

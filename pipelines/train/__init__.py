@@ -1,5 +1,6 @@
 """From a capture folder to an avatar folder: appearance first, expressions afterwards (GAN-Avatar section 3)."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ def train(
         from pipelines.train.recipe import Recipe
 
         recipe = Recipe(capture, partial, settings, progress, device)
-        step(partial, "plan", lambda: recipe.plan(spent_s))
+        begun = time.perf_counter()
+        step(partial, "start", recipe.start)
+        step(partial, "plan", lambda: recipe.plan(spent_s + time.perf_counter() - begun))
         step(partial, "appearance", recipe.appearance)
         step(partial, "pairs", recipe.pairs)
         step(partial, "expression_map", recipe.expression_map)

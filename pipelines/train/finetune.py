@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,9 @@ from pipelines.train.checkpoint import Tree, load_checkpoint, load_optimizer, op
 from pipelines.train.codes import initial_codes
 from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from pipelines.train.start import Views
 
 FREE_PLANES = ("static_planes", "basis_planes")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
@@ -83,12 +87,17 @@ class Trainer:
 
 
 def make_trainer(
-    generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int
-) -> Trainer:
-    """Latents start around the generator's mean w (pipelines.train.codes); static planes have a learning rate of their own."""
-    mean = generator.backbone.mapping.w_avg.detach()
-    spread = initial_codes(frames, len(mean), settings.components, settings.latent_spread, keyed(seed, 0, "latents"))
-    latents = nn.Parameter(mean + spread)
+    generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int,
+    start: Tensor | None = None,
+) -> Trainer:  # fmt: skip
+    """Latents start as given [N,w_dim], else around the generator's mean w (pipelines.train.codes).
+
+    Static planes have a learning rate of their own.
+    """
+    if start is None:
+        mean = generator.backbone.mapping.w_avg.detach()
+        start = mean + initial_codes(frames, len(mean), settings.components, settings.latent_spread, keyed(seed, 0, "latents"))
+    latents = nn.Parameter(start.clone())
     planes = [parameter for name, parameter in generator.named_parameters() if name in FREE_PLANES]
     others = [parameter for name, parameter in generator.named_parameters() if name not in FREE_PLANES]
     (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
@@ -124,15 +133,14 @@ def _augmentation(settings: FinetuneSettings) -> Augmentation:
 
 
 def finetune(
-    trainer: Trainer, frames: Frames, settings: FinetuneSettings, *, steps: int, seed: int, folder: Path, progress: Progress,
-    probe: Callable[[Trainer], dict[str, float]],
+    trainer: Trainer, batches: "Batches", settings: FinetuneSettings, *, steps: int, seed: int, folder: Path,
+    progress: Progress, probe: Callable[[Trainer], dict[str, float]],
 ) -> None:  # fmt: skip
     """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`."""
     checkpoint, log = folder / "checkpoint.safetensors", folder / "train_log.jsonl"
     if checkpoint.exists():
         trainer.load(*load_checkpoint(checkpoint, str(trainer.latents.device)))
     _cut_log(log, trainer.step)
-    batches = Batches(frames, trainer.generator, settings)
     start = time.perf_counter()
     with progress.task("appearance", steps) as task:
         task.advance(trainer.step)
@@ -150,8 +158,9 @@ def finetune(
 class Batches:
     """Frames on the device, with the raw-size truth and ray masks computed once."""
 
-    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings):
+    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings, remembered: "Views | None" = None):
         self.frames = frames
+        self.remembered = remembered if settings.remembered > 0 else None
         self.raw_size = generator.config.neural_rendering_resolution
         self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
         self.foreground = foreground(self.raw_alpha)
@@ -192,8 +201,7 @@ def photometric_step(
     w = trainer.latents[chosen]
     camera, how = frames.camera[chosen], sampling(settings, random)
     rendering = render_chosen(generator, w, camera, rays, how, batches.raw_size, compute_of(settings))
-    marched = torch.zeros_like(batches.raw_alpha[chosen]).flatten(1).scatter(1, rays, 1.0).view_as(batches.raw_alpha[chosen])
-    known = batches.raw_inside[chosen] * marched
+    known = batches.raw_inside[chosen] * marched_of(rays, batches.raw_size)
     raw = color_loss(rendering.raw, batches.raw_image[chosen], known * (1 + settings.detail * batches.raw_detail[chosen]))
     matte = weighted_mean((rendering.alpha - batches.raw_alpha[chosen]).abs(), known)
     weight = frames.inside[chosen] * (1 + settings.detail * frames.detail[chosen])
@@ -204,27 +212,58 @@ def photometric_step(
         trainer.latents
     )
     (settings.photometric * photometric + latent).backward()
-    return figures_of(raw=raw, matte=matte, image=image, edges=edges)
+    figures = figures_of(raw=raw, matte=matte, image=image, edges=edges)
+    if batches.remembered is not None and trainer.step % settings.remember_every == 0:
+        figures |= remembering_step(trainer, batches.remembered, settings, random)
+    return figures
+
+
+def remembering_step(trainer: Trainer, views: "Views", settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+    """The mean latent from a side that was never filmed against what the prior showed there; gradients are added."""
+    chosen = torch.randint(len(views.raw), (settings.remember_batch,), generator=random)
+    size, raw, alpha = views.raw.shape[-1], views.raw[chosen], views.alpha[chosen]
+    rays = choose_rays(foreground(alpha), torch.ones_like(alpha), settings.background_rays, random)
+    ws = broadcast(trainer.latents.detach().mean(0, keepdim=True).expand(len(chosen), -1), trainer.generator.latent.num_ws)
+    how, camera = sampling(settings, random), views.camera[chosen]
+    features, _, opaque = march_chosen(trainer.generator, ws, camera, rays, how, size, compute_of(settings))
+    marched = marched_of(rays, size)
+    color = color_loss(over(features[:, :3], opaque, _gray(opaque)), raw, marched)
+    loss = color + weighted_mean((opaque - alpha).abs(), marched)
+    (settings.remember_every * settings.remembered * loss).backward()
+    return figures_of(remembered=loss)
 
 
 def render_chosen(
     generator: EG3D, w: Tensor, camera: Camera, rays: Tensor, how: Sampling, size: int, compute: Compute = EXACT
 ) -> Rendering:
     """March only the ray numbers [B,K]; the others are empty. Images over mid gray."""
-    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws), compute=compute)
+    ws = broadcast(w, generator.latent.num_ws)
+    features, depth, alpha = march_chosen(generator, ws, camera, rays, how, size, compute)
+    image = over(generator.super_resolve(features, ws, compute), alpha, _gray(alpha))
+    return Rendering(image=image, raw=over(features[:, :3], alpha, _gray(alpha)), depth=depth, alpha=alpha)
+
+
+def march_chosen(
+    generator: EG3D, ws: Tensor, camera: Camera, rays: Tensor, how: Sampling, size: int, compute: Compute = EXACT
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [B,C,size,size], depth and alpha [B,1,size,size] of the ray numbers [B,K]; the others are empty."""
+    planes = generator.planes(ws, compute=compute)
     take = rays[..., None].expand(-1, -1, 3)
     chosen = (value.gather(1, take) for value in camera.rays(size))
-    features, depth, alpha = generator.render_rays(planes, *chosen, sampling=how, compute=compute)
+    rendered = generator.render_rays(planes, *chosen, sampling=how, compute=compute)
 
     def whole(values: Tensor, empty: float) -> Tensor:
         full = values.new_full((len(values), size * size, values.shape[2]), empty)
         full = full.scatter(1, rays[..., None].expand_as(values), values)
         return full.transpose(1, 2).reshape(len(values), -1, size, size)
 
-    feature_image, alpha_image = whole(features, -1.0), whole(alpha, 0.0)
-    image = over(generator.super_resolve(feature_image, ws, compute), alpha_image, _gray(alpha_image))
-    raw = over(feature_image[:, :3], alpha_image, _gray(alpha_image))
-    return Rendering(image=image, raw=raw, depth=whole(depth, 0.0), alpha=alpha_image)
+    features, depth, alpha = (whole(values, empty) for values, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
+    return features, depth, alpha
+
+
+def marched_of(rays: Tensor, size: int) -> Tensor:
+    """[B,1,size,size] 1 where a ray number of [B,K] is."""
+    return torch.zeros(len(rays), size * size, device=rays.device).scatter(1, rays, 1.0).view(-1, 1, size, size)
 
 
 def adversarial_step(

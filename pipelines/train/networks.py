@@ -9,12 +9,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D, FFHQ512, EG3DConfig
 from pipelines.errors import UnusableMaterial
 from pipelines.priors import Prior
 from pipelines.train.settings import TrainSettings
+
+FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")
+PERSON_PLANES = 12
+"""Free plane sets that a person gets beside the prior's."""
 
 
 def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[EG3D, DualDiscriminator, str]:
@@ -25,7 +30,7 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
         generator, discriminator = EG3D(config), DualDiscriminator(config)
     begun = "The generator starts from random weights in the prior's head space."
     if settings.network == "prior" and prior.weights is not None:
-        generator.load_state_dict(load_file(prior.weights), strict=True)
+        generator.load_state_dict(widened(load_file(prior.weights), generator.state_dict()), strict=True)
         begun = f"The generator starts from the prior {prior.name}."
         if prior.discriminator is not None:
             discriminator.load_state_dict(load_file(prior.discriminator), strict=True)
@@ -39,7 +44,20 @@ def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
 
 
 def for_a_person(config: EG3DConfig) -> EG3DConfig:
-    return replace(config, c_gen_conditioning_zero=True, ray_start="auto", ray_end="auto")
+    """No camera in the mapping, rays wherever the head is, and where planes are free, some more of them for the person."""
+    basis = config.basis_planes + PERSON_PLANES if config.basis_planes else 0
+    return replace(config, c_gen_conditioning_zero=True, ray_start="auto", ray_end="auto", basis_planes=basis)
+
+
+def widened(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The prior's state with a person's further free planes behind the prior's: empty, moved by random weights."""
+    result = dict(state)
+    for name in FREE:
+        if name in own and len(own[name]) > len(state[name]):
+            added = own[name][len(state[name]) :]
+            added = torch.zeros_like(added) if name == "basis_planes" else added
+            result[name] = torch.cat([state[name].to(added.dtype), added])
+    return result
 
 
 def config_of(prior: Prior) -> EG3DConfig:

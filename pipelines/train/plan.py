@@ -48,17 +48,21 @@ def make_plan(
     """
     if path.exists():
         return Plan(**read_json(path))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if steps is not None:
         plan = Plan(
-            steps=steps, pairs=pairs, threads=cores, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
+            steps=steps, pairs=pairs, threads=cores(), seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
         )
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        plan = _from_budget(pairs, fastest(cores, measure), budget_s, spent_s, share or Share())
+        plan = _from_budget(pairs, fastest(cores(), measure), budget_s, spent_s, share or Share())
     write_json(path, asdict(plan))
     return plan
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:

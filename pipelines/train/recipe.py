@@ -16,17 +16,19 @@ from pipelines import evaluate
 from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
-from pipelines.priors import Prior, load_prior
+from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.stage import Progress, warn_in_record
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_for, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
-from pipelines.train.plan import Plan, make_plan, median_seconds
+from pipelines.train.plan import Plan, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.settings import TrainSettings
+from pipelines.train.start import Views, invert, unseen_views
 
+START = "start.npz"
 SMALL_JAW_RANGE = 0.2
 
 
@@ -71,8 +73,7 @@ class Recipe:
         """Seconds a step, the adversarial part at its share, on networks that are thrown away."""
         torch.set_num_threads(threads)
         settings = self.settings.finetune
-        trainer, frames, _ = self.begin()
-        batches = Batches(frames, trainer.generator, settings)
+        trainer, batches, _ = self.begin()
 
         def run(step: int, adversarial: bool) -> None:
             trainer.step = 1000 * settings.adversarial_every + (0 if adversarial else 1)
@@ -85,26 +86,57 @@ class Recipe:
         share = (1 - settings.adversarial_from) / settings.adversarial_every
         return plain + share * (judged - plain)
 
-    def begin(self) -> tuple[Trainer, Frames, str]:
+    def start(self) -> dict[str, Any]:
+        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
+        codes, asked = load_codes(self.prior), self.settings.finetune
+        if codes is None or asked.inversion_steps == 0 or self.settings.network != "prior":
+            return {"inversion": 0}
+        torch.set_num_threads(max(cores() // 2, 1))
+        generator, _, _ = make_networks(self.prior, self.settings, self.device)
+        person, latents = invert(
+            generator, codes, self.frames, lambda random: sampling(asked, random), steps=asked.inversion_steps,
+            batch=asked.batch, seed=self.settings.seed, progress=self.progress,
+        )  # fmt: skip
+        views = unseen_views(generator, person, self.frames, sampling(asked, None)) if asked.remembered > 0 else None
+        known = {} if views is None else {"label": views.camera.label(), "raw": views.raw, "alpha": views.alpha}
+        arrays = {"person": person, "latents": latents, **known}
+        write_arrays(self.folder / START, **{name: value.cpu().numpy() for name, value in arrays.items()})
+        return {"inversion": asked.inversion_steps, "views_to_remember": len(known.get("raw", ()))}
+
+    def begin(self) -> tuple[Trainer, Batches, str]:
+        """The networks, the latents where they start, and what the steps learn from."""
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
-        frames = load_frames(self.dataset, "train", generator.image_size, self.prior.landmarks, self.device)
-        trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
-        return trainer, frames, begun
+        found = {}
+        if (self.folder / START).exists():
+            found = {name: torch.from_numpy(value).to(self.device) for name, value in read_arrays(self.folder / START).items()}
+        views = None
+        if "raw" in found:
+            views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
+        asked, latents = self.settings.finetune, found.get("latents")
+        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=latents)
+        return trainer, Batches(self.frames, generator, asked, views), begun
+
+    @cached_property
+    def frames(self) -> Frames:
+        size = config_for(self.prior, self.settings).image_size
+        return load_frames(self.dataset, "train", size, self.prior.landmarks, self.device)
 
     def appearance(self) -> dict[str, Any]:
         """The generator, fine-tuned to the person."""
         plan = Plan(**read_json(self.folder / "plan.json"))
         torch.set_num_threads(plan.threads)
-        trainer, frames, begun = self.begin()
+        trainer, batches, begun = self.begin()
         expression = self.dataset.tracking()[f"expression_{self.space}"]
         probe = Probe(self.dataset, expression, trainer.generator.image_size, self.settings.finetune)
         finetune(
-            trainer, frames, self.settings.finetune, steps=plan.steps, seed=self.settings.seed, folder=self.folder,
+            trainer, batches, self.settings.finetune, steps=plan.steps, seed=self.settings.seed, folder=self.folder,
             progress=self.progress, probe=probe,
         )  # fmt: skip
         generator = averaged_generator(trainer)
         write_bytes(self.folder / "generator.safetensors", save(contiguous(generator.state_dict())))
-        write_arrays(self.folder / "latents.npz", w=trainer.average["latents"]["w"].cpu().numpy(), time_s=frames.time_s.numpy())
+        write_arrays(
+            self.folder / "latents.npz", w=trainer.average["latents"]["w"].cpu().numpy(), time_s=self.frames.time_s.numpy()
+        )
         write_arrays(self.folder / "landmarks.npz", landmarks=self.prior.landmarks)
         write_json(self.folder / "config.json", asdict(generator.config))
         return {"begun": begun, "steps": trainer.step}

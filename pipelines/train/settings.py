@@ -69,6 +69,15 @@ class FinetuneSettings:
     """Weight of the squared distance of fitted latents from their mean."""
     latent_smoothness: float = 1e-3
     """Weight of the squared step between latents of neighboring frames."""
+    inversion_steps: int = 80
+    """Steps that look for the person among the prior's people, before anything of the generator moves; none without a prior
+    that knows people."""
+    remembered: float = 0.3
+    """Weight of keeping what the prior shows of the person from sides that were not filmed; 0 forgets it. Paper: 0."""
+    remember_every: int = 2
+    """Steps between them, each multiplied by this number."""
+    remember_batch: int = 1
+    """Such views a time."""
     ema_images: float = 1000.0
     """Half-life of the averaged weights in images, at most a twentieth of what was seen. Paper: 10,000."""
     memory: Literal["fast", "light"] = "fast"
@@ -170,6 +179,8 @@ PAPER = replace(
         adversarial_batch=32,
         latents="sampled",
         final_rate=1.0,
+        inversion_steps=0,
+        remembered=0.0,
         density=0.25,
         learning_rate=2.5e-3,
         planes_learning_rate=2.5e-3,

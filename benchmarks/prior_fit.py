@@ -1,0 +1,140 @@
+"""What a prior is for: people it never saw, fitted from eight frames near the front, looked at from elsewhere.
+
+    avatarcli prior synth --people 6 --seed 950 --set states=8 --set views=5 --set pairs=0 --out SHARDS
+    python benchmarks/prior_fit.py SHARDS OUT [--seconds 180] [--people 6] [--priors quick scratch]
+
+The frames are the first view of each of a person's states; all other views of the same states are held out. `scratch` starts
+from random weights in the same head space, with the same settings, in the same time. Writes OUT/figures.json and a sheet.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.expression_map import broadcast
+from pipelines.files import write_image, write_json
+from pipelines.prior.truth import Truth, Views
+from pipelines.priors import load_codes, load_prior
+from pipelines.stage import Silent
+from pipelines.train.finetune import Batches, averaged_generator, make_trainer, sampling, train_step
+from pipelines.train.frames import Frames, face_detail
+from pipelines.train.networks import make_networks
+from pipelines.train.settings import QUICK
+from pipelines.train.start import invert, unseen_views
+
+
+def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
+    size = views.image.shape[-1]
+    return Frames(
+        image=views.image, alpha=views.alpha, inside=torch.ones_like(views.alpha),
+        detail=face_detail(views.camera, torch.from_numpy(landmarks).float(), size), camera=views.camera,
+        weight=torch.ones(len(views.image)), time_s=torch.arange(len(views.image)).float(),
+    )  # fmt: skip
+
+
+def fit(name: str, frames: Frames, seconds: float, seed: int):
+    """The averaged generator and the frames' latents after `seconds`."""
+    prior = load_prior("quick" if name == "scratch" else name)
+    settings = replace(QUICK, seed=seed, finetune=replace(QUICK.finetune, adversarial=0.0))
+    if name == "scratch":
+        prior = replace(prior, weights=None, codes=None)
+    begun, asked = time.perf_counter(), settings.finetune
+    generator, discriminator, _ = make_networks(prior, settings, "cpu")
+    codes, latents, views = load_codes(prior), None, None
+    if codes is not None:
+        twin, _, _ = make_networks(prior, settings, "cpu")
+        how = lambda random: sampling(asked, random)  # noqa: E731
+        person, latents = invert(
+            twin, codes, frames, how, steps=asked.inversion_steps, batch=asked.batch, seed=seed, progress=Silent()
+        )
+        views = unseen_views(twin, person, frames, sampling(asked, None))
+    trainer = make_trainer(generator, discriminator, frames, asked, seed, start=latents)
+    batches = Batches(frames, generator, asked, views)
+    print(f"  begun after {time.perf_counter() - begun:.0f} s", flush=True)
+    first = time.perf_counter()
+    for step in range(4):
+        train_step(trainer, batches, asked, steps=10_000, seed=seed)
+    pace = (time.perf_counter() - first) / 4
+    steps = 4 + int((seconds - (time.perf_counter() - begun)) / pace)
+    while time.perf_counter() - begun < seconds:
+        train_step(trainer, batches, asked, steps=max(steps, trainer.step + 1), seed=seed)
+    return averaged_generator(trainer), trainer.average["latents"]["w"], trainer.step
+
+
+@torch.no_grad()
+def score(generator, w, views: Views, of: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """Figures of views of the latents `of`, and their renders beside the truth."""
+    gray = torch.zeros(1, 3, 1, 1)
+    rows, pictures = [], []
+    for number, latent in enumerate(of):
+        ws = broadcast(w[latent : latent + 1], generator.latent.num_ws)
+        shown = generator.synthesis(ws, views.camera[number], background=gray)
+        alpha = torch.nn.functional.interpolate(shown.alpha, size=views.alpha.shape[-1], mode="bilinear")[0]
+        weight = views.alpha[number]
+        error = ((shown.image[0].clamp(-1, 1) - views.image[number]) / 2).square().mean(0, keepdim=True)
+        rows.append([
+            float((error * weight).sum() / weight.sum()), float(error.mean()),
+            float((alpha * (1 - weight)).sum() / weight.sum()),
+        ])  # fmt: skip
+        pictures.append(torch.cat([views.image[number], shown.image[0]], 1))
+    person, whole, outside = np.mean(rows, axis=0)
+    sheet = torch.cat(pictures[:10], 2).permute(1, 2, 0)
+    return (
+        {"psnr_person": -10 * np.log10(person), "psnr": -10 * np.log10(whole), "alpha_outside": outside},
+        ((sheet + 1) * 127.5).clamp(0, 255).byte().numpy(),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--people", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--priors", nargs="+", default=["quick", "scratch"])
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    truth = Truth(folder=asked.shards, kept=1000)
+    truth.load(0)
+    person = truth.rows["person"]
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in asked.priors}
+    for one in np.unique(person)[: asked.people]:
+        states = [rows for rows in truth.states if person[rows[0]] == one]
+        first = np.array([rows[0] for rows in states])
+        frames = frames_of(truth.views(first, first), load_prior("quick").landmarks)
+        held = np.concatenate([rows[1:] for rows in states])
+        of = np.concatenate([np.full(len(rows) - 1, number) for number, rows in enumerate(states)])
+        views = truth.views(held, first)
+        direction = torch.nn.functional.normalize(views.camera.world_from_camera[:, :3, 3], dim=1)
+        away = np.degrees(np.arctan2(direction[:, 0].numpy(), direction[:, 2].numpy()))
+        sheets = []
+        for name in asked.priors:
+            generator, w, steps = fit(name, frames, asked.seconds, seed=int(one))
+            row: dict[str, float] = {"steps": steps}
+            for label, wanted in (("30-90", (30, 90)), ("90-180", (90, 181))):
+                chosen = np.flatnonzero((np.abs(away) >= wanted[0]) & (np.abs(away) < wanted[1]))
+                part = Views(
+                    person=views.person, labels=views.labels, camera=views.camera[torch.from_numpy(chosen)],
+                    image=views.image[chosen], alpha=views.alpha[chosen], depth=views.depth[chosen],
+                    detail=views.detail[chosen],
+                )  # fmt: skip
+                found, sheet = score(generator, w, part, of[chosen])
+                row |= {f"{key} {label}": value for key, value in found.items()}
+                sheets.append(sheet)
+            figures[name].append(row)
+            print(int(one), name, {key: round(value, 3) for key, value in row.items()}, flush=True)
+        width = min(sheet.shape[1] for sheet in sheets)
+        write_image(asked.out / f"person_{int(one)}.png", np.concatenate([sheet[:, :width] for sheet in sheets]))
+    mean = {name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in figures.items()}
+    write_json(asked.out / "figures.json", {"seconds": asked.seconds, "mean": mean, "people": figures})
+    print(json.dumps(mean, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Where in the prior a person begins: who of its people is nearest, and what the prior shows of views that were never filmed.
+
+Before anything of the generator moves, one latent of the whole person and one for each frame are fitted (GAN inversion). Then
+views from sides that no training camera saw are rendered once and kept: fine-tuning goes on seeing them, or it would forget
+what a head looks like from there while it learns the front.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.camera import Camera, orbit
+from models.compositing import over
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from models.photometric import color_loss, weighted_mean
+from models.sampling import Sampling
+from pipelines.priors import PriorCodes
+from pipelines.stage import Progress
+from pipelines.train.finetune import keyed, march_chosen, marched_of
+from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
+
+PEOPLE_RATE, LABEL_RATE = 0.05, 0.05
+"""Adam's learning rates of the person's coordinates (in standard deviations) and of the frames' labels."""
+UNLIKELY = 2.5e-4
+"""Weight of the squared coordinates of a person: a person is like other people."""
+STRONG = 5e-3
+"""Weight of the squared labels of a frame."""
+AROUND = torch.arange(16) * (math.pi / 8) + math.pi / 16
+UP = torch.tensor([0.42, 0.5, 0.6]) * math.pi
+"""Where views to remember are taken (`models.camera.orbit`): every 22.5 degrees, from 9 degrees above to 12 below."""
+NEAR_DEG = 25.0
+"""A view this near to a training camera was filmed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """The prior's renders of the person from sides that were not filmed."""
+
+    camera: Camera
+    raw: Tensor
+    """[M,3,r,r] over mid gray."""
+    alpha: Tensor
+    """[M,1,r,r]"""
+
+
+def invert(
+    generator: EG3D, codes: PriorCodes, frames: Frames, how: Callable[[torch.Generator], Sampling], *, steps: int, batch: int,
+    seed: int, progress: Progress,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The person's latent [w_dim] and the frames' [N,w_dim]: coordinates among the prior's people, plus labels of each frame.
+
+    w_i = base + a P + e_i B, by the photometric distance of the raw image at half the rays; the generator stands still.
+    """
+    device = frames.image.device
+    generator.requires_grad_(False)
+    base, people, directions = (torch.from_numpy(value).to(device) for value in (codes.base, codes.people, codes.directions))
+    seen = Seen(frames, generator.config.neural_rendering_resolution // 2)
+    who = torch.zeros(len(people), device=device, requires_grad=True)
+    does = torch.zeros(len(frames), len(directions), device=device, requires_grad=True)
+    groups = [{"params": [who], "lr": PEOPLE_RATE}, {"params": [does], "lr": LABEL_RATE}]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    with progress.task("looking for the person in the prior", steps) as task:
+        for number in range(steps):
+            random = keyed(seed, number, "inversion")
+            chosen = torch.randperm(len(frames), generator=random)[:batch]
+            w = base + who @ people + does[chosen] @ directions
+            loss = seen.distance(generator, w, chosen, how(random), random)
+            likely = UNLIKELY * who.square().sum() + STRONG * does[chosen].square().sum(1).mean()
+            optimizer.zero_grad(set_to_none=True)
+            (loss + likely).backward()
+            optimizer.step()
+            task.advance()
+    with torch.no_grad():
+        person = base + who @ people
+        return person, person + does @ directions
+
+
+class Seen:
+    """The training frames at a small raw size."""
+
+    def __init__(self, frames: Frames, size: int):
+        self.frames, self.size = frames, size
+        self.image, self.alpha, self.inside, self.detail = frames.raw(size)
+        self.covered = foreground(self.alpha)
+
+    def distance(self, generator: EG3D, w: Tensor, chosen: Tensor, how: Sampling, random: torch.Generator) -> Tensor:
+        """Photometric distance of the raw images of w [B,w_dim] to the chosen frames, colors and mattes."""
+        rays = choose_rays(self.covered[chosen], self.inside[chosen], 0.2, random)
+        ws = broadcast(w, generator.latent.num_ws)
+        features, _, alpha = march_chosen(generator, ws, self.frames.camera[chosen], rays, how, self.size)
+        raw = over(features[:, :3], alpha, torch.full_like(alpha[:1, :, :1, :1], GRAY))
+        known = self.inside[chosen] * marched_of(rays, self.size)
+        matte = weighted_mean((alpha - self.alpha[chosen]).abs(), known)
+        return color_loss(raw, self.image[chosen], known * (1 + self.detail[chosen])) + matte
+
+
+def unseen_views(generator: EG3D, person: Tensor, frames: Frames, how: Sampling) -> Views | None:
+    """Renders of the person from around, at the median distance and focal length, where no training camera is near.
+
+    None when the frames show the person from everywhere.
+    """
+    seen = F.normalize(frames.camera.world_from_camera[:, :3, 3], dim=1)
+    distance = float(frames.camera.world_from_camera[:, :3, 3].norm(dim=1).median())
+    h, v = (value.flatten() for value in torch.meshgrid(AROUND, UP, indexing="ij"))
+    poses = orbit(h, v, distance).to(seen.device)
+    far = (F.normalize(poses[:, :3, 3], dim=1) @ seen.mT).amax(1) < math.cos(math.radians(NEAR_DEG))
+    if not far.any():
+        return None
+    intrinsics = frames.camera.intrinsics.median(0, keepdim=True).values.clone()
+    intrinsics[:, [0, 1], 2] = 0.5
+    camera = Camera(world_from_camera=poses[far], intrinsics=intrinsics.expand(int(far.sum()), -1, -1))
+    ws = broadcast(person[None], generator.latent.num_ws)
+    gray = torch.full((1, 3, 1, 1), GRAY, device=seen.device)
+    with torch.no_grad():
+        shown = [generator.synthesis(ws, camera[n], background=gray, sampling=how) for n in range(len(camera))]
+    return Views(camera=camera, raw=torch.cat([one.raw for one in shown]), alpha=torch.cat([one.alpha for one in shown]))
