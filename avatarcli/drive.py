@@ -1,19 +1,25 @@
 """`avatarcli drive`: a video of anybody moves an avatar."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from avatarcli.console import console, report_json
-from avatarcli.options import Device, OnDevice, Out, Overwrite, Set, chosen, pick_device
+from avatarcli.options import Device, OnDevice, Set, chosen, pick_device
 from avatarcli.settings import resolve
 from avatarcli.train import Torso
+from pipelines.errors import SettingError
+
+if TYPE_CHECKING:
+    from pipelines.drive import DriveSettings
 
 Driver = Annotated[
     Path,
     typer.Option("--video", help="Who moves it: a video, Live Link CSV, .track, or a folder of them.", show_default=False),
 ]
+Result = Annotated[Path | None, typer.Option("--out", "-o", help="Where the result goes; with --live, a recording.")]
+Live = Annotated[bool, typer.Option("--live", help="Now: a camera (--video 0), or a file at its own pace.")]
 Neutral = Annotated[float | None, typer.Option(metavar="SECONDS", help="When the driver's face is at rest; else found.")]
 View = Annotated[str | None, typer.Option(help="driver, still, orbit, turntable or a camera path (CSV).")]
 Background = Annotated[str | None, typer.Option(help="'#808080', an image, a video, blur or transparent.")]
@@ -22,31 +28,49 @@ Background = Annotated[str | None, typer.Option(help="'#808080', an image, a vid
 def drive(
     avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
     video: Driver,
-    out: Out,
+    out: Result = None,
     view: View = None,
     background: Background = None,
     neutral: Neutral = None,
     size: Annotated[int | None, typer.Option(help="Side of the picture in pixels.")] = None,
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="The driver beside the avatar.")] = False,
+    live: Live = False,
     changes: Set = None,
     device: OnDevice = Device.auto,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", hidden=True)] = False,
     settings: Annotated[Path | None, typer.Option("--settings", hidden=True)] = None,
     torso: Annotated[Torso | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Move an avatar by a video, or by recorded motion.
 
-    Also: --settings FILE.toml, --torso none|still|follow.
+    Also: --overwrite, --settings FILE.toml, --torso none|still|follow.
     """
-    from pipelines.drive import DriveSettings, drive_all
-    from pipelines.drive import drive as make
+    from pipelines.drive import DriveSettings
 
     shown = chosen(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
     flags = [*shown, *chosen(retarget__neutral_s=neutral)]
     asked = resolve(DriveSettings(), file=settings, stage="drive", assignments=[*(changes or []), *flags])
     rest: dict[str, Any] = {"progress": console(), "device": pick_device(device), "overwrite": overwrite}
-    if not video.is_dir():
-        console().report(make(avatar, video, out, asked, **rest))
+    if live:
+        _live(avatar, str(video), out, asked, rest)
         return
-    reports = drive_all(avatar, video, out, asked, **rest)
+    if out is None:
+        raise SettingError("drive needs -o, where the result goes; only --live can do without.")
+    _recorded(avatar, video, out, asked, rest)
+
+
+def _live(avatar: Path, driver: str, out: Path | None, settings: "DriveSettings", rest: dict[str, Any]) -> None:
+    from pipelines.drive.live import live
+
+    figures = live(avatar, driver, out, settings, **rest)
+    console().result({"status": "done", "out": str(out) if out else None, "figures": figures}, str(out) if out else "")
+
+
+def _recorded(avatar: Path, video: Path, out: Path, settings: "DriveSettings", rest: dict[str, Any]) -> None:
+    from pipelines.drive import drive, drive_all
+
+    if not video.is_dir():
+        console().report(drive(avatar, video, out, settings, **rest))
+        return
+    reports = drive_all(avatar, video, out, settings, **rest)
     console().result({"status": reports[-1].status, "out": str(out), "videos": [report_json(one) for one in reports]}, str(out))

@@ -97,6 +97,22 @@ class ViewSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Driving as it happens."""
+
+    settle_s: float = 1.0
+    """The driver's resting face and place are taken from this first time with a face; until then the avatar rests."""
+    seconds: float | None = None
+    """Ends after this time; a file ends by itself, a camera with Ctrl-C."""
+    rate_hz: float = 30.0
+    """Asked of a camera."""
+    camera_px: int = 640
+    """Width asked of a camera."""
+    range_s: float = 60.0
+    """How long the driver's range is remembered."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriveSettings:
     """A driven video."""
 
@@ -126,4 +142,5 @@ class DriveSettings:
     track: TrackSettings = field(default_factory=TrackSettings)
     retarget: RetargetSettings = field(default_factory=RetargetSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     views: ViewSettings = field(default_factory=ViewSettings)

@@ -120,10 +120,14 @@ def project(world_from_camera: np.ndarray, intrinsics: np.ndarray, points: np.nd
 
 def follow(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray, rate_hz: float) -> np.ndarray:
     """[T,3] shift right, shift down (over image size) and log magnification of the layer for cameras [T,4,4]."""
+    return soft_limit(FOLLOW * one_euro(neck_moves(frontal, intrinsics, cameras), rate_hz, CALM_HZ, 0.0), REACH)
+
+
+def neck_moves(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """[T,3] where the neck's foot goes in the pictures of cameras [T,4,4], as a row of `follow` before it is calmed."""
     rest = project(frontal, intrinsics, ANCHORS[:1])[0]
     seen = project(cameras, intrinsics, ANCHORS[:1])[:, 0]
-    moved = np.column_stack([seen[:, :2] - rest[:2], np.log(rest[2] / seen[:, 2])])
-    return soft_limit(FOLLOW * one_euro(moved, rate_hz, CALM_HZ, 0.0), REACH)
+    return np.column_stack([seen[:, :2] - rest[:2], np.log(rest[2] / seen[:, 2])])
 
 
 def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

@@ -73,18 +73,25 @@ def track_chunk(
     weights, rows, pose = needed_model(space), [], None
     with FaceTracker(video=True, blendshapes=weights, largest=True) as tracker:
         for frame in frames:
-            face = tracker.track(frame.image, frame.time_s)
-            if face is None or (weights and face.blendshapes is None):
-                pose = None
-                rows.append((frame.index, frame.time_s, False, np.zeros(len(space_names(space))), np.eye(4), 0.0, False))
-            else:
-                height, width = frame.image.shape[:2]
-                pose, error = solve_pose(face.points, canonical, focal * max(height, width), (width / 2, height / 2), pose)
-                scores, side = expression(face, canonical, space), face.box[2] - face.box[0]
-                others = face.other is not None and face.other[2] - face.other[0] > 0.5 * side
-                rows.append((frame.index, frame.time_s, True, scores, pose, error / side, others))
+            row = read_face(tracker, frame.image, space, canonical, focal, pose)
+            pose = row[2] if row[0] else None
+            rows.append((frame.index, frame.time_s, *row))
             advance()
     return {name: np.array(column) for name, column in zip(ROWS, zip(*rows, strict=True), strict=True)}
+
+
+def read_face(
+    tracker: FaceTracker, image: np.ndarray, space: str, canonical: np.ndarray, focal: float, guess: np.ndarray | None
+) -> tuple[bool, np.ndarray, np.ndarray, float, bool]:
+    """found, expression, camera_from_head, error, others of one picture; `guess` is the last frame's pose."""
+    face = tracker.track(image)
+    if face is None or (space == "blendshapes" and face.blendshapes is None):
+        return False, np.zeros(len(space_names(space)), np.float32), np.eye(4), 0.0, False
+    height, width = image.shape[:2]
+    pose, error = solve_pose(face.points, canonical, focal * max(height, width), (width / 2, height / 2), guess)
+    scores, side = expression(face, canonical, space), face.box[2] - face.box[0]
+    others = face.other is not None and face.other[2] - face.other[0] > 0.5 * side
+    return True, scores, pose, error / side, others
 
 
 def needed_model(space: str) -> Path | None:

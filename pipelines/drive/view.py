@@ -25,6 +25,8 @@ REST = {"yaw_deg": 0.0, "pitch_deg": 0.0, "roll_deg": 0.0, "distance": 1.0, "zoo
 """Columns of a camera path and what they are where they are not given."""
 LIMITS = {"distance": (0.3, 5.0), "zoom": (0.2, 5.0)}
 FOV_DEG = (4.0, 75.0)
+MOVES_UNIT, MOVES_SPEED = 4.0, 2.0
+"""Moves of the head are brought to the scale of expressions before they are smoothed, and how fast the cutoff opens then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ def shot(view: str, frontal: np.ndarray, intrinsics: np.ndarray, track: Track, s
     if view == "orbit":
         return Shot(world_from_camera=orbit_view(base, track.times_s, settings), zoom=np.full(count, zoom))
     if view == "turntable":
-        angle = 2 * np.pi * (track.times_s - track.times_s[0]) / settings.turn_period_s
+        angle = 2 * np.pi * track.times_s / settings.turn_period_s
         return Shot(world_from_camera=around(base, angle), zoom=np.full(count, zoom), around=True)
     if view == "still":
         return Shot(world_from_camera=still_view(base, count), zoom=np.full(count, zoom))
@@ -128,17 +130,29 @@ def driver_view(frontal: np.ndarray, track: Track, settings: ViewSettings) -> np
     """
     good = track.valid & (track.confidence > 0.25)
     good = good if good.any() else np.ones(len(track.valid), bool)
-    rotation, position = track.world_from_head[:, :3, :3], track.world_from_head[:, :3, 3]
-    mean = nearest_rotation(rotation[good].mean(0)[None])[0]
-    turns = soft_limit(rotation_vectors(rotation @ mean.T) * settings.turn, np.radians(settings.turn_limit_deg))
-    sideways = position[:, :2] - np.median(position[good, :2], axis=0)
-    depth = np.log(position[:, 2] / np.median(position[good, 2]))
-    shifts = soft_limit(np.column_stack([sideways, depth]) * settings.shift, settings.shift_limit)
-    calm = one_euro(np.column_stack([turns, shifts]) * 4.0, track.rate_hz, settings.smooth_hz, 2.0) / 4.0
-    return _seen_from(frontal, calm[:, :3], calm[:, 3:])
+    moves = driver_moves(track.world_from_head, resting_pose(track.world_from_head[good]), settings)
+    return seen_from(frontal, one_euro(moves * MOVES_UNIT, track.rate_hz, settings.smooth_hz, MOVES_SPEED) / MOVES_UNIT)
 
 
-def _seen_from(frontal: np.ndarray, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+def resting_pose(poses: np.ndarray) -> np.ndarray:
+    """[4,4] mean rotation and median position of poses [T,4,4]."""
+    rest = np.eye(4)
+    rest[:3, :3] = nearest_rotation(poses[:, :3, :3].mean(0)[None])[0]
+    rest[:3, 3] = np.median(poses[:, :3, 3], axis=0)
+    return rest
+
+
+def driver_moves(poses: np.ndarray, rest: np.ndarray, settings: ViewSettings) -> np.ndarray:
+    """[T,6] turns (axis times angle), shifts sideways and log of the depth of poses [T,4,4] from `rest` [4,4], limited."""
+    vectors = rotation_vectors(poses[:, :3, :3] @ rest[:3, :3].T)
+    sideways, depth = poses[:, :2, 3] - rest[:2, 3], np.log(poses[:, 2, 3] / rest[2, 3])
+    turns = soft_limit(vectors * settings.turn, np.radians(settings.turn_limit_deg))
+    return np.column_stack([turns, soft_limit(np.column_stack([sideways, depth]) * settings.shift, settings.shift_limit)])
+
+
+def seen_from(frontal: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """world_from_camera [T,4,4] for rows of `driver_moves`."""
+    turns, shifts = moves[:, :3], moves[:, 3:]
     camera_from_head = np.tile(np.linalg.inv(frontal), (len(turns), 1, 1))
     camera_from_head[:, :3, :3] = rotations(turns) @ camera_from_head[:, :3, :3]
     camera_from_head[:, 2, 3] *= np.exp(shifts[:, 2])

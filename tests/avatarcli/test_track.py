@@ -58,3 +58,18 @@ def test_bad_drivers_are_one_sentence(
     done = avatarcli("drive", avatar, "--video", tmp_path / name, "-o", out, "--device", "cpu", *words)
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not list(tmp_path.glob("out*"))
+
+
+def test_live_says_how_fast_it_was_and_where_pictures_can_go(tmp_path: Path) -> None:
+    avatar, clip = write_tiny_avatar(tmp_path / "tiny.avatar"), demo_clips().driver
+    words = ("drive", avatar, "--video", clip, "--live", "--size", "32", "--device", "cpu", "--set", "live.seconds=1")
+    env = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    before = "import sys; sys.modules['pyvirtualcam'] = None"
+    done = avatarcli(*words, before=before, env=env)
+    assert done.returncode == 3 and "pip install pyvirtualcam" in done.stderr, done.stderr
+    done = avatarcli(*words, "-o", tmp_path / "out.mp4", "--json", before=before, env=env)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert "frames dropped" in done.stderr and figures["shown"] >= 1 and figures["latency_ms"] > 0
+    assert (tmp_path / "out.mp4").exists()
+    assert avatarcli("drive", avatar, "--video", clip).returncode == 2
