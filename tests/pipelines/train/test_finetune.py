@@ -76,7 +76,7 @@ def run(
     folder.mkdir(exist_ok=True)
     finetune(
         trainer,
-        frames,
+        Batches(frames, trainer.generator, settings),
         settings,
         steps=steps,
         seed=0,

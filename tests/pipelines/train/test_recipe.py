@@ -65,7 +65,7 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     assert set(report.figures["evaluation"]["baselines"]) == {"mean", "retrieval", "oracle"}
     said = any("mouth opens" in warning for warning in report.warnings)
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"
-    assert list(report.seconds) == ["plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
+    assert list(report.seconds) == ["start", "plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
     assert (tmp_path / "solid.avatar" / "report.html").exists()
     assert train(capture, tmp_path / "solid.avatar", settings, Silent()).status == "unchanged"
 
