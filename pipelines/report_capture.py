@@ -18,6 +18,20 @@ SHOWN_MATTES = 6
 SEEN_FROM = ((35, 25, "from the front left, above"), (0, 89, "from above"), (90, 0, "from the left"))
 """Yaw and pitch of the onlooker on the cameras in space."""
 MOST_CAMERAS = 80
+NAMES = {
+    "file_name": "file", "rate_hz": "frames a second", "duration_s": "seconds", "transfer": "light",
+    "focal_px": "focal length, px",
+    "registered": "share of frames with a camera", "median_error_px": "median error, px", "rms_units": "rms error, box units",
+    "translation": "shift, box units", "rotation_deg": "rotation, degrees", "looks": "looks", "faces": "looks with a face",
+    "face_s": "seconds with a face", "face_px": "height of the face, px", "blurred_share": "share blurred",
+    "brightness": "brightness of the face (of 255)", "exposure_drift": "change of the light on the face",
+    "clipped_share": "share of the face overexposed", "cut_share": "share cut off", "others_share": "share with somebody else",
+    "hand_share": "share under a hand", "yaw_deg": "yaw, degrees (2nd to 98th percentile)",
+    "pitch_deg": "pitch, degrees (2nd to 98th percentile)", "surface_points": "points on the head",
+    "surface_error_px": "error on the head, px",
+}  # fmt: skip
+"""Of figures, for people."""
+SOURCE_COLUMNS = ("file_name", "width", "height", "rate_hz", "duration_s", "transfer", "sha256")
 
 
 def capture_report(folder: Path) -> str:
@@ -26,16 +40,18 @@ def capture_report(folder: Path) -> str:
     frames = transforms.get("frames", [])
     poses = np.array([frame["transform_matrix"] for frame in frames], float).reshape(-1, 4, 4)
     times = [float(frame["time_s"]) for frame in frames]
+    closing = dict(ends(folder))
     sections = [
-        ("Source", html.facts(known.get("source", {}))),
-        ("Frames", image_of(folder / "contact.png", f"{len(frames)} frames kept")),
+        ("What could be better", closing.pop("Warnings")),
+        ("Source", _sources(known)),
+        ("Frames", _frames(folder, len(frames), len(transforms.get("dropped", [])))),
         ("Cameras", _cameras(known) + _camera_plots(poses, times, _aspect(known))),
-        ("Alignment to head space", html.facts(known.get("alignment", {}))),
-        ("Head space over the frames", image_of(folder / "overlay.png", "")),
+        ("Alignment to head space", html.facts(_named(known.get("alignment", {})))),
+        ("Head space over the frames", _overlay(folder)),
         ("Mattes", _mattes(folder) + _matte_confidence(folder, times)),
         ("Coverage", _coverage(folder, poses)),
         ("Kept and dropped frames", _dropped(transforms, times, known.get("source", {}).get("duration_s", 0.0))),
-        *ends(folder),
+        *closing.items(),
     ]  # fmt: skip
     return html.page(f"Capture {name_of(folder)}", str(known.get("source", {}).get("file_name", "")), sections)
 
@@ -61,9 +77,40 @@ def check_report(record: Mapping[str, Any]) -> str:
         ("Advice", lines or html.sentence("Nothing to add.")),
         ("Coverage", _coverage_plots(record["coverage"], "Seconds")),
         ("Over time", over_time + html.row(curves)),
-        ("Figures", html.facts(record["figures"])),
+        ("Figures", html.facts(_named(record["figures"]))),
     ]
     return html.page(f"Footage: {record['verdict']}", ", ".join(record["file_names"]), sections)
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same under names for people."""
+    return {NAMES.get(name, name.replace("_", " ")): value for name, value in values.items()}
+
+
+def _sources(known: Mapping[str, Any]) -> str:
+    """The file's facts, or a row for each of several files."""
+    files = known.get("sources", [])
+    if len(files) < 2:
+        return html.facts(_named(known.get("source", {})))
+    shown = [{name: value for name, value in one.items() if name in SOURCE_COLUMNS} for one in files]
+    columns = [name for name in SOURCE_COLUMNS if any(name in one for one in shown)]
+    return html.table([[one.get(name) for name in columns] for one in shown], head=list(_named(dict.fromkeys(columns))))
+
+
+def _frames(folder: Path, kept: int, dropped: int) -> str:
+    splits = Counter(item.get("split") for item in json_of(folder / "dataset.json").get("items", []))
+    split = f": {splits['train']} to train, {splits['test']} held out to test" if splits["train"] else ""
+    return image_of(
+        folder / "contact.png", f"{kept} frames kept{split}; {dropped} dropped. The number is the frame's in the file."
+    )
+
+
+def _overlay(folder: Path) -> str:
+    return image_of(
+        folder / "overlay.png",
+        "White: points followed on the face; green: the same points of the base model's head, placed by the camera found. They "
+        "should cover each other. Red, green, blue lines: the head's left, up and forward.",
+    )
 
 
 def _cameras(known: Mapping[str, Any]) -> str:
@@ -71,7 +118,11 @@ def _cameras(known: Mapping[str, Any]) -> str:
     why, candidates = str(camera.pop("why", "")), camera.pop("candidates", [])
     columns = list(dict.fromkeys(key for candidate in candidates for key in candidate))
     rows = [[candidate.get(key) for key in columns] for candidate in candidates]
-    return (html.sentence(why) if why else "") + html.facts(camera) + html.table(rows, head=columns)
+    return (
+        (html.sentence(why) if why else "")
+        + html.facts(_named(camera))
+        + html.table(rows, head=list(_named(dict.fromkeys(columns))))
+    )
 
 
 def _camera_plots(poses: np.ndarray, times: Sequence[float], aspect: float) -> str:
@@ -134,7 +185,9 @@ def _mattes(folder: Path) -> str:
     chosen = (
         [items[i]["name"] for i in np.unique(np.linspace(0, len(items) - 1, SHOWN_MATTES).round().astype(int))] if items else []
     )
-    return html.row([_matte(folder, name) for name in chosen])
+    note = "Orange is not the person; what is washed out belongs to the person and not to the head."
+    pictures = html.row([_matte(folder, name) for name in chosen])
+    return pictures + html.sentence(note, "quiet") if pictures else ""
 
 
 def _matte(folder: Path, name: str) -> str:

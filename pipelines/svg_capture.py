@@ -46,7 +46,7 @@ def grid(rows: Mapping[str, Sequence[float]], edges_deg: Sequence[float], title:
         y = top + 24 * number
         body.append(text(left - 8, y + 16, name, anchor="end"))
         for column, value in enumerate(values):
-            opacity = 0.12 + 0.6 * min(1.0, math.sqrt(value / most)) if value > 0 else 0.0
+            opacity = 0.1 + 0.4 * min(1.0, math.sqrt(value / most)) if value > 0 else 0.0
             body.append(
                 f'<rect x="{left + column * cell + 1}" y="{y}" width="{cell - 2}" height="22" fill="{BLUE}" '
                 f'fill-opacity="{opacity:.2f}" stroke="{FAINT}"/>'
@@ -105,9 +105,16 @@ def fate(
         ]  # fmt: skip
     bottom = 60 + 18 * len(reasons)
     body.append(f'<path d="M{left} {bottom}H{width - right}" stroke="{FAINT}"/>')
-    marks = np.linspace(0, duration_s, 7)
-    body += [text(left + mark * scale, bottom + 14, f"{mark:.0f} s", anchor="middle") for mark in marks]
+    body += [text(left + mark * scale, bottom + 14, f"{mark:g} s", anchor="middle") for mark in round_marks(duration_s)]
     return svg(width, bottom + 22, "".join(body), title)
+
+
+def round_marks(end: float, most: int = 8) -> list[float]:
+    """At most `most` + 1 even marks from 0 on, at 1, 2 or 5 times a power of ten; of 20 s every 5, of 33.6 s every 5."""
+    least = max(end, 1e-6) / most
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= least - 1e-12)
+    return [round(number * step, 9) for number in range(int(end / step + 1e-9) + 1)]
 
 
 def _wedge(middle: tuple[float, float], inner: float, outer: float, low_deg: float, high_deg: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.face_fit import MEASURED
-from pipelines.files import write_arrays, write_json
+from pipelines.files import read_json, write_arrays, write_json
 from pipelines.report import avatar_report, camera_angles, capture_report, check_report, verdict
 from tests.folders import METRICS, opengl_pose
 
@@ -64,6 +64,17 @@ def test_cameras_coverage_and_the_fate_of_frames_are_drawn(capture_folder: Path)
     items = [{"name": f"{4 * n:06d}", "matte": 0.9} for n in range(24)]
     write_json(capture_folder / "dataset.json", {"schema": 1, "items": items})
     assert "Confidence of the mattes, last: 0.9" in capture_report(capture_folder)
+
+
+def test_what_could_be_better_comes_first_and_figures_have_names(capture_folder: Path) -> None:
+    text = capture_report(capture_folder)
+    assert text.index("What could be better") < text.index("<h2>Source</h2>") and text.count("<h2>Warnings</h2>") == 0
+    assert "share of frames with a camera" in text and "rms_units" not in text
+    known = read_json(capture_folder / "capture.json")
+    write_json(
+        capture_folder / "capture.json", known | {"sources": [{"file_name": "a.mov"}, {"file_name": "b.mov", "width": 8}]}
+    )
+    assert "<tr><td>b.mov</td><td>8</td></tr>" in capture_report(capture_folder)
 
 
 def test_a_check_is_told() -> None:

@@ -67,3 +67,9 @@ def test_what_became_of_frames_has_a_row_for_each_reason() -> None:
     assert {"kept", "blurred", "no face", "3 s"} <= {shape.text for shape in shapes(plot, "text")}
     wide = svg_capture.fate([0.0, 1.0], [], 2.0, "", tick_s=1.0)
     assert float(shapes(wide, "rect")[0].attrib["width"]) > 300
+
+
+@pytest.mark.parametrize(("end", "step", "count"), [(20.0, 5, 5), (33.6, 5, 7), (8.0, 1, 9), (0.0, 0, 1), (7200.0, 1000, 8)])
+def test_marks_of_time_are_round(end: float, step: float, count: int) -> None:
+    marks = svg_capture.round_marks(end)
+    assert len(marks) == count and marks == [step * number for number in range(count)]
