@@ -1,10 +1,15 @@
 """Cameras of the capture against known ones: share registered, errors of rotation, center and focal length, alignment, seconds.
 
-    python benchmarks/cameras.py OUT [--worlds orbit_room,turn_room,orbit_wall,synth,demo,facelift] [--frames 60]
+    python benchmarks/cameras.py OUT [--worlds orbit_room,orbit_room_barrel,turn_room,synth,demo,facelift] [--frames 60]
+    python benchmarks/cameras.py OUT --seeds 20 [--views 24] [--ways seeded,grown,at_once]
 
-Films of the scanned head are rendered into OUT first (tests/worlds_scan.py); `synth` and `facelift` are files of ../shared, and
-the demo clip is the program's own. Each is captured with the usual settings, and the cameras in its transforms.json are laid
-over the truth by one similarity transform. A repeated call takes finished captures as they are.
+Films of the scanned head are rendered into OUT first (tests/worlds_scan.py), `barrel` and `cushion` through a lens of k1 -0.08
+and 0.08; `synth` and `facelift` are files of ../shared, and the demo clip is the program's own. Each is captured with the usual
+settings, and the cameras in its transforms.json are laid over the truth by one similarity transform. A repeated call takes
+finished captures as they are.
+
+`--seeds` asks COLMAP for models of some frames of `synth`, with both ways of matching, every way to a model, and so many seeds:
+which are accepted, and how wrong they are. The features are found once. A repeated call goes on where the last one stopped.
 """
 
 import argparse
@@ -19,7 +24,10 @@ import numpy as np
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME))
 SHARED = HOME.parent / "shared"
-WORLDS = ("orbit_room", "turn_room", "orbit_wall", "synth", "demo", "facelift")
+WORLDS = (
+    "orbit_room", "orbit_room_barrel", "orbit_room_cushion", "turn_room", "orbit_wall", "synth", "demo", "facelift"
+)  # fmt: skip
+LENSES = {"barrel": -0.08, "cushion": 0.08}
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,11 @@ def rendered(name: str, out: Path, frames: int) -> Truth:
 
     clip, record = out / f"{name}.mp4", out / f"{name}.json"
     if not record.exists():
-        motion, backdrop = name.split("_")
+        motion, backdrop, *lens = name.split("_")
         made = film(
-            load_head(SHARED / "scans/lee_perry_smith"), backdrop, "camera" if motion == "orbit" else "head", count=frames
-        )
+            load_head(SHARED / "scans/lee_perry_smith"), backdrop, "camera" if motion == "orbit" else "head", count=frames,
+            lens=LENSES[lens[0]] if lens else 0.0,
+        )  # fmt: skip
         write_video(clip, made.images, made.rate_hz)
         record.write_text(json.dumps({"focal_px": made.focal_px, "camera_from_head": made.camera_from_head.tolist()}))
     known = json.loads(record.read_text())
@@ -132,8 +141,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--views", type=int, default=24)
+    parser.add_argument("--ways", default="seeded,grown,at_once")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.seeds:
+        from benchmarks.camera_seeds import run
+
+        run(synth(), asked.out, asked.seeds, asked.views, asked.ways.split(","))
+        return
     print("| clip | cameras | frames | rotation deg median / max | center % median / max | focal % | alignment RMS | seconds |")
     print("|---|---|---|---|---|---|---|---|")
     for name in asked.worlds.split(","):

@@ -1,0 +1,97 @@
+"""Models of one clip with many seeds: which are accepted, and how wrong they are; see `benchmarks/cameras.py --seeds`."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cameras import Truth, errors
+from pipelines.capture import colmap, frames, mattes, sfm_model
+from pipelines.capture.alignment import RIGID
+from pipelines.capture.cameras import choose
+from pipelines.capture.footage import open_footage
+from pipelines.capture.headpose import from_landmarks
+from pipelines.capture.poses import CameraSettings, Question
+from pipelines.capture.tracks import Tracks, follow
+from pipelines.priors import load_prior
+from pipelines.stage import Silent, step
+
+REVERSED_DEG = 10.0
+"""A model whose turns are off by more in the median is inside out, or of something else."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question to COLMAP, and what its answers are judged by."""
+
+    asked: Question
+    prior: np.ndarray
+    tracks: Tracks
+    truth: Truth
+
+
+def run(truth: Truth, out: Path, seeds: int, views: int, ways: list[str]) -> None:
+    """A line a model in OUT/seeds.txt and on the screen; at the end how many wrong ones were accepted."""
+    record = out / "seeds.txt"
+    case = prepared(truth, out / "seeds", views)
+    for seed in range(seeds):
+        for mode in ("exhaustive", "sequential"):
+            known = record.read_text().splitlines() if record.exists() else []
+            missing = [way for way in ways if not any(line.startswith(f"{mode} {seed} {way} ") for line in known)]
+            one = of_seed(case, mode, seed, out / "seeds") if missing else case
+            for way in missing:
+                line = f"{mode} {seed} {way} {answer(one, way)}"
+                with record.open("a") as stream:
+                    stream.write(line + "\n")
+                print(line, flush=True)
+    accepted = [line.split() for line in record.read_text().splitlines() if "ACCEPTED" in line]
+    bad = sum(float(words[4]) > REVERSED_DEG for words in accepted)
+    print(f"{len(accepted)} models accepted, {bad} of them off by more than {REVERSED_DEG:g} degrees in the median")
+
+
+def prepared(truth: Truth, folder: Path, views: int) -> Case:
+    """Every third frame of the clip with mattes, landmark poses and followed points; made once."""
+    prior, footage, quiet = load_prior("quick"), open_footage([truth.clip], 1920), Silent()
+    settings = CameraSettings(sfm_views=views, sfm_longest_side_px=480, sfm_timeout_s=2400.0)
+    step(folder, "scan", lambda: frames.scan(folder, footage, frames.FrameSettings(), quiet))
+    seen = frames.load_scan(folder)
+    chosen = seen.rows(seen.usable[::3])
+    step(folder, "frames", lambda: frames.extract(folder, footage, chosen, quiet))
+    step(folder, "mattes", lambda: mattes.matte_frames(folder, chosen, mattes.MatteSettings(refine=False), quiet))
+    tracks, size = follow(folder, chosen), footage.info.size
+    start = from_landmarks(chosen, size, prior, settings, tracks)
+    asked = Question(kind="scene", partial=folder, chosen=chosen, frame_size=size, reference=start, settings=settings, seed=0)
+    return Case(asked, prior.landmarks[RIGID].astype(np.float64), tracks, truth)
+
+
+def of_seed(case: Case, mode: str, seed: int, shared: Path) -> Case:
+    """The case with no models and no matches of another seed; the features are those of the mode's first."""
+    settings = replace(case.asked.settings, sfm_matching=mode)
+    asked = replace(case.asked, settings=settings, seed=seed, partial=shared / mode)
+    (asked.partial / "work").mkdir(parents=True, exist_ok=True)
+    for name in ("frames", "work/mattes"):
+        if not (asked.partial / name).exists():
+            (asked.partial / name).symlink_to((shared / name).resolve())
+    for name in ("matches", "seeded.json", "grown.json", "at_once.json"):
+        (asked.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(asked.folder / "models", ignore_errors=True)
+    return replace(case, asked=asked)
+
+
+def answer(case: Case, way: str) -> str:
+    """Views, errors in degrees (median, largest), focal length, and whether the largest model was accepted."""
+    asked = case.asked
+    try:
+        model = colmap.reconstruct(asked, way)[0]  # type: ignore[arg-type]
+    except colmap.Failed as failure:
+        return f"none: {failure}"
+    found = sfm_model.from_model(asked, model, case.prior, case.tracks)
+    accepted = choose([asked.reference, found])[0] is found
+    off = errors(model.camera_from_world, case.truth.camera_from_head[asked.chosen.index[model.rows]])
+    focal = model.focal_px / case.truth.focal_px - 1
+    return (
+        f"{len(model.rows)}/{model.views} {np.median(off.rotation_deg):.2f} {off.rotation_deg.max():.2f} deg, "
+        f"focal {100 * focal:+.1f}%, explained {model.explained:.2f}, k1 {model.k1:+.3f} "
+        f"{'ACCEPTED' if accepted else 'refused'} {'; '.join(found.problems)}"
+    )
