@@ -139,12 +139,15 @@ def ask_colmap(asked: Question, prior: np.ndarray, tracks: Tracks) -> tuple[list
     """COLMAP's candidates, the best last, or none and the reason; `prior` [R,3] are the mean head's rigid landmarks.
 
     A model that starts from the landmark poses comes first. Only where that has problems one is grown from nothing; where it
-    falls into parts these are joined; and at last GLOMAP is asked. All are judged by the same tests.
+    falls into parts these are joined; and at last GLOMAP is asked, unless the matches gave no model at all. All are judged by
+    the same tests.
     """
     candidates: list[Candidate] = []
     parts: list[Model] = []
     reason = ""
     for way in ("seeded", "grown", "joined", "at_once"):
+        if way == "at_once" and not candidates:
+            break
         try:
             models = _models(asked, way, parts)
         except colmap.Failed as failure:

@@ -1,12 +1,17 @@
 """Which cameras win, and the sentence that says why."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipelines.capture.cameras import choose, plan
+from pipelines.capture import cameras, colmap
+from pipelines.capture.cameras import ask_colmap, choose, plan
 from pipelines.capture.motion import Background
-from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.capture.poses import CameraSettings, Candidate, Question
+from pipelines.capture.tracks import Tracks
 from pipelines.errors import UnusableMaterial
+from tests.pipelines.capture.heads import SIZE, filmed
 
 
 def candidate(method: str, error_px: float = 1.0, surface_px: float = 0.5, problems: tuple[str, ...] = ()) -> Candidate:
@@ -81,3 +86,43 @@ def test_colmap_is_asked_where_it_can_help(still: float | None, range_deg: float
     found, reason = plan(Background(still=still), range_deg, CameraSettings(method=method))  # type: ignore[arg-type]
     assert (found or "") == kind
     assert bool(reason) != bool(kind)
+
+
+@pytest.mark.parametrize(
+    ("answers", "parts_fit", "tried"),
+    [
+        ({"seeded": "right"}, False, ["seeded"]),
+        ({}, False, ["seeded", "grown"]),
+        ({"seeded": "wrong", "grown": "right"}, False, ["seeded", "grown"]),
+        ({"seeded": "wrong", "grown": "wrong", "at_once": "right"}, False, ["seeded", "grown", "at_once"]),
+        ({"seeded": "wrong", "grown": "wrong", "joined": "right"}, True, ["seeded", "grown", "joined"]),
+        ({"grown": "wrong", "joined": "wrong"}, True, ["seeded", "grown", "joined", "at_once"]),
+    ],
+)
+def test_further_ways_are_tried_only_while_every_model_has_a_problem(
+    answers: dict[str, str], parts_fit: bool, tried: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Which ways COLMAP is asked, what is left where one finds nothing, and that the best is the last."""
+    asked_for: list[str] = []
+
+    def reconstruct(asked: Question, way: str, start: np.ndarray | None = None) -> list[str]:
+        asked_for.append("joined" if start is not None else way)
+        if asked_for[-1] not in answers:
+            raise colmap.Failed(f"{way} found nothing")
+        return [answers[asked_for[-1]]]
+
+    def judged(asked: Question, model: str, prior: np.ndarray, tracks: Tracks) -> Candidate:
+        return candidate("colmap_scene", problems=() if model == "right" else ("it is wrong",))
+
+    monkeypatch.setattr(colmap, "reconstruct", reconstruct)
+    monkeypatch.setattr(cameras.sfm_model, "from_model", judged)
+    monkeypatch.setattr(cameras.parts_joined, "joined", lambda parts, reference: np.eye(4)[None] if parts_fit else None)
+    asked = Question(
+        kind="scene", partial=tmp_path, chosen=filmed().chosen, frame_size=SIZE, reference=LANDMARKS,
+        settings=CameraSettings(), seed=0,
+    )  # fmt: skip
+    found, reason = ask_colmap(asked, np.zeros((4, 3)), Tracks.none())
+    assert asked_for == tried
+    assert [one.figures["way"] for one in found] == [way for way in tried if way in answers]
+    assert (found[-1].problems == ()) == ("right" in answers.values())
+    assert reason == ("seeded found nothing" if "seeded" not in answers else "")
