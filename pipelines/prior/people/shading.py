@@ -236,6 +236,26 @@ def _surface_color(m, u, v, p, q, look, albedo) -> tuple[float, float]:  # type:
 
 
 @njit(**FAST)
+def _fold(n, q) -> None:  # type: ignore[no-untyped-def]
+    """Turns a normal of cloth as folds at rest position q do."""
+    n[0] += 0.16 * math.sin(q[0] * 0.55 + 1.7 * math.sin(q[1] * 0.35 + q[2] * 0.2))
+    n[1] += 0.10 * math.sin(q[1] * 0.9 + 1.3 * math.sin(q[0] * 0.45))
+    n[2] += 0.12 * math.sin(q[2] * 0.6 + q[0] * 0.3)
+
+
+@njit(**FAST)
+def _roughen(n, q, look) -> None:  # type: ignore[no-untyped-def]
+    """Turns a normal of skin against the slope of two octaves of noise: the relief of pores and fine lines."""
+    for octave in range(2):
+        f, depth = (2.3, 0.10) if octave == 0 else (6.1, 0.07)
+        gx, gy, gz = _slope(look.grain, q[0] * f + 40, q[1] * f + 40, q[2] * f + 40)
+        along = gx * n[0] + gy * n[1] + gz * n[2]
+        n[0] -= look.relief * depth * (gx - along * n[0])
+        n[1] -= look.relief * depth * (gy - along * n[1])
+        n[2] -= look.relief * depth * (gz - along * n[2])
+
+
+@njit(**FAST)
 def _sample(hit, scene, jitter, work, out):  # type: ignore[no-untyped-def]
     """Color of a hit (triangle, weights of its first two corners) into out [3]; returns its part. work [5,4] holds vectors."""
     (t, a, b), (surface, look, lamps, shadow, eye) = hit, scene
@@ -258,17 +278,9 @@ def _sample(hit, scene, jitter, work, out):  # type: ignore[no-untyped-def]
     if skin and a * surface.edge[i] + b * surface.edge[j] + c * surface.edge[k] > 0:
         m, part, skin = CLOTH, CLOTH_PART, False
     if m == CLOTH:
-        n[0] += 0.16 * math.sin(q[0] * 0.55 + 1.7 * math.sin(q[1] * 0.35 + q[2] * 0.2))
-        n[1] += 0.10 * math.sin(q[1] * 0.9 + 1.3 * math.sin(q[0] * 0.45))
-        n[2] += 0.12 * math.sin(q[2] * 0.6 + q[0] * 0.3)
+        _fold(n, q)
     elif skin:
-        for octave in range(2):
-            f, depth = (2.3, 0.10) if octave == 0 else (6.1, 0.07)
-            gx, gy, gz = _slope(look.grain, q[0] * f + 40, q[1] * f + 40, q[2] * f + 40)
-            along = gx * n[0] + gy * n[1] + gz * n[2]
-            n[0] -= look.relief * depth * (gx - along * n[0])
-            n[1] -= look.relief * depth * (gy - along * n[1])
-            n[2] -= look.relief * depth * (gz - along * n[2])
+        _roughen(n, q, look)
     n[0], n[1], n[2] = _unit(n[0], n[1], n[2])
     if n[0] * v[0] + n[1] * v[1] + n[2] * v[2] < 0:
         n[0], n[1], n[2] = -n[0], -n[1], -n[2]
