@@ -9,8 +9,8 @@ import numpy as np
 from pipelines.capture.frames import Scan, frame_name
 
 STEADY_S = 0.3
-"""Half the time over which poses from landmarks are steadied: nine frames of the usual fifteen a second. Against known poses the
-step of the error from frame to frame is 0.117 degrees before, 0.093 after with 0.17 s, 0.073 with 0.3 and hardly less beyond."""
+"""Half the time over which poses from landmarks are steadied: nine frames of the usual fifteen a second. Against known poses
+the error's step from frame to frame is 0.117 degrees before, 0.093 after with 0.17 s, 0.073 with 0.3, hardly less beyond."""
 TREMBLE_DEG = 0.6
 """What can be the tracker's tremble and no motion of the head."""
 
