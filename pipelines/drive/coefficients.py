@@ -89,7 +89,7 @@ def adapted(path: Path, adapter_path: Path | None, rate_hz: float | None) -> Tra
     return Track(
         space=space, names=adapter.names, rate_hz=rate, times_s=np.arange(count) / rate,
         expression=scores.astype(np.float32), world_from_head=poses(values, adapter.pose, count, path),
-        confidence=np.ones(count), valid=np.isfinite(scores).all(1),
+        confidence=np.ones(count), valid=np.asarray(np.isfinite(scores).all(1)),
     )  # fmt: skip
 
 

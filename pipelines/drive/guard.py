@@ -87,7 +87,7 @@ def guard(expression: np.ndarray, names: tuple[str, ...], known: Captured, setti
 def verdicts(states: list[str], clamped: np.ndarray, faded: np.ndarray, flagged: np.ndarray) -> list[str]:
     """`fine`, `care` or `flagged` for every frame: beyond the capture or not seen; clamped, faded or interpolated; neither."""
     result = []
-    for state, cut, fade, out in zip(states, clamped.any(1), faded, flagged, strict=True):
+    for state, cut, fade, out in zip(states, np.asarray(clamped.any(1)), faded, flagged, strict=True):
         bad = out or state in ("held", "turned")
         result.append("flagged" if bad else "care" if cut or fade > 0.02 or state != "tracked" else "fine")
     return result

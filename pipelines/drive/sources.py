@@ -32,7 +32,7 @@ class FileSource:
         info = probe(path)
         self.path, self.longest, self.rate = path, longest_side_px, info.rate
         self.length_s: float | None = info.duration_s
-        self.sound = path if info.has_audio else None
+        self.sound: Path | None = path if info.has_audio else None
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         start: float | None = None
@@ -50,7 +50,9 @@ class CameraSource:
     def __init__(self, device: str, rate_hz: float, width_px: int) -> None:
         import cv2
 
-        self.rate, self.length_s, self.sound = Fraction(rate_hz).limit_denominator(1000), None, None
+        self.rate = Fraction(rate_hz).limit_denominator(1000)
+        self.length_s: float | None = None
+        self.sound: Path | None = None
         number = device.removeprefix("/dev/video")
         self._camera = cv2.VideoCapture(int(number) if number.isdigit() else device)
         if not self._camera.isOpened():

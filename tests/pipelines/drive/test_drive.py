@@ -1,6 +1,7 @@
 """The whole drive on a tiny avatar."""
 
 import csv
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.drive.render import Motion, Painter, make_background
 from pipelines.drive.take import TakeSettings, take
 from pipelines.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.files import read_image
+from pipelines.provenance import manifest
 from pipelines.stage import Silent
 from pipelines.video import open_container, probe, read_frames
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
@@ -23,6 +25,12 @@ from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 
 SMALL = DriveSettings(size=32, segment=8, batch=3, track=TrackSettings(chunk=10))
+
+
+def packets(path: Path) -> list[tuple[int, int | None, bytes]]:
+    """Pictures and sound as they are stored."""
+    with open_container(path) as container:
+        return [(packet.stream.index, packet.pts, bytes(packet)) for packet in container.demux() if packet.size]
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def test_a_video_with_its_record(tmp_path: Path, avatar: Path, driver: Path):
     assert (info.width, info.height, info.frames) == (32, 32, 24) and info.rate_hz == pytest.approx(10)
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["figures"]["frames"] == 24 and record["figures"]["lost_frames"] == 0
-    assert set(record["seconds"]) == {"track", "retarget", "render", "join", "self_check"}
+    assert set(record["seconds"]) == {"track", "retarget", "render", "join", "self_check", "provenance"}
     assert "jawOpen" in record["figures"]["self_check"]
     assert not (tmp_path / "out.mp4.partial").exists()
     assert drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).status == "unchanged"
@@ -71,7 +79,30 @@ def test_a_killed_drive_goes_on_and_ends_the_same(tmp_path: Path, avatar: Path, 
     (tmp_path / "cut.mp4.partial" / "segments" / ".000008.77.mp4").write_bytes(b"cut off")  # as kill -9 leaves it
     drive(avatar, driver, tmp_path / "cut.mp4", SMALL, Silent())
     assert painted == [0, 8, 8, 16]
-    assert (tmp_path / "cut.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    records = [json.loads((tmp_path / f"{name}.json").read_text())["figures"]["provenance"] for name in ("whole", "cut")]
+    assert records[0]["unsigned_sha256"] == records[1]["unsigned_sha256"], "before signing the files are the same, byte by byte"
+    assert packets(tmp_path / "cut.mp4") == packets(tmp_path / "whole.mp4")
+
+
+def test_a_drive_that_is_killed_while_it_signs_signs_the_same_video(
+    tmp_path: Path, avatar: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def dying(source: Path, out: Path, definition: object):
+        (out.parent / f".{out.stem}.77{out.suffix}").write_bytes(b"half")  # as kill -9 leaves it
+        raise KeyboardInterrupt
+
+    honest = manifest.sign
+    monkeypatch.setattr(manifest, "sign", dying)
+    with pytest.raises(KeyboardInterrupt):
+        drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
+    assert not (tmp_path / "out.mp4").exists()
+    unsigned = (tmp_path / "out.mp4.partial" / "unsigned" / "out.mp4").read_bytes()
+    monkeypatch.setattr(manifest, "sign", honest)
+    monkeypatch.setattr(rendering.Painter, "paint", None)
+    figures = drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).figures
+    assert figures["provenance"]["unsigned_sha256"] == hashlib.sha256(unsigned).hexdigest()
+    assert manifest.read(tmp_path / "out.mp4").state == "valid"
+    assert not list(tmp_path.glob(".*")) and not (tmp_path / "out.mp4.partial").exists()
 
 
 def test_transparent_pictures(tmp_path: Path, avatar: Path, driver: Path):
@@ -171,7 +202,7 @@ def test_a_track_and_a_csv_of_it_drive_as_the_video_does(tmp_path: Path, avatar:
     take(driver, tmp_path / "take.track", TakeSettings(csv="exact"), Silent())
     for name in ("driver.mp4", "take.track", "take.csv"):
         drive(avatar, tmp_path / name, tmp_path / "out" / f"{name}.mp4", SMALL, Silent())
-    videos = [(tmp_path / "out" / f"{name}.mp4").read_bytes() for name in ("driver.mp4", "take.track", "take.csv")]
+    videos = [packets(tmp_path / "out" / f"{name}.mp4") for name in ("driver.mp4", "take.track", "take.csv")]
     assert videos[0] == videos[1]
     pictures = [np.stack([frame.image for frame in read_frames(tmp_path / "out" / f"{name}.mp4")]).astype(int)
                 for name in ("driver.mp4", "take.csv")]  # fmt: skip
@@ -240,14 +271,15 @@ def test_what_numbers_cannot_give_is_said_before_anything_is_written(tmp_path: P
 
 
 def test_a_profile_is_refused_with_a_hint(tmp_path: Path, avatar: Path, driver: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = ScriptedTracker.track
+
     def from_the_side(self: ScriptedTracker, image: np.ndarray, time_s: float | None = None):
         turned = self.canonical @ Rotation.from_euler("Y", 80, degrees=True).as_matrix().T
         honest, self.canonical = self.canonical, turned
-        face = ScriptedTracker.seen(self, image)
+        face = seen(self, image)
         self.canonical = honest
         return face
 
-    monkeypatch.setattr(ScriptedTracker, "seen", ScriptedTracker.track, raising=False)
     monkeypatch.setattr(ScriptedTracker, "track", from_the_side)
     with pytest.raises(UnusableMaterial, match="turned away by .* degrees"):
         drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
