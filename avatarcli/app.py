@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train
+from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train, verify
 from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
 from pipelines.errors import AvatarError
@@ -21,7 +21,7 @@ GLOBAL = ("--json", "--quiet", "--debug")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 for command in (
     run.run, capture.capture, train.train, track.track, drive.drive, evaluate.evaluate, batch.batch, demo.demo, doctor.doctor,
-    bom.bom,
+    bom.bom, verify.verify,
 ):  # fmt: skip
     app.command(epilog=EVERYWHERE)(command)
 app.add_typer(prior.prior, name="prior")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from avatarcli.console import console
-from avatarcli.options import Overwrite, Set, SettingsFile, chosen
+from avatarcli.options import Consent, Overwrite, Set, SettingsFile, chosen
 from avatarcli.settings import resolve
 from pipelines.errors import SettingError, UnusableMaterial
 
@@ -27,6 +27,7 @@ def capture(
     changes: Set = None,
     settings: SettingsFile = None,
     overwrite: Overwrite = False,
+    consent: Consent = None,
     check: Annotated[bool, typer.Option("--check", help="Only say what the footage is worth and what to film again.")] = False,
     guide: Annotated[bool, typer.Option("--guide", help="Only say how to film.")] = False,
 ) -> None:
@@ -43,10 +44,15 @@ def capture(
         raise SettingError("capture needs -o FOLDER, where the result goes.")
     from pipelines.capture import CaptureSettings
     from pipelines.capture import capture as make
+    from pipelines.provenance.consent import attach, consent_of
 
+    given = consent_of(consent) if consent is not None else None
     flags = chosen(cameras__method=cameras, mattes__model=mattes)
     asked = resolve(CaptureSettings(), file=settings, stage="capture", assignments=[*(changes or []), *flags])
-    console().report(make(footage, out, asked, progress=console(), overwrite=overwrite))
+    report = make(footage, out, asked, progress=console(), overwrite=overwrite)
+    if given:
+        attach(report.out, given)
+    console().report(report)
 
 
 def _guide() -> None:

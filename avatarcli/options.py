@@ -23,6 +23,10 @@ SettingsFile = Annotated[Path | None, typer.Option("--settings", metavar="FILE.t
 OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 Preset = Annotated[str, typer.Option("--preset", help="quick (a laptop, minutes), workstation or paper (a GPU).")]
 Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="How long it may take: 90s, 10m, 1h30m.")]
+Consent = Annotated[
+    str | None,
+    typer.Option("--consent", metavar="TEXT|FILE", help="Who agreed: 'NAME: statement', a text or .toml file, a spoken clip."),
+]
 EVERYWHERE = "Everywhere: --json one JSON object on stdout · --quiet only results and errors · --debug tracebacks"
 
 

@@ -8,6 +8,7 @@ import typer
 from avatarcli.console import console, report_json
 from avatarcli.options import (
     Budget,
+    Consent,
     Device,
     OnDevice,
     Overwrite,
@@ -28,6 +29,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all results.", show_default=False)],
     preset_name: Preset = "quick",
     budget: Budget = None,
+    consent: Consent = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
@@ -35,13 +37,17 @@ def run(
 ) -> None:
     """From footage to a driven video, the whole way."""
     budget_s = seconds(budget)
+    from pipelines.provenance.consent import consent_of
     from pipelines.run import RunSettings
     from pipelines.run import run as make
     from pipelines.train import PRESETS
 
     base = RunSettings(train=preset(PRESETS, preset_name))
     asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(train__budget_s=budget_s)])
-    reports = make(video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite)
+    given = consent_of(consent) if consent is not None else None
+    reports = make(
+        video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite, consent=given
+    )
     for report in reports:
         console().finished(report)
     console().say(console().evaluation(reports[1].figures.get("evaluation", {})))

@@ -27,8 +27,8 @@ TRACKER = {
 MATTING = {"selfie_segmentation/selfie_segmentation.tflite": "cuts the person out"}
 """Files of the mediapipe package, and what they do."""
 OURS = (
-    "av", "face-alignment", "ffmpeg-python", "imageio-ffmpeg", "mediapipe", "numba", "numpy", "onnxruntime",
-    "opencv-contrib-python", "pycolmap", "rembg", "rich", "safetensors", "scipy", "torch", "typer",
+    "av", "c2pa-python", "cryptography", "face-alignment", "ffmpeg-python", "imageio-ffmpeg", "mediapipe", "numba", "numpy",
+    "onnxruntime", "opencv-contrib-python", "pycolmap", "rembg", "rich", "safetensors", "scipy", "torch", "typer",
 )  # fmt: skip
 """What we depend on, where avatarcli runs without being installed."""
 

@@ -1,5 +1,6 @@
 """The whole way: footage and a driver in, a capture, an avatar and a driven video out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from pipelines.capture.footage import open_footage
 from pipelines.drive import DriveSettings, drive
 from pipelines.errors import UnusableMaterial
 from pipelines.landmarks import FaceTracker
+from pipelines.provenance.consent import attach
 from pipelines.stage import Progress, Report
 from pipelines.train import TrainSettings, train
 from pipelines.video import probe, read_frames
@@ -30,12 +32,13 @@ class RunSettings:
 
 
 def run(
-    video: Path, driver: Path, out: Path, settings: RunSettings, *, progress: Progress, device: str, overwrite: bool = False
-) -> tuple[Report, Report, Report]:
+    video: Path, driver: Path, out: Path, settings: RunSettings, *, progress: Progress, device: str, overwrite: bool = False,
+    consent: Mapping[str, Any] | None = None,
+) -> tuple[Report, Report, Report]:  # fmt: skip
     """Reports of capture, training and driving; finished stages of an earlier call are taken as they are.
 
     `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the time kept
-    for driving leave of it.
+    for driving leave of it. `consent` is a record of pipelines.provenance.consent.
     """
     if video.is_dir():  # photos, or frames with cameras
         open_footage([video], settings.capture.frames.longest_side_px)
@@ -44,6 +47,8 @@ def run(
     kept_s = DRIVE_START_S + DRIVE_FRAME_S * check_driver(driver)
     shared: Any = {"progress": progress, "overwrite": overwrite}
     captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
+    if consent:
+        attach(captured.out, consent)
     spent_s = sum(captured.seconds.values()) + min(kept_s, DRIVE_SHARE * (settings.train.budget_s or 0.0))
     trained = train(captured.out, out / f"{video.stem}.avatar", settings.train, device=device, spent_s=spent_s, **shared)
     driven = drive(trained.out, driver, out / f"{driver.stem}.mp4", settings.drive, device=device, **shared)

@@ -16,6 +16,12 @@ def no_foreign_weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path_factory.getbasetemp() / "no-weights"))
 
 
+@pytest.fixture(autouse=True)
+def own_identity(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests sign with a key of their own."""
+    monkeypatch.setenv("AVATARCLI_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
+
+
 @pytest.fixture
 def capture_folder(tmp_path: Path) -> Path:
     from tests.folders import write_capture

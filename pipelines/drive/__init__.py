@@ -5,9 +5,13 @@ from typing import Any
 
 from pipelines.drive.settings import DriveSettings, GuardSettings, RetargetSettings, TrackSettings, ViewSettings
 from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.provenance import Provenance, ProvenanceSettings, sidecars
 from pipelines.stage import Progress, Report, is_file_output, run_stage, step
 
-__all__ = ["DriveSettings", "GuardSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive", "drive_all"]
+__all__ = [
+    "DriveSettings", "GuardSettings", "ProvenanceSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive",
+    "drive_all",
+]  # fmt: skip
 VERSION = 2
 
 
@@ -24,6 +28,7 @@ def drive(
     from pipelines.drive.recipe import Recipe, check, named_files
 
     check(avatar, video, out, settings)
+    Provenance(avatar, settings.provenance).check()
 
     def work(partial: Path) -> dict[str, Any]:
         recipe = Recipe(avatar, video, out.name, partial, settings, progress, device)
@@ -32,10 +37,11 @@ def drive(
         step(partial, "render", recipe.render)
         step(partial, "join", recipe.join)
         step(partial, "self_check", recipe.self_check)
+        step(partial, "provenance", recipe.sign)
         return recipe.finish()
 
-    inputs = {"avatar": avatar, "driver": video, **named_files(settings)}
-    also = [f"{out.stem}.csv", f"{out.stem}.preview.jpg"] if is_file_output(out) else []
+    inputs = {"avatar": avatar, "driver": video, "record": avatar / "avatar.json", **named_files(settings)}
+    also = [f"{out.stem}.csv", f"{out.stem}.preview.jpg", *sidecars(out, settings.provenance)] if is_file_output(out) else []
     return run_stage(
         "drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also
     )

@@ -34,6 +34,7 @@ from pipelines.encoder import concat_segments
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.face_fit import Calibration
 from pipelines.files import read_arrays, read_json, write_arrays
+from pipelines.provenance import Provenance
 from pipelines.stage import BESIDE, Progress, warn_in_record
 from pipelines.video import open_container
 
@@ -67,7 +68,7 @@ def named_files(settings: DriveSettings) -> dict[str, Path]:
     """The files that settings name; their content is part of what was asked."""
     asked = {name: getattr(settings, name) for name in ("background", "sound", "view")} | {"adapter": settings.track.adapter}
     plain = {"driver", "none", BLUR, TRANSPARENT, *VIEWS, None}
-    return {name: Path(text) for name, text in asked.items() if text not in plain and Path(str(text)).is_file()}
+    return {name: Path(text) for name, text in asked.items() if text and text not in plain and Path(text).is_file()}
 
 
 def sound_of(driver: Driver, sound: str) -> Path | None:
@@ -215,7 +216,7 @@ class Recipe:
 
     def pictures(self, first: int, last: int) -> Iterator[np.ndarray]:
         """Finished pictures of the output's frames first..last-1; beside the driver's where that is asked."""
-        painted = self.painter.paint(self.motion, first, last)
+        painted = self.provenance.marked(self.painter.paint(self.motion, first, last))
         if not self.settings.side_by_side:
             yield from painted
             return
@@ -269,6 +270,18 @@ class Recipe:
             self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures
 
+    @cached_property
+    def provenance(self) -> Provenance:
+        return Provenance(self.avatar_folder, self.settings.provenance)
+
+    def sign(self) -> dict[str, Any]:
+        """The signed manifest; last, as signatures differ each time."""
+        if self.provenance.left_out:
+            self.warn(self.provenance.left_out)
+        sound = sound_of(self.driver, self.settings.sound) is not None and bool(self.output.suffix)
+        filmed = sound or self.settings.side_by_side or not self.settings.background.startswith(("#", TRANSPARENT))
+        return self.provenance.seal(self.output, self.partial, self.partial / BESIDE, composite=filmed)
+
     def finish(self) -> dict[str, Any]:
         """All figures."""
         records = {path.stem: read_json(path) for path in (self.partial / "steps").glob("*.json")}
@@ -277,8 +290,9 @@ class Recipe:
         real_time = round(self.driver.length_s / max(took, 1e-6), 3)
         self.progress.say(f"{steps['render']['frames_per_s']} frames/s rendered, {real_time} of real time with tracking.")
         check_figures = {"self_check": steps["self_check"]} if steps["self_check"] else {}
+        origin = {"provenance": steps["provenance"]}
         parts = (steps["track"], steps["retarget"], steps["render"], steps["join"])
-        return {**{k: v for part in parts for k, v in part.items()}, "real_time_factor": real_time, **check_figures}
+        return {**{k: v for part in parts for k, v in part.items()}, "real_time_factor": real_time, **check_figures, **origin}
 
     def warn(self, text: str) -> None:
         self.progress.warn(text)

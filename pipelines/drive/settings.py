@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.provenance import ProvenanceSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettings:
@@ -144,3 +146,4 @@ class DriveSettings:
     guard: GuardSettings = field(default_factory=GuardSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     views: ViewSettings = field(default_factory=ViewSettings)
+    provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)

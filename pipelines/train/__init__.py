@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.priors import load_prior
+from pipelines.provenance.consent import carry
 from pipelines.stage import Progress, Report, run_stage, step
 from pipelines.train.settings import PRESETS, TrainSettings
 
@@ -34,6 +35,8 @@ def train(
         return recipe.finish()
 
     asked = {**asdict(settings), "prior_sha256": load_prior(settings.prior).sha256}
-    return run_stage(
+    report = run_stage(
         "train", version=VERSION, inputs={"capture": capture}, settings=asked, out=out, work=work, overwrite=overwrite
     )
+    carry(capture, out)
+    return report

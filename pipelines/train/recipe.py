@@ -17,6 +17,7 @@ from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
 from pipelines.priors import Prior, load_codes, load_prior
+from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
@@ -213,7 +214,7 @@ class Recipe:
                     "space": self.space, "names": space_names(self.space), "mean": expression.mean(0), "std": expression.std(0),
                     "neutral": found.neutral, "low": found.low, "high": found.high,
                 },
-                "torso": self.settings.torso, "consent": None,
+                "torso": self.settings.torso, "consent": consent_in(self.capture),
             },
         )  # fmt: skip
 
