@@ -9,6 +9,7 @@ from avatarcli.console import FLAGS, console
 from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, chosen, pick_device
 
 Use = Literal["research", "commercial"]
+Recipe = Literal["eg3d", "supervised"]
 Axes = Literal["eg3d_released", "eg3d_fixed67", "panohead"]
 ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse what the license forbids for this use.")]
 Named = Annotated[str, typer.Argument(help="A name of `avatarcli prior list`, or a prior folder.", show_default=False)]
@@ -126,10 +127,12 @@ def synth(
 ) -> None:
     """Render people who do not exist, with exact labels, as shards to train on."""
     from avatarcli.settings import resolve
-    from pipelines.prior.sheet import write_sheet
+    from pipelines.prior.sheet import check_sheet, write_sheet
     from pipelines.prior.shooting import SynthSettings
     from pipelines.prior.synth import synthesize
 
+    if sheet:
+        check_sheet(sheet)
     asked = resolve(SynthSettings(people=people, size=size, seed=seed), assignments=changes or [])
     report = synthesize(out, asked, console(), ict=ict, workers=workers, overwrite=overwrite)
     if sheet:
@@ -141,18 +144,29 @@ def synth(
 def train(
     data: Annotated[Path, typer.Option(help="Shards, or a folder or zip with dataset.json.", show_default=False)],
     out: Out,
-    config: Annotated[str, typer.Option(help="ffhq512, quick, tiny128, or a JSON file.")] = "ffhq512",
-    kimg: Annotated[float | None, typer.Option(help="Thousands of images to show; EG3D: 25000.")] = None,
+    recipe: Annotated[
+        Recipe, typer.Option(help="eg3d: adversarial; supervised: exact truth of shards, as the shipped prior.")
+    ] = "eg3d",
+    config: Annotated[str | None, typer.Option(help="eg3d: ffhq512 (default), quick, tiny128, or a JSON file.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="eg3d: thousands of images to show; EG3D: 25000.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a base generator adversarially, as EG3D was."""
+    """Train a base generator: adversarially, as EG3D was, or on the exact truth of synthetic people."""
     from avatarcli.settings import resolve
+    from pipelines.errors import SettingError
+    from pipelines.prior.supervised import SupervisedSettings, train_supervised
     from pipelines.prior.training import PriorTrainSettings, train_prior
 
     named = chosen(config=config, adversarial__kimg=kimg)
+    if recipe == "supervised":
+        if named:
+            raise SettingError("--config and --kimg belong to the recipe eg3d; supervised takes --set autodecoder.steps=N.")
+        taught = resolve(SupervisedSettings(), file=settings, assignments=changes or [])
+        console().report(train_supervised(data, out, taught, console(), overwrite=overwrite))
+        return
     asked = resolve(PriorTrainSettings(), file=settings, assignments=[*named, *(changes or [])])
     report = train_prior(data, out, asked, console(), device=pick_device(device), overwrite=overwrite)
     console().report(report)

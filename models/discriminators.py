@@ -43,6 +43,8 @@ class DiscriminatorConfig(Protocol):
     @property
     def discriminator_channel_max(self) -> int | None: ...
     @property
+    def discriminator_channel_base(self) -> int | None: ...
+    @property
     def disc_c_noise(self) -> float: ...
 
 
@@ -55,7 +57,8 @@ class DualDiscriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig):
         super().__init__()
         self.label_noise, self.image_size = config.disc_c_noise, config.image_size
-        self.base, self.most = config.channel_base, config.discriminator_channel_max or config.channel_max
+        self.base = config.discriminator_channel_base or config.channel_base
+        self.most = config.discriminator_channel_max or config.channel_max
         self.sizes = self._add_blocks("b", self.image_size, self.image_channels)
         channels = block_channels(4, self.base, self.most)
         self.mapping = Mapping(z_dim=0, label_dim=LABEL_DIM, w_dim=channels, layers=MAPPING_LAYERS)

@@ -81,6 +81,8 @@ class EG3DConfig:
     """Return the raw image with the first block's toRGB in it where nothing was resized, as the release does."""
     discriminator_channel_max: int | None = None
     """None: channel_max."""
+    discriminator_channel_base: int | None = None
+    """None: channel_base."""
     disc_c_noise: float = 0.0
     """Noise on the discriminator's label, in standard deviations of the batch's labels."""
     static_planes: bool = False

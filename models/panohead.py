@@ -86,6 +86,7 @@ class PanoHeadConfig:
     superresolution: str = "8XDC"
     sr_antialias: bool = True
     discriminator_channel_max: int | None = None
+    discriminator_channel_base: int | None = None
     disc_c_noise: float = 0.0
 
     def __post_init__(self) -> None:

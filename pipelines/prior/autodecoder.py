@@ -28,7 +28,7 @@ from pipelines.train.finetune import FREE_PLANES, keyed
 from pipelines.train.frames import GRAY, choose_rays
 
 BORDER = 3
-"""Raw pixels at a patch's border whose super-resolved image sees the padding."""
+"""Raw pixels at a patch's border that the image losses leave out: there the super-resolution sees the padding."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from pipelines.files import read_arrays, write_arrays, write_image
 from pipelines.prior.autodecoder import Autodecoder, AutodecoderSettings, autodecoder_step, make_autodecoder
 from pipelines.prior.codes import Codes, standardized
 from pipelines.prior.shipping import ship
+from pipelines.prior.training import read_config
 from pipelines.prior.truth import Described, Truth, describe, label_names
 from pipelines.priors import load_prior
 from pipelines.stage import Progress, Report, run_stage, step
@@ -31,6 +32,8 @@ SHIPPED = replace(QUICK, channel_base=4096, channel_max=96, basis_planes=10, map
 class SupervisedSettings:
     """Training of a prior on exact truth."""
 
+    config: Path | None = None
+    """JSON file with the fields of models.eg3d.EG3DConfig; none: the shipped prior's network."""
     start: str | None = None
     """Prior folder whose weights and latent directions it starts from; its configuration counts."""
     threads: int = 1
@@ -54,7 +57,8 @@ def train_supervised(
         return people | shipped | {"steps": model.step}
 
     return run_stage(
-        "prior train supervised", version=VERSION, inputs={"data": data}, settings=asdict(settings), out=out, work=work,
+        "prior train supervised", version=VERSION, inputs={"data": data}, out=out, work=work,
+        settings=asdict(settings) | {"config": settings.config and str(settings.config)},
         overwrite=overwrite,
     )  # fmt: skip
 
@@ -93,10 +97,10 @@ def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecod
     start = None if settings.start is None else load_prior(settings.start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.autodecoder.seed)
-        generator = EG3D(SHIPPED if start is None else config_of(start))
+        generator = EG3D(config_of(start) if start else read_config(settings.config) if settings.config else SHIPPED)
         described = torch.from_numpy(read_arrays(folder / "people.npz")["values"])
         codes = Codes(described=described, labels=len(label_names(truth.expressions)), w_dim=generator.latent.w_dim)
-        if start is None and generator.config.basis_planes:  # planes linear in w begin as the face's own
+        if start is None and generator.config.basis_planes:  # free planes linear in w begin as the face's own
             generator.basis_weights.weight.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
         generator.load_state_dict(load_file(start.weights))

@@ -90,13 +90,20 @@ def config_of(settings: PriorTrainSettings) -> EG3DConfig:
         return CONFIGS[settings.config]
     if not Path(settings.config).is_file():
         raise SettingError(f"config={settings.config}: there are {', '.join(CONFIGS)}, or give a JSON file.")
-    given, known = read_json(Path(settings.config)), {one.name for one in fields(EG3DConfig)}
+    return read_config(Path(settings.config))
+
+
+def read_config(path: Path) -> EG3DConfig:
+    """A JSON file with fields of models.eg3d.EG3DConfig; SettingError says what is wrong with it."""
+    if not path.is_file():
+        raise SettingError(f"config={path}: there is no such JSON file.")
+    given, known = read_json(path), {one.name for one in fields(EG3DConfig)}
     if unknown := set(given) - known:
-        raise SettingError(f"{settings.config} has fields that no configuration has: {', '.join(sorted(unknown))}.")
+        raise SettingError(f"{path} has fields that no configuration has: {', '.join(sorted(unknown))}.")
     try:
         return EG3DConfig(**given)
     except (TypeError, ValueError) as error:
-        raise SettingError(f"{settings.config}: {error}.") from error
+        raise SettingError(f"{path}: {error}.") from error
 
 
 def begin(config: EG3DConfig, settings: PriorTrainSettings, device: str) -> Adversaries:

@@ -145,7 +145,7 @@ class Described:
     """float32 [people,D]; NaN where a person has no such thing."""
 
 
-def describe(truth: Truth, progress_each: Any = None) -> Described:
+def describe(truth: Truth) -> Described:
     """Identity, light, traits and mean colors of every person, in the order of the people's indices."""
     rows: list[dict[str, float]] = []
     for path in truth.shards:
@@ -153,9 +153,7 @@ def describe(truth: Truth, progress_each: Any = None) -> Described:
         for person, traits in zip(np.unique(shard["person"]), shard["traits"], strict=True):
             own = {name: shard[name][shard["person"] == person] for name in ("identity", "light", "part", "image")}
             rows.append(_numbers(own, json.loads(str(traits))))
-        if progress_each is not None:
-            progress_each(path)
-    names = tuple(sorted({name for row in rows for name in row}))
+    names = tuple(sorted({name for row in rows for name, value in row.items() if np.isfinite(value)}))
     missing = {name: 0.0 if "=" in name else np.nan for name in names}
     values = np.array([[row.get(name, missing[name]) for name in names] for row in rows], np.float32)
     return Described(names=names, values=values)

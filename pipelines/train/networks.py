@@ -18,6 +18,7 @@ from pipelines.priors import Prior
 from pipelines.train.settings import TrainSettings
 
 FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")
+ENLARGING = "superresolution."
 PERSON_PLANES = 12
 """Free plane sets that a person gets beside the prior's."""
 
@@ -29,18 +30,35 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
         torch.manual_seed(settings.seed)
         generator, discriminator = EG3D(config), DualDiscriminator(config)
     begun = "The generator starts from random weights in the prior's head space."
-    if settings.network == "prior" and prior.weights is not None:
-        generator.load_state_dict(widened(load_file(prior.weights), generator.state_dict()), strict=True)
+    if prior.weights is not None:
+        state, own = load_file(prior.weights), generator.state_dict()
         begun = f"The generator starts from the prior {prior.name}."
-        if prior.discriminator is not None:
+        if fresh := config.image_size != config_of(prior).image_size:
+            state = {name: value for name, value in state.items() if not name.startswith(ENLARGING)}
+            state |= {name: value for name, value in own.items() if name.startswith(ENLARGING)}
+            begun = f"Backbone and decoder start from the prior {prior.name}; super-resolution and discriminator are fresh."
+        generator.load_state_dict(widened(state, own), strict=True)
+        if prior.discriminator is not None and not fresh:
             discriminator.load_state_dict(load_file(prior.discriminator), strict=True)
             begun = f"Generator and discriminator start from the prior {prior.name}."
     return generator.to(device), discriminator.to(device), begun
 
 
 def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
-    config = FFHQ512 if settings.network == "ffhq512" else config_of(prior)
-    return config if prior.weights is None else for_a_person(config)
+    """Of a person's networks, which fit the prior's weights."""
+    config = config_of(prior) if prior.weights is None else for_a_person(config_of(prior))
+    return enlarged(config) if settings.network == "512" and config.image_size < FFHQ512.image_size else config
+
+
+def enlarged(config: EG3DConfig) -> EG3DConfig:
+    """The same head at 512x512, with FFHQ's rays, samples, super-resolution and discriminator."""
+    taken = (
+        "image_size", "neural_rendering_resolution", "depth_resolution", "depth_resolution_importance", "superresolution",
+        "superresolution_channels", "discriminator_channel_max",
+    )  # fmt: skip
+    official = {name: getattr(FFHQ512, name) for name in taken}
+    official["discriminator_channel_max"] = FFHQ512.channel_max
+    return replace(config, **official, discriminator_channel_base=FFHQ512.channel_base)
 
 
 def for_a_person(config: EG3DConfig) -> EG3DConfig:

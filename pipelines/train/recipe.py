@@ -90,7 +90,7 @@ class Recipe:
     def start(self) -> dict[str, Any]:
         """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
         codes, asked = load_codes(self.prior), self.settings.finetune
-        if codes is None or asked.inversion_steps == 0 or self.settings.network != "prior":
+        if codes is None or asked.inversion_steps == 0:
             return {"inversion": 0}
         torch.set_num_threads(max(cores() // 2, 1))
         generator, _, _ = make_networks(self.prior, self.settings, self.device)

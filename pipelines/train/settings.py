@@ -139,8 +139,8 @@ class TrainSettings:
     """Name of the preset these settings started from."""
     prior: str = "quick"
     """Shipped prior or prior folder."""
-    network: Literal["prior", "ffhq512"] = "prior"
-    """The prior's own configuration, or EG3D at 512x512 begun from scratch in the prior's head space."""
+    network: Literal["prior", "512"] = "prior"
+    """The prior's own configuration; 512: at 512x512, from the prior's backbone and decoder where the prior is smaller."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
     torso: Literal["none", "still", "follow"] = "follow"
@@ -158,7 +158,7 @@ QUICK = TrainSettings()
 WORKSTATION = replace(
     QUICK,
     preset="workstation",
-    network="ffhq512",
+    network="512",
     budget_s=1200.0,
     finetune=FinetuneSettings(
         coarse=48, fine=48, adversarial=0.1, adversarial_every=2, ema_images=5000.0, density=0.25, learning_rate=2.5e-3

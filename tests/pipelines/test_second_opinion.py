@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 
 from pipelines import second_opinion
+from pipelines.capture import CaptureSettings, capture
+from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.frames import FrameSettings, Scan
 from pipelines.capture.opinions import NOT_ASKED, OpinionSettings, ask, trust, trusted
+from pipelines.capture.poses import CameraSettings
 from pipelines.errors import MissingTool
-from pipelines.files import write_image
+from pipelines.files import read_json, write_image
 from pipelines.landmarks import PATIENCE, FaceTracker
 from pipelines.priors import load_prior
 from pipelines.second_opinion import MESH_OF_FAN, disagreement, fan, fan_file, second_detector
 from pipelines.stage import Silent
 from pipelines.video import read_frames
 from tests.material import shared
+
+DEMO = Path(__file__).resolve().parents[2] / "avatarcli" / "demo_clips" / "capture.mp4"
 
 
 @pytest.fixture(autouse=True)
@@ -105,19 +110,41 @@ def test_constructors_that_want_to_download_are_refused(tmp_path: Path) -> None:
         second_opinion._fan(weights, "TWO_D")
 
 
+def random_fan(name: str, tmp_path: Path) -> Path:
+    """A network of random weights under the name of the real one, where face-alignment would keep it."""
+    import torch
+    from face_alignment.models import FAN
+
+    torch.manual_seed(0)
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    file = {"2DFAN4": "2DFAN4-11f355bf06.pth.tar", "3DFAN4": "3DFAN4-7835d9f11d.pth.tar"}[name]
+    torch.save(FAN(4).state_dict(), folder / file)
+    return folder / file
+
+
+@pytest.mark.slow
+def test_a_capture_asks_fan_about_turned_frames_and_trusts_them_less(tmp_path: Path) -> None:
+    """From the film to the record, with random weights: what they say is nonsense, so every frame asked about counts least."""
+    if not DEMO.exists():
+        pytest.skip("needs the demo clips")
+    random_fan("3DFAN4", tmp_path)
+    settings = CaptureSettings(
+        frames=FrameSettings(max_frames=30), cameras=CameraSettings(method="landmarks"), dataset=DatasetSettings(crop_size=64),
+        opinions=OpinionSettings(from_yaw_deg=5.0, most_frames=3),
+    )  # fmt: skip
+    out = capture(DEMO, tmp_path / "me.capture", settings).out
+    assert read_json(out / "capture.json")["second_opinion"].startswith("FAN looked at 3 turned frames")
+    poses = {one["file_path"]: one["confidence"] for one in read_json(out / "transforms.json")["frames"]}
+    assert sum(value <= 0.25 for value in poses.values()) >= 3 and max(poses.values()) > 0.9
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["2DFAN4", "3DFAN4"])
 def test_fan_runs_with_weights_of_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights: what is tested is the way there and back, not the landmarks, which nobody has here."""
-    import torch
-    from face_alignment.models import FAN
-
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.manual_seed(0)
-    file = {"2DFAN4": "2DFAN4-11f355bf06.pth.tar", "3DFAN4": "3DFAN4-7835d9f11d.pth.tar"}[name]
-    torch.save(FAN(4).state_dict(), folder / file)
-    assert fan_file(name) == folder / file
+    file = random_fan(name, tmp_path)
+    assert fan_file(name) == file
     prior = load_prior("quick")
     points = side_view(prior.landmarks)
     write_image(tmp_path / "frames" / "000000.jpg", np.random.default_rng(0).integers(0, 255, (600, 800, 3)).astype(np.uint8))

@@ -1,6 +1,8 @@
 """Whole captures of what is not one clip of one person: photos, frames with cameras, two clips, two people."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,3 +173,38 @@ def test_a_clip_that_was_cut_off_says_so_in_its_report(tmp_path: Path) -> None:
     cut.write_bytes(data[: int(len(data) * 0.7)])
     out = capture(cut, tmp_path / "me.capture", LANDMARKS)
     assert any("b.mp4 was cut off" in text and "of its 60 frames are missing" in text for text in out.warnings)
+
+
+SCAN = """
+import resource, sys
+from pathlib import Path
+from pipelines.capture import frames
+from pipelines.capture.footage import open_footage
+from pipelines.capture.frames import FrameSettings
+from pipelines.stage import Silent
+
+clip, folder = map(Path, sys.argv[1:])
+found = frames.scan(folder, open_footage([clip], 1920), FrameSettings(max_samples=200), Silent())
+print(found["looked_at"], found["last_index"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path: Path) -> None:
+    """Ten minutes and three hours of the same small pictures, looked at in 200 places."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    write_video(tmp_path / "part.mp4", demo(list(range(0, 500, 2)), 160), 25)
+    found = []
+    for times in (60, 1080):
+        clip, listing = tmp_path / f"{times}.mp4", tmp_path / "list.txt"
+        listing.write_text(f"file '{tmp_path / 'part.mp4'}'\n" * times)
+        join = ["-f", "concat", "-safe", "0", "-i", str(listing), "-c", "copy", str(clip)]
+        subprocess.run([get_ffmpeg_exe(), "-v", "error", *join], check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCAN, str(clip), str(tmp_path)], capture_output=True, text=True, check=True
+        )
+        found.append([int(value) for value in done.stdout.split()])
+    (looks, last, short), (more, end, long) = found
+    assert 190 <= looks <= 201 and 190 <= more <= 201 and end > 17 * last > 200_000
+    assert long < 1.1 * short and long < 900_000

@@ -88,7 +88,8 @@ def test_a_blink_is_neither_delayed_nor_flattened_and_noise_is():
     found = retarget(track(noisy), wide(), replace(RetargetSettings(), match=0.0)).expression
     for start in (60, 130):
         assert abs(int(found[start - 5 : start + 10, LID].argmax()) - 6.5) <= 1
-        assert found[start : start + 5, LID].max() > 0.85
+        assert found[start : start + 5, LID].max() > 0.95
+        assert int(np.argmax(found[start - 5 : start + 10, LID] > 0.5)) - int(np.argmax(noisy[start - 5 : start + 10, LID] > 0.5)) <= 0
     assert np.diff(found[:, JAW]).std() < 0.35 * np.diff(noisy[:, JAW]).std()
 
 

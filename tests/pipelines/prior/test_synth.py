@@ -1,6 +1,8 @@
 """Synthetic people: labels agree with the pictures, shards repeat bit for bit, an interrupted run goes on."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import torch
 
 from models.camera import Camera
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.files import read_arrays, write_arrays
 from pipelines.prior import synth
 from pipelines.prior.ict import load_face_model
 from pipelines.prior.people import parts
@@ -18,11 +21,11 @@ from pipelines.prior.people.scene import draw_light, render, view_from
 from pipelines.prior.people.stock import Stock
 from pipelines.prior.people.traits import draw_traits
 from pipelines.prior.shards import NO_PAIR, PAIR_FACTORS, read_shard, shard_paths
-from pipelines.prior.sheet import write_sheet
+from pipelines.prior.sheet import check_sheet, write_sheet
 from pipelines.prior.shooting import SynthSettings
 from pipelines.prior.synth import people_of, synthesize
 from pipelines.stage import Silent
-from tests.avatarcli.cli import avatarcli
+from tests.avatarcli.cli import avatarcli, environment
 from tests.material import shared
 
 TINY = SynthSettings(people=3, size=64, seed=3, states=2, views=2, pairs=2, people_per_shard=2)
@@ -176,6 +179,41 @@ def test_two_workers_make_the_same_bytes(folder: Path, model: Path, tmp_path: Pa
         assert path.read_bytes() == (out / path.name).read_bytes()
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(model: Path, tmp_path: Path) -> None:
+    """Its stand-in renders nothing: one worker ends itself, as the system does for want of memory."""
+    code, out = tmp_path / "run.py", str(tmp_path / "shards")
+    code.write_text(
+        "import os, signal\nif __name__ == '__main__':\n    from avatarcli.app import main\n    main()\n"
+        "else:\n    import pipelines.prior.synth as synth\n    synth._make = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = ["--people", "3", "--workers", "2", "--set", "people_per_shard=1", "--out", out, "--ict", str(model)]
+    done = subprocess.run(
+        [sys.executable, code, "prior", "synth", *words], capture_output=True, text=True, timeout=300, env=environment(None)
+    )
+    assert done.returncode == 1 and "a worker was ended from outside" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mean": slice(100)}, "its identity are"), ({"uv": slice(50)}, "faces_uv name vertices"),
+        ({"expression_names": slice(7)}, "expression are"), ({"landmarks68": slice(4)}, "landmarks68"),
+    ],
+)  # fmt: skip
+def test_a_face_model_that_is_not_whole_is_refused(model: Path, tmp_path: Path, changes: dict[str, slice], said: str) -> None:
+    arrays = read_arrays(model)
+    write_arrays(tmp_path / "ict_facekit.npz", **arrays | {name: arrays[name][part] for name, part in changes.items()})
+    with pytest.raises(UnusableMaterial, match=rf"no whole face model, .*{said}.* prior fetch ict-facekit"):
+        synthesize(tmp_path / "shards", TINY, Silent(), ict=tmp_path)
+    assert not list(tmp_path.glob("shards*"))
+
+
+def test_no_worker_is_no_setting(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="workers is 0"):
+        synthesize(tmp_path / "shards", TINY, Silent(), ict=model, workers=0)
+
+
 def test_lids_close_fully_and_the_mouth_opens(stock: Stock) -> None:
     person = Person(stock, draw_traits(11))
     view, lamps = view_from(0, 0, 2.7, extent=0.5), draw_light(np.random.default_rng(0))
@@ -205,8 +243,14 @@ def test_the_persons_left_is_on_the_right_of_a_frontal_image(stock: Stock) -> No
 
 def test_settings_and_sheets(folder: Path, tmp_path: Path) -> None:
     assert [list(people_of(SynthSettings(people=20), n)) for n in (0, 2)] == [list(range(8)), [16, 17, 18, 19]]
-    with pytest.raises(SettingError, match="views is 0"):
-        SynthSettings(views=0)
+    for wrong, said in (
+        ({"views": 0}, "views is 0"), ({"people": 0}, "people is 0"), ({"seed": -1}, "seed is -1"), ({"samples": 0}, "samples"),
+        ({"radii": (0.2, 4.0)}, "radii are 0.2"), ({"radii": (4.0, 2.0)}, "radii"), ({"around": 2.0}, "around"),
+    ):  # fmt: skip
+        with pytest.raises(SettingError, match=said):
+            SynthSettings(**wrong)
+    with pytest.raises(SettingError, match=r"name a \.png"):
+        check_sheet(tmp_path / "sheet.txt")
     write_sheet(folder, tmp_path / "sheet.png", 3, 2)
     from pipelines.files import read_image
 

@@ -1,0 +1,170 @@
+"""A person's start in the prior: inversion, what is remembered, and how the prior's networks become a person's."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.camera import Camera, orbit
+from models.eg3d import EG3D, UNIT
+from models.expression_map import broadcast
+from models.sampling import Sampling
+from pipelines.artifacts import load_dataset
+from pipelines.files import read_arrays
+from pipelines.prior.autodecoder import AutodecoderSettings
+from pipelines.prior.supervised import SupervisedSettings, train_supervised
+from pipelines.priors import Prior, load_codes, load_prior
+from pipelines.stage import Silent
+from pipelines.train import TrainSettings
+from pipelines.train.finetune import Batches, make_trainer, train_step
+from pipelines.train.frames import Frames, load_frames
+from pipelines.train.networks import config_of, enlarged, make_networks
+from pipelines.train.recipe import Recipe
+from pipelines.train.settings import FinetuneSettings
+from pipelines.train.start import NEAR_DEG, Seen, Views, invert, unseen_views
+from tests.worlds import write_solid_capture
+from tests.worlds_shards import write_solid_shards
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Prior:
+    folder = tmp_path_factory.mktemp("priors")
+    (folder / "unit.json").write_text(json.dumps(asdict(replace(UNIT, mapping_last="linear", mapping_hidden=32))))
+    asked = AutodecoderSettings(steps=150, latents=2, views=2, patch=12, checkpoint_every=150)
+    shards = write_solid_shards(folder / "shards")
+    train_supervised(
+        shards, folder / "unit", SupervisedSettings(config=folder / "unit.json", autodecoder=asked), Silent()
+    )  # fmt: skip
+    return load_prior(str(folder / "unit"))
+
+
+@pytest.fixture
+def frames(tmp_path: Path, prior: Prior) -> Frames:
+    return load_frames(load_dataset(write_solid_capture(tmp_path / "solid.capture")), "train", 32, prior.landmarks)
+
+
+def how(random: torch.Generator | None) -> Sampling:
+    return Sampling(coarse=6, fine=6, jitter="mid" if random is None else "random", generator=random)
+
+
+def settings(**changes: object) -> TrainSettings:
+    return TrainSettings(finetune=replace(FinetuneSettings(adversarial=0.0, coarse=6, fine=6), **changes))  # pyright: ignore[reportArgumentType]
+
+
+def test_inversion_finds_latents_nearer_to_the_frames(prior: Prior, frames: Frames) -> None:
+    generator, _, _ = make_networks(prior, settings(), "cpu")
+    codes = load_codes(prior)
+    assert codes is not None
+    person, latents = invert(generator, codes, frames, how, steps=40, batch=4, seed=0, progress=Silent())
+    seen, every = Seen(frames, 8), torch.arange(len(frames))
+    base = torch.from_numpy(codes.base).expand(len(frames), -1)
+    with torch.no_grad():
+        before, after = (
+            seen.distance(generator, w, every, how(None), torch.Generator().manual_seed(0)) for w in (base, latents)
+        )
+    assert after < 0.95 * before
+    among = torch.linalg.lstsq(torch.from_numpy(codes.people).T, person - torch.from_numpy(codes.base)).residuals
+    assert among.numel() == 0 or float(among) < 1e-6, "a person lies among the prior's people"
+    again = invert(generator, codes, frames, how, steps=40, batch=4, seed=0, progress=Silent())
+    assert torch.equal(again[0], person) and torch.equal(again[1], latents)
+
+
+def test_only_sides_that_were_not_filmed_are_remembered(prior: Prior, frames: Frames) -> None:
+    generator, _, _ = make_networks(prior, settings(), "cpu")
+    views = unseen_views(generator, torch.zeros(8), frames, how(None))
+    assert views is not None and views.raw.shape[1:] == (3, 16, 16)
+    seen = torch.nn.functional.normalize(frames.camera.world_from_camera[:, :3, 3], dim=1)
+    kept = torch.nn.functional.normalize(views.camera.world_from_camera[:, :3, 3], dim=1)
+    nearest = torch.rad2deg(torch.arccos((kept @ seen.mT).clamp(-1, 1))).amin(1)
+    assert nearest.min() >= NEAR_DEG - 0.1 and (kept[:, 2] < -0.5).any(), "the back is among them"
+    around = Camera(
+        world_from_camera=orbit(torch.arange(16) * 0.3927, torch.full((16,), 1.57), 2.9),
+        intrinsics=frames.camera.intrinsics[:1].expand(16, -1, -1),
+    )
+    everywhere = Frames(**{**vars(frames), "camera": around})
+    left = unseen_views(generator, torch.zeros(8), everywhere, how(None))
+    assert left is None or len(left.raw) < len(views.raw)
+
+
+def test_remembering_keeps_the_sides_and_nothing_else_changes_without_it(prior: Prior, frames: Frames) -> None:
+    def drift(remembered: float) -> tuple[float, dict[str, float]]:
+        asked = settings(remembered=remembered).finetune
+        generator, discriminator, _ = make_networks(prior, settings(), "cpu")
+        codes = load_codes(prior)
+        assert codes is not None
+        person = torch.from_numpy(codes.base)
+        views = unseen_views(generator, person, frames, how(None))
+        assert views is not None
+        latents = person.expand(len(frames), -1).clone()
+        trainer = make_trainer(generator, discriminator, frames, asked, 0, start=latents)
+        batches, figures = Batches(frames, generator, asked, views), {}
+        for _ in range(30):
+            figures |= train_step(trainer, batches, asked, steps=30, seed=0)
+        return distance(generator, trainer.latents.detach().mean(0), views), figures
+
+    kept, figures = drift(3.0)
+    forgotten, others = drift(0.0)
+    assert kept < 0.7 * forgotten
+    assert "remembered" in figures and "remembered" not in others
+
+
+def distance(generator: EG3D, w: torch.Tensor, views: Views) -> float:
+    ws = broadcast(w[None], generator.latent.num_ws)
+    with torch.no_grad():
+        shown = [
+            generator.synthesis(ws, views.camera[n], background=torch.zeros(1, 3, 1, 1)).raw for n in range(len(views.raw))
+        ]
+    return float((torch.cat(shown) - views.raw).abs().mean())
+
+
+def test_a_person_gets_more_planes_and_looks_the_same(prior: Prior) -> None:
+    base = EG3D(config_of(prior))
+    from safetensors.torch import load_file
+
+    assert prior.weights is not None
+    base.load_state_dict(load_file(prior.weights))
+    generator, _, begun = make_networks(prior, settings(), "cpu")
+    assert len(generator.basis_planes) > len(base.basis_planes) and prior.name in begun
+    ws, camera = broadcast(torch.randn(1, 8), base.latent.num_ws), Camera.frontal(2.7, 3.2)
+    with torch.no_grad():
+        ours, theirs = (one.synthesis(ws, camera).image for one in (generator, base))
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_at_512_backbone_and_decoder_are_the_priors() -> None:
+    config = enlarged(UNIT)
+    assert (config.image_size, config.neural_rendering_resolution, config.superresolution) == (512, 128, "8XDC")
+    assert config.plane_channels == UNIT.plane_channels and config.discriminator_channel_base == 32768
+
+
+@pytest.mark.slow
+def test_the_workstation_starts_from_the_prior(prior: Prior) -> None:
+    generator, _, begun = make_networks(prior, replace(settings(), network="512"), "cpu")
+    small, _, _ = make_networks(prior, settings(), "cpu")
+    assert "super-resolution and discriminator are fresh" in begun and generator.image_size == 512
+    assert torch.equal(generator.static_planes, small.static_planes)
+
+
+def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    record = json.loads((capture / "capture.json").read_text())
+    (capture / "capture.json").write_text(json.dumps(record | {"prior": {**record["prior"], "name": prior.name}}))
+    asked = replace(settings(inversion_steps=3), prior=str(prior.folder))
+    (tmp_path / "work").mkdir()
+    recipe = Recipe(capture, tmp_path / "work", asked, Silent(), "cpu")
+    figures = recipe.start()
+    assert figures["inversion"] == 3 and figures["views_to_remember"] > 0
+    trainer, batches, _ = recipe.begin()
+    known = read_arrays(tmp_path / "work" / "start.npz")
+    assert np.array_equal(trainer.latents.detach().numpy(), known["latents"])
+    assert batches.remembered is not None and len(batches.remembered.raw) == figures["views_to_remember"]
+
+
+def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(tmp_path / "prior")), Silent(), "cpu")
+    assert recipe.start() == {"inversion": 0} and not (tmp_path / "start.npz").exists()
+    assert recipe.begin()[1].remembered is None
