@@ -70,9 +70,10 @@ def find_face_model(path: Path | None = None) -> Path:
 
 
 def load_face_model(path: Path) -> FaceModel:
+    """The model in a packed file; UnusableMaterial when something lacks in it or points outside of it."""
     data = read_arrays(path)
     try:
-        return FaceModel(
+        model = FaceModel(
             mean=data["mean"], identity=data["identity"].astype(np.float32), expression=data["expression"].astype(np.float32),
             expression_names=tuple(map(str, data["expression_names"])), faces=data["faces"].astype(np.int32),
             faces_uv=data["faces_uv"].astype(np.int32), uv=data["uv"].astype(np.float32),
@@ -81,6 +82,34 @@ def load_face_model(path: Path) -> FaceModel:
         )  # fmt: skip
     except KeyError as error:
         raise UnusableMaterial(f"{path} is no face model, it lacks {error}; run avatarcli prior fetch ict-facekit.") from error
+    if fault := _fault(model):
+        raise UnusableMaterial(f"{path} is no whole face model, {fault}; run avatarcli prior fetch ict-facekit.")
+    return model
+
+
+def _fault(model: FaceModel) -> str:
+    """What does not fit together, since compiled code follows every number without looking; nothing when all does."""
+    count, parts = len(model.mean), (*model.part_vertices.values(), *model.part_triangles.values())
+    shapes = {
+        "mean": (model.mean, (count, 3)), "identity": (model.identity, (len(model.identity), count, 3)),
+        "expression": (model.expression, (len(model.expression_names), count, 3)), "landmarks68": (model.landmarks, (68,)),
+        "faces": (model.faces, (len(model.faces), 3)), "faces_uv": (model.faces_uv, (len(model.faces), 3)),
+        "uv": (model.uv, (len(model.uv), 2)),
+    }  # fmt: skip
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            return f"its {name} are {array.shape} and not {shape}"
+    limits = {
+        "faces": (model.faces, count),
+        "faces_uv": (model.faces_uv, len(model.uv)),
+        "landmarks68": (model.landmarks, count),
+    }
+    for name, (numbers, limit) in limits.items():
+        if numbers.min() < 0 or numbers.max() >= limit:
+            return f"its {name} name vertices that it has not"
+    if any(part.stop > max(count, len(model.faces)) or part.start < 0 for part in parts):
+        return "its parts reach beyond it"
+    return "" if np.isfinite(model.mean).all() else "its mean holds numbers that are not finite"
 
 
 def arkit_name(name: str) -> str:

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.files import write_image
+from pipelines.errors import SettingError
+from pipelines.files import check_writable, write_image
 from pipelines.prior.people.scene import draw_backdrop, laid_over
 from pipelines.prior.shards import read_shard, shard_paths
+
+
+def check_sheet(path: Path) -> None:
+    """SettingError unless a sheet can be written there: before hours of rendering, not after them."""
+    if path.suffix.lower() not in (".png", ".jpg"):
+        raise SettingError(f"--sheet {path}: name a .png or .jpg file.")
+    check_writable(path.resolve().parent)
 
 
 def write_sheet(folder: Path, path: Path, columns: int = 6, rows: int = 6, seed: int = 0) -> None:

@@ -51,9 +51,15 @@ class SynthSettings:
     people_per_shard: int = 8
 
     def __post_init__(self) -> None:
-        for name, least in (("people", 1), ("size", 16), ("states", 1), ("views", 1), ("pairs", 0), ("people_per_shard", 1)):
-            if getattr(self, name) < least:
-                raise SettingError(f"{name} is {getattr(self, name)}, it must be at least {least}.")
+        least = {"people": 1, "size": 16, "seed": 0, "states": 1, "views": 1, "pairs": 0, "samples": 1, "people_per_shard": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise SettingError(f"{name} is {getattr(self, name)}, it must be at least {value}.")
+        near, far = self.radii
+        if not 1 <= near <= far:
+            raise SettingError(f"radii are {near} and {far}: cameras stand between them, the nearer at least 1 head unit away.")
+        if not (0 <= self.around <= 1 and self.extent > 0 and self.identity_sigma >= 0):
+            raise SettingError("around is a share between 0 and 1, extent is above 0, and identity_sigma is not below 0.")
 
     @property
     def images(self) -> int:

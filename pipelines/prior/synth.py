@@ -9,6 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.errors import AvatarError, SettingError
 from pipelines.prior.ict import arkit_name, find_face_model, load_face_model
 from pipelines.prior.people.stock import Stock
 from pipelines.prior.shards import shard_path, stacked, write_shard
@@ -35,7 +38,10 @@ def synthesize(
     overwrite: bool = False,
 ) -> Report:
     """A folder of shards; finished shards of an interrupted run are kept."""
+    if workers is not None and workers < 1:
+        raise SettingError(f"workers is {workers}, it must be at least 1.")
     model = find_face_model(ict)
+    load_face_model(model)  # what is wrong with it is said here, once, and not by every worker
     work = partial(_write_shards, settings=settings, model=model, workers=workers or cores(), progress=progress)
     return run_stage(
         STAGE, version=VERSION, inputs={"face model": model}, settings=settings, out=out, work=work, overwrite=overwrite
@@ -47,6 +53,8 @@ def cores() -> int:
 
 
 def _write_shards(folder: Path, *, settings: SynthSettings, model: Path, workers: int, progress: Progress) -> dict[str, Any]:
+    for draft in folder.glob(".shard_*"):  # of a worker that was ended while it wrote
+        draft.unlink()
     missing = [number for number in range(settings.shards) if not shard_path(folder, number).exists()]
     with progress.task("rendering people", settings.people) as task:
         done = settings.people - sum(len(people_of(settings, number)) for number in missing)
@@ -78,8 +86,21 @@ def _made(folder: Path, settings: SynthSettings, model: Path, workers: int, numb
         _begin(settings, model)
         yield from map(partial(_make, folder), numbers)
         return
-    with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers, _begin_worker, (settings, model)) as pool:
-        yield from pool.imap_unordered(partial(_make, folder), numbers)
+    others, context = multiprocessing.active_children(), multiprocessing.get_context("spawn")
+    with one_thread_each():
+        pool = ProcessPoolExecutor(workers, context, _begin_worker, (settings, model))
+        try:
+            yield from (done.result() for done in as_completed([pool.submit(_make, folder, number) for number in numbers]))
+        except BrokenProcessPool as error:
+            raise AvatarError(
+                "a worker was ended from outside, perhaps for want of memory; "
+                "the same command continues, with fewer of them by --workers."
+            ) from error
+        finally:  # at once, whatever they are at: shards are written whole or not at all
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                if worker not in others:
+                    worker.terminate()
 
 
 @contextmanager
