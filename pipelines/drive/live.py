@@ -26,6 +26,7 @@ from pipelines.drive.track import needed_model, read_face
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import write_json
 from pipelines.landmarks import FaceTracker
+from pipelines.provenance import Provenance
 from pipelines.stage import Progress, record_path
 
 T = TypeVar("T")
@@ -116,14 +117,21 @@ def live(
     `live.seconds`, or when it is interrupted; the recording is whole in any case.
     """
     check_live(avatar, out, settings, overwrite)
+    origin = Provenance(avatar, settings.provenance)
+    if out is not None:
+        origin.check()
     source, loaded = open_source(driver, settings), load_avatar(avatar, device)
     size = picture_size(loaded.image_size, settings.size)
     painter, mapper = parts(avatar, loaded, size, settings)
     list(painter.paint(mapper(0.0, None, None), 0, 1))  # warmed up before the clock starts
     screens = open_screens(out, size, source, settings.sound == "driver", progress)
-    figures = perform(source, loaded, mapper, painter, screens, settings, progress)
+    figures = perform(source, loaded, mapper, painter, screens, settings, progress, origin)
     figures = {**figures, "size": size, "flagged_frames": mapper.flagged}
     if out is not None:
+        if origin.left_out:
+            progress.warn(origin.left_out)
+        filmed = settings.sound == "driver" or not settings.background.startswith("#")
+        figures["provenance"] = origin.seal_recording(out, composite=filmed)
         record = {"schema": SCHEMA, "stage": STAGE, "version": VERSION, "settings": settings, "figures": figures}
         write_json(record_path(out), record)
     return figures
@@ -161,7 +169,7 @@ def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> t
 
 def perform(
     source: Source, avatar: Avatar, mapper: Mapper, painter: Painter, screens: list[Screen],
-    settings: DriveSettings, progress: Progress,
+    settings: DriveSettings, progress: Progress, origin: Provenance,
 ) -> dict[str, Any]:  # fmt: skip
     """The three threads, this one rendering."""
     frames, faces, stopped, ready = Slot[Seen](), Slot[Read](), threading.Event(), threading.Event()
@@ -175,7 +183,7 @@ def perform(
         with progress.task("live", round(source.length_s * source.rate) if source.length_s else None) as task:
             said = time.perf_counter()
             for face in faces:
-                picture = next(painter.paint(mapper(face.seen.time_s, face.scores, face.pose), 0, 1))
+                picture = next(origin.marked(painter.paint(mapper(face.seen.time_s, face.scores, face.pose), 0, 1)))
                 for screen in screens:
                     screen.show(face.seen.time_s, picture)
                 pace.add(face.seen.there_s)

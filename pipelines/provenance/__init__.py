@@ -63,7 +63,7 @@ class Provenance:
 
         The unsigned video is kept in `partial` until the drive is published, so that a killed one signs it again.
         """
-        from pipelines.provenance.manifest import EMBEDDED, SIDECAR, manifest, sign
+        from pipelines.provenance.manifest import EMBEDDED, SIDECAR
 
         unsigned, embeds = output, output.suffix.lower() in EMBEDDED and self.settings.manifest
         if embeds:
@@ -74,15 +74,25 @@ class Provenance:
         elif not output.suffix:
             unsigned = output.with_name(LISTING)
             write_text(unsigned, listing(output))
+        apart = (beside if output.suffix else partial) / f"{output.stem}{SIDECAR}"
+        return self._signed(unsigned, output if embeds else apart, composite)
+
+    def seal_recording(self, video: Path, composite: bool) -> dict[str, Any]:
+        """Sign a finished .mp4 in its place; figures for the record."""
+        return self._signed(video, video, composite)
+
+    def _signed(self, unsigned: Path, out: Path, composite: bool) -> dict[str, Any]:
+        """`out` is the signed video, or the manifest of `unsigned` alone."""
+        from pipelines.provenance.manifest import SIDECAR, manifest, sign
+
         figures = {"avatar": self.id, "mark": self.payload, "manifest": None, "unsigned_sha256": sha256_file(unsigned)}
         if not self.settings.manifest:
             return figures
         consent = read_json(self.avatar / "avatar.json").get("consent")
-        said = manifest(output.name, avatar=self.id, consent=consent, mark=self.payload, composite=composite)
-        out = output if embeds else (beside if output.suffix else partial) / f"{output.stem}{SIDECAR}"
+        said = manifest(unsigned.name, avatar=self.id, consent=consent, mark=self.payload, composite=composite)
         out.parent.mkdir(exist_ok=True)
         sign(unsigned, out, said)
-        return {**figures, "manifest": "embedded" if embeds else out.name}
+        return {**figures, "manifest": out.name if out.suffix == SIDECAR else "embedded"}
 
 
 def sidecars(out: Path, settings: ProvenanceSettings) -> list[str]:
