@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.artifacts import Avatar, Track
 from pipelines.drive.guard import Captured, guard
 from pipelines.drive.render import Motion
-from pipelines.drive.retarget import LEAST_RANGE, side_gain, smoothing, strengths
+from pipelines.drive.retarget import LEAST_RANGE, keep_closures, side_gain, smoothing, strengths
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
 from pipelines.drive.view import (
@@ -113,7 +113,8 @@ class Mapper:
         """[E] as `retarget` has it, clamped and guarded."""
         retarget, own = self.settings.retarget, self.own
         span = np.maximum(driver.high - driver.low, LEAST_RANGE)
-        moved = self._calm(scores / span, dt) * span - driver.neutral
+        calm = self._calm(scores / span, dt) * span
+        moved = keep_closures(scores, calm, driver, self.avatar.names) - driver.neutral
         gain = np.where(moved >= 0, *self._gain)
         target = own.neutral + strengths(self.avatar.names, retarget) * gain * moved
         room = retarget.overshoot * (own.high - own.low)

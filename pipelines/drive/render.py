@@ -23,6 +23,7 @@ from pipelines.errors import SettingError
 from pipelines.files import read_image, write_image
 from pipelines.stage import Task
 
+FAINT = 0.06
 VIDEOS = (".mp4", ".webm", ".mov")
 
 
@@ -156,8 +157,21 @@ def to_bytes(picture: np.ndarray, opaque: bool) -> np.ndarray:
     """uint8 RGB of an opaque premultiplied picture, else RGBA with straight alpha."""
     if opaque:
         return np.round(np.clip(picture[..., :3], 0, 1) * 255).astype(np.uint8)
-    straight = picture[..., :3] / np.maximum(picture[..., 3:], 1e-4)
-    return np.round(np.clip(np.dstack([straight, picture[..., 3]]), 0, 1) * 255).astype(np.uint8)
+    return np.round(np.clip(np.dstack([straight(picture), picture[..., 3]]), 0, 1) * 255).astype(np.uint8)
+
+
+def straight(picture: np.ndarray) -> np.ndarray:
+    """[H,W,3] colors of a premultiplied [H,W,4].
+
+    Where hardly anything is there (alpha below FAINT) they fade to those of the surroundings: noise divided by almost nothing
+    would be garish, and lossy video smears such colors into the edge.
+    """
+    import cv2
+
+    own = picture[..., :3] / np.maximum(picture[..., 3:], 1e-4)
+    around = cv2.GaussianBlur(picture, (0, 0), max(1.0, 0.03 * len(picture)))
+    share = np.clip(2 * picture[..., 3:] / FAINT - 1, 0.0, 1.0)
+    return share * own + (1 - share) * around[..., :3] / np.maximum(around[..., 3:], 1e-2)
 
 
 Paint = Callable[[int, int], Iterator[np.ndarray]]

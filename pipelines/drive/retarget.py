@@ -17,8 +17,8 @@ from pipelines.face_fit import Calibration, calibrate
 
 LEAST_RANGE = 0.25
 """A driver's range below this is taken as this: a face that hardly smiles is not blown up to a grin."""
-OPPOSITE_SIDES = ("jawLeft", "mouthLeft")
-"""Names that end in Left and are a direction, not a half of the face."""
+UNPAIRED = ("jawLeft", "mouthLeft", "eyeBlinkLeft")
+"""Names that end in Left and have a gain of their own: directions, and lids, each of which has to close."""
 NO_GAZE = 0.6
 """Share of the way to closed lids from which the iris is hidden and the gaze is carried over."""
 
@@ -40,7 +40,7 @@ def retarget(track: Track, avatar: Calibration, settings: RetargetSettings) -> R
     span = np.maximum(found.high - found.low, LEAST_RANGE)
     scores = carry_gaze(track.expression, found, track.names)
     calm = one_euro(scores / span, track.rate_hz, settings.smooth_hz, settings.smooth_speed) * span
-    moved = calm - found.neutral
+    moved = keep_closures(scores, calm, found, track.names) - found.neutral
     gain = np.where(moved >= 0, *(side_gain(found, avatar, side, track.names, settings) for side in ("high", "low")))
     target = avatar.neutral + strengths(track.names, settings) * gain * moved
     room = settings.overshoot * (avatar.high - avatar.low)
@@ -80,7 +80,7 @@ def paired(values: np.ndarray, names: tuple[str, ...], joined: Callable[[list[fl
     """[E] with the values of a left and a right channel replaced by `joined` of the two."""
     result = np.array(values, np.float64)
     for left, name in enumerate(names):
-        if name.endswith("Left") and (other := name.removesuffix("Left") + "Right") in names and name not in OPPOSITE_SIDES:
+        if name.endswith("Left") and (other := name.removesuffix("Left") + "Right") in names and name not in UNPAIRED:
             right = names.index(other)
             result[[left, right]] = joined([values[left], values[right]])
     return result
@@ -96,6 +96,19 @@ def region_of(name: str) -> str:
     if name.startswith("eyeLook"):
         return "gaze"
     return "lids" if name.startswith("eye") else "brows" if name.startswith("brow") else "mouth"
+
+
+def keep_closures(scores: np.ndarray, calm: np.ndarray, driver: Calibration, names: tuple[str, ...]) -> np.ndarray:
+    """`calm` [...,E] with lids that are closing as they were read in `scores`: a blink is as deep and as early as the driver's.
+
+    From a quarter of the way to closed lids on the smoothed score gives way to the read one, at half of it altogether.
+    """
+    lids = [i for i, name in enumerate(names) if name.startswith("eyeBlink")]
+    result = np.array(calm, np.float64)
+    travel = np.maximum(driver.high[lids] - driver.neutral[lids], LEAST_RANGE)
+    share = np.clip(4 * (scores[..., lids] - driver.neutral[lids]) / travel - 1, 0.0, 1.0)
+    result[..., lids] += share * (scores[..., lids] - calm[..., lids])
+    return result
 
 
 def carry_gaze(scores: np.ndarray, driver: Calibration, names: tuple[str, ...]) -> np.ndarray:

@@ -60,6 +60,19 @@ def test_half_a_head_over_a_color():
     assert to_bytes(clear, opaque=False)[0, 0].tolist() == [255, 255, 255, 128]
 
 
+def test_colors_beside_a_transparent_head_are_the_heads_and_calm():
+    """Noise where nothing is becomes neither garish nor visible."""
+    picture = np.zeros((64, 64, 4), np.float32)
+    picture[16:48, 16:48] = (0.6, 0.3, 0.15, 1.0)
+    noise = np.random.default_rng(0).uniform(0, 0.004, (64, 64, 4)).astype(np.float32)
+    picture = np.where(picture[..., 3:] > 0, picture, noise)
+    pixels = to_bytes(picture, opaque=False)
+    assert pixels[30, 30].tolist() == [153, 76, 38, 255] and pixels[4:14, :, 3].max() <= 1
+    near = pixels[30, 50:52, :3].astype(int)
+    assert np.abs(near - (153, 76, 38)).max() < 30, "the edge has nothing to bleed"
+    assert pixels[:10, :10, :3].max() < 120
+
+
 def test_enlarging_keeps_flat_areas_and_bounds():
     color, alpha = np.zeros((8, 8, 3), np.float32), np.zeros((4, 4, 1), np.float32)
     color[:, 4:], alpha[:, 2:] = 1.0, 1.0
