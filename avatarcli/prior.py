@@ -133,8 +133,6 @@ def synth(
 
     if sheet:
         check_sheet(sheet)
-    if sheet:
-        check_sheet(sheet)
     asked = resolve(SynthSettings(people=people, size=size, seed=seed), assignments=changes or [])
     report = synthesize(out, asked, console(), ict=ict, workers=workers, overwrite=overwrite)
     if sheet:
