@@ -133,10 +133,12 @@ def trusted(
 ) -> np.ndarray:
     """[N] confidence from the points that fit each pose; 0 where hardly any does and where the pose leaves the way it is on.
 
-    A frame whose landmarks lie four times further off than usual counts little, but a good model may contradict the tracker.
+    A frame whose landmarks lie four times further off than usual counts little, but a good model may contradict the tracker;
+    against its neighbors and the tracker together no number of points helps.
     """
-    confidence = np.clip(count / SURE, 0, 1) / (1 + (error_px / (4 * np.median(error_px))) ** 4)
-    failed = (jump_deg(camera_from_head, time_s) > settings.max_jump_deg) & (count < SURE)
+    strange = error_px / (4 * np.median(error_px))
+    confidence = np.clip(count / SURE, 0, 1) / (1 + strange**4)
+    failed = (jump_deg(camera_from_head, time_s) > settings.max_jump_deg) & ((count < SURE) | (strange > 1))
     return np.where(failed | (count < LEAST_SIGHTINGS) | (camera_from_head[:, 2, 3] <= 0), 0.0, np.maximum(confidence, 0.05))
 
 

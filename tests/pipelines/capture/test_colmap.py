@@ -197,6 +197,10 @@ def test_few_points_or_a_leap_cost_the_confidence() -> None:
     found = sfm_model.trusted(poses, count, error, time_s, CameraSettings())
     assert found[4] == 0 and found[10] == 0
     assert found[6] == pytest.approx(0.5, abs=0.01) and found[15] < 0.1 and found[2] > 0.9
+    count[10] = 100
+    assert sfm_model.trusted(poses, count, error, time_s, CameraSettings())[10] > 0.9
+    error[10] = 40.0
+    assert sfm_model.trusted(poses, count, error, time_s, CameraSettings())[10] == 0
 
 
 def speckled(rng: np.random.Generator, size: int = 512) -> np.ndarray:
