@@ -89,6 +89,8 @@ class PriorCodes:
     """[E,w_dim] what a label does to w; w(person, labels) = person + labels @ directions."""
     names: tuple[str, ...]
     """Of the labels: weights 0..1 of ARKit's expressions, gaze (1: 20 degrees), the chest's turn (1: 15 degrees)."""
+    spread: np.ndarray
+    """[E] standard deviation of a label in the data."""
     labels: np.ndarray
     """[S,E] labels of some states of the data: which expressions occur."""
 
@@ -101,7 +103,7 @@ def load_codes(prior: Prior) -> PriorCodes | None:
     return PriorCodes(
         base=known["base"].astype(np.float32), people=known["people"].astype(np.float32),
         directions=known["directions"].astype(np.float32), names=tuple(str(name) for name in known["label_names"]),
-        labels=known["labels"].astype(np.float32),
+        spread=known["label_spread"].astype(np.float32), labels=known["labels"].astype(np.float32),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Latents of the auto-decoder: w of a person in a state is linear in what is known of both, plus what is the person's own.
 
-w = base + [(description - mean) / spread A + own[person], labels B]. The first dimensions say who, the last `FACE` which face it
-makes; the rows of B are the expression directions that ship with the prior. Linear and apart, so that a direction does the same
-to everybody, and a person's frames differ in few dimensions.
+w = base + [(description - mean) / spread A + own[person], labels / spread B]. The first dimensions say who, the last `FACE` what
+face they make; the rows of B / spread are the expression directions that ship with the prior. Linear and apart: a direction
+does the same to everybody, and a person's frames differ in few dimensions.
 """
 
 import torch
@@ -18,20 +18,23 @@ class Codes(nn.Module):
 
     described: Tensor
     """[people,D] standardized."""
+    spread: Tensor
+    """[E] of the labels: a jaw is rarely open, and has to move w as far as what is common."""
 
-    def __init__(self, *, described: Tensor, labels: int, w_dim: int):
+    def __init__(self, *, described: Tensor, spread: Tensor, w_dim: int):
         super().__init__()
         who, self.face = w_dim - min(FACE, w_dim // 4), min(FACE, w_dim // 4)
         self.register_buffer("described", described)
+        self.register_buffer("spread", spread)
         self.base = nn.Parameter(torch.zeros(w_dim))
         self.known = nn.Parameter(0.5 * described.shape[1] ** -0.5 * torch.randn(described.shape[1], who))
         self.own = nn.Parameter(torch.zeros(len(described), who))
-        self.labels = nn.Parameter(0.5 * torch.randn(labels, self.face))
+        self.labels = nn.Parameter(0.5 * torch.randn(len(spread), self.face))
 
     @property
     def directions(self) -> Tensor:
         """[E,w_dim] what a label does to w."""
-        return F.pad(self.labels, (self.own.shape[1], 0))
+        return F.pad(self.labels / self.spread[:, None], (self.own.shape[1], 0))
 
     def identity(self, person: Tensor) -> Tensor:
         """w [L,w_dim] of people with a neutral face."""

@@ -37,7 +37,8 @@ def ship(model: Autodecoder, truth: Truth, folder: Path, name: str, origin: str,
     write_arrays(
         folder / CODES, base=people.mean(0).numpy(), people=(parts[:kept] * scale[:kept, None] / len(people) ** 0.5).numpy(),
         directions=codes.directions.detach().numpy(), label_names=np.array(label_names(truth.expressions)),
-        labels=labels.numpy()[chosen].astype(np.float16), known=codes.known.detach().numpy(), labels_of_face=codes.labels.detach().numpy(),
+        label_spread=codes.spread.numpy(), labels=labels.numpy()[chosen].astype(np.float16),
+        labels_of_face=codes.labels.detach().numpy(), known=codes.known.detach().numpy(),
         names=known["names"], mean=known["mean"], spread=known["spread"],
     )  # fmt: skip
     _record(generator, folder, name, origin)
@@ -54,7 +55,7 @@ def halved(generator: EG3D) -> dict[str, torch.Tensor]:
 def seen_labels(truth: Truth) -> torch.Tensor:
     """[S,E] labels of the states in memory."""
     truth.load(max(truth.turn, 0))
-    return torch.from_numpy(np.stack([truth.rows["label"][rows[0]] for rows in truth.states]))
+    return torch.from_numpy(truth.labels())
 
 
 def _record(generator: EG3D, folder: Path, name: str, origin: str) -> None:

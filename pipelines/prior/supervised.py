@@ -18,8 +18,8 @@ from pipelines.prior.autodecoder import Autodecoder, AutodecoderSettings, autode
 from pipelines.prior.codes import Codes, standardized
 from pipelines.prior.shipping import ship
 from pipelines.prior.training import read_config
-from pipelines.prior.truth import Described, Truth, describe, label_names
-from pipelines.priors import load_prior
+from pipelines.prior.truth import Described, Truth, describe, spread_of
+from pipelines.priors import CODES, load_prior
 from pipelines.stage import Progress, Report, run_stage, step
 from pipelines.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -76,11 +76,14 @@ def write_people(truth: Truth, settings: SupervisedSettings, folder: Path) -> di
     """What is known of the people, standardized as for the prior it starts from."""
     people = describe(truth)
     names, mean, spread = people.names, np.nanmean(people.values, 0), np.maximum(np.nanstd(people.values, 0), 0.01)
+    truth.load(0)
+    labels = spread_of(truth.labels())
     if settings.start is not None:
-        known = read_arrays(load_prior(settings.start).folder / "codes.npz")
+        known = read_arrays(load_prior(settings.start).folder / CODES)
         names, mean, spread = tuple(str(name) for name in known["names"]), known["mean"], known["spread"]
+        labels = known["label_spread"]
     values = standardized(*(torch.from_numpy(value) for value in (_columns(people, names), mean, spread)))
-    write_arrays(folder / "people.npz", names=np.array(names), mean=mean, spread=spread, values=values.numpy())
+    write_arrays(folder / "people.npz", names=np.array(names), mean=mean, spread=spread, values=values.numpy(), labels=labels)
     return {"people": len(values), "known_of_each": len(names)}
 
 
@@ -98,13 +101,13 @@ def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecod
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.autodecoder.seed)
         generator = EG3D(config_of(start) if start else read_config(settings.config) if settings.config else SHIPPED)
-        described = torch.from_numpy(read_arrays(folder / "people.npz")["values"])
-        codes = Codes(described=described, labels=len(label_names(truth.expressions)), w_dim=generator.latent.w_dim)
+        known = {name: torch.from_numpy(read_arrays(folder / "people.npz")[name]) for name in ("values", "labels")}
+        codes = Codes(described=known["values"], spread=known["labels"].float(), w_dim=generator.latent.w_dim)
         if start is None and generator.config.basis_planes:  # free planes linear in w begin as the face's own
             generator.basis_weights.weight.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
         generator.load_state_dict(load_file(start.weights))
-        known = read_arrays(start.folder / "codes.npz")
+        known = read_arrays(start.folder / CODES)
         for name, stored in (("base", "base"), ("known", "known"), ("labels", "labels_of_face")):
             getattr(codes, name).data.copy_(torch.from_numpy(known[stored]))
     return make_autodecoder(generator, codes, settings.autodecoder)

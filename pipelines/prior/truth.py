@@ -29,6 +29,8 @@ DETAIL = {
     "glasses": 2.0, "nose": 1.0,
 }  # fmt: skip
 """How much more the pixels of a part count, and how much more often patches are laid on it: little area, much expression."""
+NEUTRAL = 0.3
+"""Odds of a neutral face; those of others are this and the root mean square of their labels, in spreads."""
 SEEN = ("image", "alpha", "depth", "part", "camera", "expression", "gaze", "joints", "state")
 COLORED = ("skin", "hair", "left_eye", "cloth")
 
@@ -64,6 +66,11 @@ def labels_of(shard: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([shard["expression"], shard["gaze"] / GAZE_UNIT_DEG, chest], axis=1).astype(np.float32)
 
 
+def spread_of(labels: np.ndarray) -> np.ndarray:
+    """Standard deviation [E] of labels [S,E], at least 0.03."""
+    return np.maximum(labels.std(0), 0.03)
+
+
 def detail_of(part: np.ndarray) -> np.ndarray:
     """Part numbers of any shape -> float32 extra weights."""
     return np.array([DETAIL.get(name, 0.0) for name in PARTS], np.float32)[part]
@@ -85,6 +92,8 @@ class Truth:
     """Arrays of `SEEN` and `person`, `label` over all rows in memory."""
     states: list[np.ndarray] = field(init=False, default_factory=list)
     """Rows of each state."""
+    odds: Tensor = field(init=False)
+    """[states] how often each is drawn."""
     turn: int = field(init=False, default=-1)
 
     def __post_init__(self) -> None:
@@ -103,11 +112,17 @@ class Truth:
         self.rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         _, first = np.unique(self.rows["person"] * 1_000_000 + self.rows["state"] % 1_000_000, return_inverse=True)
         self.states = np.split(np.argsort(first, kind="stable"), np.cumsum(np.bincount(first))[:-1])
+        labels = self.labels()
+        self.odds = torch.from_numpy(NEUTRAL + np.sqrt(np.mean((labels / spread_of(labels)) ** 2, axis=1)))
         self.turn = turn
 
+    def labels(self) -> np.ndarray:
+        """[states,E] of the states in memory."""
+        return self.rows["label"][[rows[0] for rows in self.states]]
+
     def draw(self, latents: int, views: int, random: torch.Generator) -> Views:
-        """States of the shards in memory, as often as they come, and views of each; states with fewer views repeat some."""
-        chosen = torch.randint(len(self.states), (latents,), generator=random).tolist()
+        """States of the shards in memory, faces that do something more often; states with fewer views repeat some."""
+        chosen = torch.multinomial(self.odds, latents, replacement=latents > len(self.odds), generator=random).tolist()
         taken = []
         for number in chosen:
             rows = self.states[number]

@@ -25,10 +25,10 @@ from pipelines.train.finetune import keyed, march_chosen, marched_of
 from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
 
 PEOPLE_RATE, LABEL_RATE = 0.05, 0.05
-"""Adam's learning rates of the person's coordinates (in standard deviations) and of the frames' labels."""
+"""Adam's learning rates of the person's coordinates and of the frames' labels, in standard deviations."""
 UNLIKELY = 2.5e-4
 """Weight of the squared coordinates of a person: a person is like other people."""
-STRONG = 5e-3
+STRONG = 5e-4
 """Weight of the squared labels of a frame."""
 AROUND = torch.arange(16) * (math.pi / 8) + math.pi / 16
 UP = torch.tensor([0.42, 0.5, 0.6]) * math.pi
@@ -54,11 +54,12 @@ def invert(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The person's latent [w_dim] and the frames' [N,w_dim]: coordinates among the prior's people, plus labels of each frame.
 
-    w_i = base + a P + e_i B, by the photometric distance of the raw image at half the rays; the generator stands still.
+    w_i = base + a P + e_i spread B, by the photometric distance of the raw image at half the rays; the generator stands still.
     """
     device = frames.image.device
     generator.requires_grad_(False)
-    base, people, directions = (torch.from_numpy(value).to(device) for value in (codes.base, codes.people, codes.directions))
+    known = codes.base, codes.people, codes.spread[:, None] * codes.directions
+    base, people, directions = (torch.from_numpy(value).to(device) for value in known)
     seen = Seen(frames, generator.config.neural_rendering_resolution // 2)
     who = torch.zeros(len(people), device=device, requires_grad=True)
     does = torch.zeros(len(frames), len(directions), device=device, requires_grad=True)

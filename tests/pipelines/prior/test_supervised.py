@@ -101,11 +101,12 @@ def test_the_shipped_network_is_small() -> None:
 
 
 def test_latents_are_linear_and_apart() -> None:
-    codes = Codes(described=torch.eye(3), labels=2, w_dim=16)
+    codes = Codes(described=torch.eye(3), spread=torch.tensor([1.0, 0.1]), w_dim=16)
     person, none = torch.tensor([0, 2]), torch.zeros(2, 2)
     assert torch.equal(codes(person, none), codes.identity(person))
     moved = codes(person, torch.tensor([[1.0, 0.0], [0.0, 1.0]])) - codes.identity(person)
-    assert torch.equal(moved[:, :12], torch.zeros(2, 12)) and torch.allclose(moved, codes.directions)
+    assert torch.equal(moved[:, :12], torch.zeros(2, 12)) and torch.allclose(moved, codes.directions, atol=1e-6)
+    assert torch.allclose(codes.directions[1, 12:], 10 * codes.labels[1]), "what is rare moves w as far"
     with torch.no_grad():
         codes.own[2] += 1.0
     assert codes.identity(torch.tensor([2]))[0, 12:].abs().sum() == 0

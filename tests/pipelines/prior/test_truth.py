@@ -29,6 +29,14 @@ def test_a_state_has_one_label_and_all_its_views(shards: Path) -> None:
     assert (views.camera.world_from_camera[0::2] - views.camera.world_from_camera[1::2]).abs().amax((1, 2)).min() > 0.1
 
 
+def test_faces_that_do_something_come_more_often(shards: Path) -> None:
+    truth = Truth(folder=shards, kept=4)
+    truth.load(0)
+    random = torch.Generator().manual_seed(0)
+    open_mouths = sum(float(truth.draw(4, 1, random).labels[:, 0].sum()) for _ in range(50)) / 200
+    assert open_mouths > 0.65, "half of the states are neutral"
+
+
 def test_a_state_with_fewer_views_than_asked_repeats_them(shards: Path) -> None:
     truth = Truth(folder=shards, kept=1)
     truth.load(0)

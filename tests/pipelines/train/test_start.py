@@ -25,7 +25,7 @@ from pipelines.train.networks import config_of, enlarged, make_networks
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start import NEAR_DEG, Seen, Views, invert, unseen_views
-from tests.worlds import write_solid_capture
+from tests.worlds import write_solid_capture, write_unit_prior
 from tests.worlds_shards import write_solid_shards
 
 
@@ -165,6 +165,6 @@ def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -
 
 def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
-    recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(tmp_path / "prior")), Silent(), "cpu")
+    recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(write_unit_prior(tmp_path / "plain"))), Silent(), "cpu")
     assert recipe.start() == {"inversion": 0} and not (tmp_path / "start.npz").exists()
     assert recipe.begin()[1].remembered is None
