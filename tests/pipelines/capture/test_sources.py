@@ -176,7 +176,7 @@ def test_a_clip_that_was_cut_off_says_so_in_its_report(tmp_path: Path) -> None:
 
 
 SCAN = """
-import resource, sys
+import sys
 from pathlib import Path
 from pipelines.capture import frames
 from pipelines.capture.footage import open_footage
@@ -185,18 +185,21 @@ from pipelines.stage import Silent
 
 clip, folder = map(Path, sys.argv[1:])
 found = frames.scan(folder, open_footage([clip], 1920), FrameSettings(max_samples=200), Silent())
-print(found["looked_at"], found["last_index"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+most = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(found["looked_at"], found["last_index"], most)
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path: Path) -> None:
-    """Ten minutes and three hours of the same small pictures, looked at in 200 places."""
+    """Ten and eighty minutes of the same small pictures, looked at in 200 places."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc")
     from imageio_ffmpeg import get_ffmpeg_exe
 
     write_video(tmp_path / "part.mp4", demo(list(range(0, 500, 2)), 160), 25)
     found = []
-    for times in (60, 1080):
+    for times in (60, 480):
         clip, listing = tmp_path / f"{times}.mp4", tmp_path / "list.txt"
         listing.write_text(f"file '{tmp_path / 'part.mp4'}'\n" * times)
         join = ["-f", "concat", "-safe", "0", "-i", str(listing), "-c", "copy", str(clip)]
@@ -206,5 +209,5 @@ def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path: Path) -> None:
         )
         found.append([int(value) for value in done.stdout.split()])
     (looks, last, short), (more, end, long) = found
-    assert 190 <= looks <= 201 and 190 <= more <= 201 and end > 17 * last > 200_000
+    assert 190 <= looks <= 201 and 190 <= more <= 201 and end > 7 * last > 100_000
     assert long < 1.1 * short and long < 900_000
