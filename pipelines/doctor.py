@@ -31,7 +31,7 @@ class Check:
 
 def examine(progress: Progress) -> list[Check]:
     """All checks, the required ones first; each part that could crash is tried in a child process."""
-    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _prior, _disk, _gpu, _colmap, _landmarker, _rembg]
+    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _c2pa, _prior, _disk, _gpu, _colmap, _landmarker, _rembg]
     checks = []
     with progress.task("looking", total=len(parts)) as task:
         for part in parts:
@@ -66,6 +66,11 @@ def _mediapipe() -> Check:
         "f.process(n.zeros((64, 64, 3), n.uint8)); m.solutions.selfie_segmentation.SelfieSegmentation(); print(m.__version__)"
     )
     return _child("mediapipe", code, "finding the face and cutting the person out")
+
+
+def _c2pa() -> Check:
+    code = "import c2pa, cryptography; print(c2pa.sdk_version())"
+    return _child("c2pa", code, "signed manifests (drive without: --set provenance.manifest=false)")
 
 
 def _colmap() -> Check:

@@ -166,7 +166,7 @@ def _closer(flat: np.ndarray, scale: float, place: int, known: Code) -> tuple[fl
     for fine in scale * (1 + FINE_SCALES):
         turned = directions(flat, fine, known)
         waves = np.exp(1j * shifts @ known.frequencies[:count].T)
-        fits = (waves @ (turned[:count] * np.exp(-1j * known.sync))).real
+        fits = np.real(waves @ (turned[:count] * np.exp(-1j * known.sync)))
         tried.append((float(fits.max()), float(fine), shifts[fits.argmax()], turned))
     fit, fine, shift, turned = max(tried, key=lambda one: one[0])
     z, payload, sure = _read(turned * np.exp(1j * known.frequencies @ shift), known)
@@ -177,7 +177,7 @@ def _read(aligned: np.ndarray, known: Code) -> tuple[float, str, bool]:
     """z of the best code words together, the payload, and whether every word stands out."""
     many = known.words.shape[2]
     groups = aligned[len(known.sync) :].reshape(-1, 1, many)
-    fits = (np.exp(-1j * known.words) * groups).real.sum(2)
+    fits = np.real(np.exp(-1j * known.words) * groups).sum(2)
     ranked = np.sort(fits, axis=1)
     noise = np.sqrt(many / len(aligned))
     sure = bool((ranked[:, -1] - ranked[:, -2] > SURE * noise).all())

@@ -89,7 +89,7 @@ def pattern(height: int, width: int, payload: str) -> np.ndarray:
     grid[known.frequencies[:, 1] + reach, known.frequencies[:, 0] + reach] = np.exp(1j * known.phases(payload))
     cycles = np.arange(-reach, reach + 1) / (TILE_PX * scale_of(height, width))
     waves = [np.exp(2j * np.pi * np.outer(centered(side), cycles)) for side in (height, width)]
-    whole = (waves[0] @ grid @ waves[1].T).real
+    whole = np.real(waves[0] @ grid @ waves[1].T)
     return np.rint(whole * (rms_of(height, width) / np.sqrt(len(known.frequencies) / 2))).astype(np.int16)
 
 

@@ -8,7 +8,7 @@ from pipelines.doctor import Check
 def part(name, ok, required):
     return lambda: Check(name=name, ok=ok, found="x", needed_for="y", required=required, remedy="Get it there.")
 place._torch = part("PyTorch", {required_ok}, True)
-for name in ("ffmpeg", "pyav", "mediapipe", "prior", "disk", "colmap", "rembg"):
+for name in ("ffmpeg", "pyav", "mediapipe", "c2pa", "prior", "disk", "colmap", "rembg"):
     setattr(place, "_" + name, part(name, True, True))
 place._gpu = part("GPU", False, False)
 """

@@ -8,6 +8,7 @@ import pytest
 from pipelines.errors import SettingError
 from pipelines.files import read_json, write_json
 from pipelines.provenance.consent import attach, carry, consent_in, consent_of, sentence
+from tests.avatarcli.cli import avatarcli
 from tests.folders import write_capture
 
 
@@ -81,3 +82,22 @@ def test_from_capture_to_avatar_and_no_fingerprint_moves(tmp_path: Path) -> None
     attach(capture, consent_of("Anna: I agree to more."))
     assert (consent_in(capture) or {})["statement"] == "I agree to more."
     assert (capture / "stage.json").read_bytes() == before and read_json(capture / "capture.json")["schema"] == 1
+
+
+CAPTURED = """
+import pipelines.capture as place
+from pipelines.stage import Report
+def made(footage, out, settings, progress, overwrite):
+    return Report(stage="capture", out=out, fingerprint="1" * 64, status="done")
+place.capture = made
+"""
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    capture = write_capture(tmp_path / "anna.capture", frames=3)
+    words = ("capture", tmp_path / "anna.mp4", "-o", capture, "--consent")
+    done = avatarcli(*words, "Anna: I agree.", before=CAPTURED)
+    assert done.returncode == 0, done.stderr
+    assert (consent_in(capture) or {})["who"] == "Anna"
+    wrong = avatarcli(*words, "nobody.wav", before=CAPTURED)
+    assert wrong.returncode == 2 and "there is no such file" in wrong.stderr

@@ -92,6 +92,11 @@ def test_found_in_a_crop_at_another_size(marked: list[np.ndarray]) -> None:
     assert found.payload == PAYLOAD and found.scale == pytest.approx(1.2 * 0.707, rel=0.005)
 
 
+def test_found_beside_other_pictures(scene: list[np.ndarray], marked: list[np.ndarray]) -> None:
+    """As --side-by-side shows it."""
+    assert find(np.hstack([other[:, ::-1], own]) for other, own in zip(scene, marked, strict=True)).payload == PAYLOAD
+
+
 def test_found_in_an_encoded_video(tmp_path: Path, marked: list[np.ndarray]) -> None:
     write_video(tmp_path / "a.mp4", iter(marked), Fraction(25))
     assert find_in_video(tmp_path / "a.mp4").payload == PAYLOAD
