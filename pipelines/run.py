@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.capture import CaptureSettings, capture
 from pipelines.capture.footage import open_footage
 from pipelines.drive import DriveSettings, drive
+from pipelines.drive.drivers import NUMBERS, open_driver
 from pipelines.errors import UnusableMaterial
 from pipelines.landmarks import FaceTracker
 from pipelines.provenance.consent import attach
@@ -44,7 +45,10 @@ def run(
         open_footage([video], settings.capture.frames.longest_side_px)
     else:
         probe(video)
-    kept_s = DRIVE_START_S + DRIVE_FRAME_S * check_driver(driver)
+    filmed = driver.suffix.lower() not in NUMBERS
+    kept_s = DRIVE_START_S + DRIVE_FRAME_S * (
+        check_driver(driver) if filmed else open_driver(driver, settings.drive.track).count
+    )
     shared: Any = {"progress": progress, "overwrite": overwrite}
     captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
     if consent:

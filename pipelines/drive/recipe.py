@@ -28,7 +28,7 @@ from pipelines.drive.retarget import retarget
 from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import Torso, follow, load_torso, zoomed
-from pipelines.drive.track import crowded_frames, longest_loss_s, resampled, states
+from pipelines.drive.track import cautions, crowded_frames, longest_loss_s, resampled, states
 from pipelines.drive.view import VIEWS, check_view, seen_with, shot
 from pipelines.encoder import concat_segments
 from pipelines.errors import SettingError, UnusableMaterial
@@ -38,10 +38,8 @@ from pipelines.provenance import Provenance
 from pipelines.stage import BESIDE, Progress, warn_in_record
 from pipelines.video import open_container
 
-MANY_LOST = 0.1
 MANY_CLAMPED = 0.25
 MANY_FLAGGED = 0.15
-MANY_OTHERS = 0.1
 
 
 def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None:
@@ -120,10 +118,8 @@ class Recipe:
         track = replace(resampled(found, driver.even_times_s()), rate_hz=float(driver.rate), duration_s=driver.length_s)
         save_track(self.partial / "track.npz", track)
         lost, crowded = int((~track.valid).sum()), crowded_frames(folder)
-        if lost > MANY_LOST * self.count:
-            self.warn(f"the driver's face is lost in {lost} of {self.count} frames: the avatar holds or guesses there.")
-        if crowded > MANY_OTHERS * self.count:
-            self.warn(f"a second face is in view in {crowded} frames of the driver; the larger one is followed.")
+        for said in cautions(track, crowded):
+            self.warn(said)
         longest = round(longest_loss_s(track), 3)
         return {
             "frames": self.count, "rate_hz": float(driver.rate), "lost_frames": lost, "longest_loss_s": longest,
@@ -148,6 +144,8 @@ class Recipe:
         name = f"{self.output.stem}.csv"
         write_frames(self.partial / BESIDE / name, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names)
         self.warn_of_range(track, found.clamped, kept.flagged)
+        if cameras.around:
+            self.warn("the view goes around the head: sides that were not filmed are guessed.")
         return {
             "clamped_share": float(found.clamped.mean()), "clamped_frames_share": float(found.clamped.any(1).mean()),
             "distance_median": float(np.median(kept.distance)), "faded_frames_share": float((kept.faded > 0.02).mean()),

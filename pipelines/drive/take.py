@@ -51,9 +51,9 @@ def take(source: Path, out: Path, settings: TakeSettings, progress: Progress, ov
 def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progress: Progress) -> dict[str, Any]:
     from pipelines.drive.livelink import write_livelink
     from pipelines.drive.retarget import driver_range
-    from pipelines.drive.track import longest_loss_s, states
+    from pipelines.drive.track import cautions, crowded_frames, longest_loss_s, states
     from pipelines.priors import load_prior
-    from pipelines.stage import BESIDE
+    from pipelines.stage import BESIDE, warn_in_record
 
     canonical = np.array(load_prior(settings.prior).landmarks)
     track = driver.track(settings.space, canonical, settings.track, partial / "track", progress)
@@ -65,9 +65,12 @@ def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progre
         shown = replace(track, expression=(track.expression - rest).astype(np.float32)) if plain else track
         path = partial / out.name if out.suffix == ".csv" else partial / BESIDE / out.with_suffix(".csv").name
         write_livelink(path, shown, plain=plain)
+    for said in cautions(track, crowded := crowded_frames(partial / "track")):
+        progress.warn(said)
+        warn_in_record(partial, said)
     held = [kind for kind in states(track, settings.track.bridge_s) if kind != "tracked"]
     return {
         "frames": len(track.times_s), "rate_hz": track.rate_hz, "length_s": track.length_s, "space": track.space,
-        "lost_frames": int((~track.valid).sum()), "longest_loss_s": round(longest_loss_s(track), 3),
+        "crowded_frames": crowded, "lost_frames": int((~track.valid).sum()), "longest_loss_s": round(longest_loss_s(track), 3),
         "not_tracked": {kind: held.count(kind) for kind in sorted(set(held))},
     }  # fmt: skip

@@ -25,6 +25,8 @@ LEAST_SEEN = 5
 """Frames with a face that a driver must have."""
 READABLE = 0.25
 """Confidence from which on an expression is believed."""
+MANY = 0.1
+"""Share of the frames from which on something is said about them."""
 GAP = 2.5
 """Steps without a row from which on a clock has a gap; shorter ones are dropped frames and interpolated."""
 
@@ -205,6 +207,19 @@ def without_gaps(track: Track, bridge_s: float, refill: bool = False) -> Track:
 def crowded_frames(folder: Path) -> int:
     """Frames of a tracked video in which a second face was in view."""
     return sum(int(read_arrays(path)["others"].sum()) for path in folder.glob("*.npz"))
+
+
+def cautions(track: Track, crowded: int) -> list[str]:
+    """Sentences about what a driver's user should know."""
+    count, lost, turned = len(track.valid), int((~track.valid).sum()), int((track.valid & (track.confidence <= READABLE)).sum())
+    said = []
+    if lost > MANY * count:
+        said.append(f"the driver's face is lost in {lost} of {count} frames: the avatar holds or guesses there.")
+    if turned > MANY * count:
+        said.append(f"the driver's head is turned too far to read its expression in {turned} of {count} frames.")
+    if crowded > MANY * count:
+        said.append(f"a second face is in view in {crowded} frames of the driver; the larger one is followed.")
+    return said
 
 
 def states(track: Track, bridge_s: float) -> list[str]:

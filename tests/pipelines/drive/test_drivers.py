@@ -93,6 +93,19 @@ def test_a_take_can_be_the_csv_alone_and_nothing_foreign_is_replaced(tmp_path: P
         take(video, tmp_path / "t.mp4", TakeSettings(), Silent())
 
 
+def test_a_second_face_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = ScriptedTracker.track
+
+    def not_alone(self: ScriptedTracker, image: np.ndarray, time_s: float | None = None):
+        face = seen(self, image)
+        return replace(face, other=(0.0, 0.0, 20.0, 20.0)) if face is not None else None
+
+    monkeypatch.setattr(ScriptedTracker, "track", not_alone)
+    video = write_driver(tmp_path / "v.mp4", np.full(12, 0.5))
+    report = take(video, tmp_path / "t.track", TakeSettings(), Silent())
+    assert report.figures["crowded_frames"] == 12 and "second face" in report.warnings[0]
+
+
 def test_a_folder_of_takes(tmp_path: Path):
     for name in ("b.csv", "b.mov", "a.track", "c.mp4", "notes.txt", ".hidden.csv"):
         (tmp_path / name).write_text("")
