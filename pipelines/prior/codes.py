@@ -1,7 +1,7 @@
 """Latents of the auto-decoder: w of a person in a state is linear in what is known of both, plus what is the person's own.
 
-w = base + [(description - mean) / spread A + own[person], labels / spread B]. The first dimensions say who, the last `FACE` what
-face they make; the rows of B / spread are the expression directions that ship with the prior. Linear and apart: a direction
+w = base + [(description - mean) / spread A + own[person], labels / spread B]. The first dimensions say who, the last `FACE`
+what face; the rows of B / spread are the expression directions that ship with the prior. Linear and apart: a direction
 does the same to everybody, and a person's frames differ in few dimensions.
 """
 
@@ -29,7 +29,7 @@ class Codes(nn.Module):
         self.base = nn.Parameter(torch.zeros(w_dim))
         self.known = nn.Parameter(0.5 * described.shape[1] ** -0.5 * torch.randn(described.shape[1], who))
         self.own = nn.Parameter(torch.zeros(len(described), who))
-        self.labels = nn.Parameter(0.5 * torch.randn(len(spread), self.face))
+        self.labels = nn.Parameter(0.12 * torch.randn(len(spread), self.face))
 
     @property
     def directions(self) -> Tensor:
