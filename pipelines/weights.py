@@ -48,9 +48,9 @@ def how_to_get(name: str) -> str:
 
 def by_hand(entry: Entry) -> str:
     """What a person does to get an entry."""
-    get = f"get {entry.file} by hand from {entry.source} ({entry.license})"
+    get = f"get {entry.file} by hand from {entry.source}, under the license {entry.license}"
     if entry.kind == "weight":
-        return f"{get} and put it into {'~/.u2net (or $U2NET_HOME)' if entry.home == 'rembg' else weights_folder()}"
+        return f"{get}, and put it into {'~/.u2net (or $U2NET_HOME)' if entry.home == 'rembg' else weights_folder()}"
     return f"{get}, then avatarcli prior import {entry.file} -o {entry.name}.prior --license-of {entry.name}"
 
 

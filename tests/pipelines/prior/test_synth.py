@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,12 +244,13 @@ def test_the_persons_left_is_on_the_right_of_a_frontal_image(stock: Stock) -> No
 
 def test_settings_and_sheets(folder: Path, tmp_path: Path) -> None:
     assert [list(people_of(SynthSettings(people=20), n)) for n in (0, 2)] == [list(range(8)), [16, 17, 18, 19]]
-    for wrong, said in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"views": 0}, "views is 0"), ({"people": 0}, "people is 0"), ({"seed": -1}, "seed is -1"), ({"samples": 0}, "samples"),
         ({"radii": (0.2, 4.0)}, "radii are 0.2"), ({"radii": (4.0, 2.0)}, "radii"), ({"around": 2.0}, "around"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for changes, said in wrong:
         with pytest.raises(SettingError, match=said):
-            SynthSettings(**wrong)
+            SynthSettings(**changes)
     with pytest.raises(SettingError, match=r"name a \.png"):
         check_sheet(tmp_path / "sheet.txt")
     write_sheet(folder, tmp_path / "sheet.png", 3, 2)
