@@ -283,3 +283,47 @@ def test_a_profile_is_refused_with_a_hint(tmp_path: Path, avatar: Path, driver: 
     monkeypatch.setattr(ScriptedTracker, "track", from_the_side)
     with pytest.raises(UnusableMaterial, match="turned away by .* degrees"):
         drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
+
+
+def write_uneven(path: Path, times_ms: list[int], jaw: list[float]) -> Path:
+    """A video with frames at given times and a tone of the same length."""
+    from fractions import Fraction
+
+    import av
+
+    with av.open(str(path), "w") as container:
+        pictures, sound = container.add_stream("libx264", rate=30), container.add_stream("aac", rate=48000)
+        pictures.width, pictures.height, pictures.pix_fmt = 96, 64, "yuv420p"
+        pictures.time_base = pictures.codec_context.time_base = Fraction(1, 1000)
+        for time_ms, value in zip(times_ms, jaw, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), round(40 + 200 * value), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode())
+        for block in range(int(times_ms[-1] * 48 // 1024) + 1):
+            wave = np.sin(np.arange(1024) * 0.05)[None].astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 48000, 1024 * block
+            container.mux(sound.encode(samples))
+        container.mux(sound.encode())
+    return path
+
+
+def test_an_uneven_driver_keeps_its_length_its_sound_and_its_moments(tmp_path: Path, avatar: Path):
+    random = np.random.default_rng(0)
+    steps = random.choice([20, 33, 40, 55], 60).tolist()
+    steps[30] = 400  # dropped frames
+    times = np.concatenate([[0], np.cumsum(steps)]).tolist()
+    jaw = [0.5 + 0.4 * np.sin(time / 300) for time in times]
+    video = write_uneven(tmp_path / "uneven.mp4", times, jaw)
+    source = probe(video)
+    drive(avatar, video, tmp_path / "out.mp4", SMALL, Silent())
+    info = probe(tmp_path / "out.mp4")
+    assert info.duration_s == pytest.approx(source.duration_s, abs=1 / info.rate_hz) and info.has_audio
+    with open_container(tmp_path / "out.mp4") as container:
+        heard = container.streams.audio[0]
+        assert heard.duration is not None
+        assert float(heard.duration * heard.time_base) == pytest.approx(info.duration_s, abs=1 / info.rate_hz)
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    states = {row["state"] for row in rows if times[30] / 1000 + 0.06 < float(row["time_s"]) < times[31] / 1000 - 0.06}
+    assert states == {"interpolated"} and rows[5]["state"] == "tracked" and len(rows) == info.frames
