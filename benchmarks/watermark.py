@@ -36,7 +36,6 @@ def attacks(size: int) -> dict[str, list[str] | None]:
         "re-mux": None, "CRF 18": ["-crf", "18"], "CRF 23": ["-crf", "23"], "CRF 28": ["-crf", "28"],
         "half size, CRF 23": ["-vf", f"scale={half}:{half}", "-crf", "23"],
         "5 % crop, CRF 23": ["-vf", crop, "-crf", "23"],
-        "half size, CRF 28": ["-vf", f"scale={half}:{half}", "-crf", "28"],
     }  # fmt: skip
 
 

@@ -131,10 +131,10 @@ def directions(flat: np.ndarray, scale: float, known: Code) -> np.ndarray:
     height, width = flat.shape
     reach = int(BAND[1])
     across, down = np.arange(-reach, reach + 1), np.arange(reach + 1)
-    turns_x = (2 * np.pi / (TILE_PX * scale)) * np.outer(centered(width), across)
-    turns_y = (2 * np.pi / (TILE_PX * scale)) * np.outer(down, centered(height))
-    rows = np.cos(turns_y).astype(np.float32) @ flat - 1j * (np.sin(turns_y).astype(np.float32) @ flat)
-    whole = rows @ np.exp(-1j * turns_x).astype(np.complex64)
+    turns_x = np.outer(centered(width), across * (2 * np.pi / (TILE_PX * scale))).astype(np.float32)
+    turns_y = np.outer(down * (2 * np.pi / (TILE_PX * scale)), centered(height)).astype(np.float32)
+    rows = np.cos(turns_y) @ flat - 1j * (np.sin(turns_y) @ flat)
+    whole = rows @ (np.cos(turns_x) - 1j * np.sin(turns_x))
     values = whole[known.frequencies[:, 1], known.frequencies[:, 0] + reach]
     size = np.maximum(np.abs(values), 1e-12)
     weights = np.sqrt(np.minimum(size / around(size, known), 2.0))

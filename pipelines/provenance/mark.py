@@ -28,8 +28,8 @@ BAND = (6.0, 28.0)
 """Cycles a tile of the lowest and highest frequency."""
 FULL_PX, LEAST_SCALE = 512, 0.5
 GROUPS, WORDS = 4, 256
-RMS, MOST_RMS = 1.5, 1.9
-"""Gray levels of the pattern at FULL_PX and above: a PSNR of 20 log10(255 / 1.53) = 44.4 dB (1.53: rounded to whole levels);
+RMS, MOST_RMS = 1.0, 1.9
+"""Gray levels of the pattern at FULL_PX and above: a PSNR of 20 log10(255 / 1.04) = 47.8 dB (1.04: rounded to whole levels);
 and of small pictures: 42.5 dB."""
 
 
@@ -78,8 +78,8 @@ def scale_of(height: int, width: int) -> float:
 
 
 def rms_of(height: int, width: int) -> float:
-    """Strength in gray levels: 1.5 at 512 pixels and above, 1.89 at 256, 1.9 below."""
-    return float(np.clip(RMS * (FULL_PX / max(height, width)) ** (1 / 3), RMS, MOST_RMS))
+    """Strength in gray levels: 1 at 512 pixels and above, 1.41 at 256, 1.9 at 128."""
+    return float(np.clip(RMS * (FULL_PX / max(height, width)) ** 0.5, RMS, MOST_RMS))
 
 
 def pattern(height: int, width: int, payload: str) -> np.ndarray:
