@@ -53,7 +53,7 @@ def of_synth(folder: Path, tracker: FaceTracker, step: int = 14) -> Iterator[Pic
         face = tracker.track(frame.image)
         if face is not None:
             box = region(face.points)
-            alpha = cv2.imread(str(masks[frame.index]), cv2.IMREAD_GRAYSCALE)
+            alpha = np.array(Image.open(masks[frame.index]).convert("L"))
             yield "synthetic", cut_square(frame.image, box, REGION_PX), cut_square(alpha, box, REGION_PX) / 255.0
 
 

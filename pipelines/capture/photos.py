@@ -139,7 +139,7 @@ def _exif(path: Path) -> Any:
             return image.getexif()
     found = Image.Exif()
     with suppress(SyntaxError, ValueError, OSError):  # an Exif item of another make
-        found.load(heic.describe(path).exif)
+        found.load(heic.describe(path).exif or b"")
     return found
 
 
