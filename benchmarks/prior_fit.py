@@ -21,11 +21,12 @@ from pipelines.files import write_image, write_json
 from pipelines.prior.truth import Truth, Views
 from pipelines.priors import load_codes, load_prior
 from pipelines.stage import Silent
-from pipelines.train.finetune import Batches, averaged_generator, make_trainer, sampling, train_step
 from pipelines.train.frames import Frames, face_detail
 from pipelines.train.networks import make_networks
 from pipelines.train.settings import QUICK
 from pipelines.train.start import invert, unseen_views
+from pipelines.train.steps import Batches, sampling, train_step
+from pipelines.train.trainer import averaged_generator, make_trainer
 
 
 def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
@@ -57,7 +58,7 @@ def fit(name: str, frames: Frames, seconds: float, seed: int):
     batches = Batches(frames, generator, asked, views)
     print(f"  begun after {time.perf_counter() - begun:.0f} s", flush=True)
     first = time.perf_counter()
-    for step in range(4):
+    for _ in range(4):
         train_step(trainer, batches, asked, steps=10_000, seed=seed)
     pace = (time.perf_counter() - first) / 4
     steps = 4 + int((seconds - (time.perf_counter() - begun)) / pace)

@@ -28,7 +28,7 @@ from models.stylegan2.resampling import blur, resize
 from pipelines.distributed import ALONE, Processes
 from pipelines.prior.images import LabeledImages
 from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
-from pipelines.train.finetune import keyed
+from pipelines.train.trainer import keyed
 
 DENSITY_EVERY, R1_EVERY = 4, 16
 """Iterations between the lazy phases, each multiplied by this number."""

@@ -24,8 +24,8 @@ from models.schedules import clean_gradients
 from pipelines.prior.codes import Codes
 from pipelines.prior.truth import Truth, Views, shrunk, shrunk_depth
 from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
-from pipelines.train.finetune import FREE_PLANES, keyed
 from pipelines.train.frames import GRAY, choose_rays
+from pipelines.train.trainer import FREE_PLANES, keyed
 
 BORDER = 3
 """Raw pixels at a patch's border that the image losses leave out: there the super-resolution sees the padding."""

@@ -25,7 +25,7 @@ from pipelines.encoder import write_video
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import write_image
 from pipelines.prior.images import LabeledImages
-from pipelines.train.finetune import keyed
+from pipelines.train.trainer import keyed
 from pipelines.weights import vouched
 
 Features = Callable[[Tensor], np.ndarray]

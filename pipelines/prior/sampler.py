@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from models.eg3d import EG3D
 from models.stylegan2.layers import normalize_second_moment
-from pipelines.train.finetune import keyed
+from pipelines.train.trainer import keyed
 
 BATCH = 512
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from models.camera import Camera
 from pipelines.prior.people.parts import PARTS
 from pipelines.prior.shards import read_shard, shard_paths
-from pipelines.train.finetune import keyed
+from pipelines.train.trainer import keyed
 
 GAZE = ("gazeLeft", "gazeUp")
 CHEST = ("chestX", "chestY", "chestZ")

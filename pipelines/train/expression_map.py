@@ -15,9 +15,9 @@ from models.eg3d import EG3D
 from models.expression_map import ExpressionMap, broadcast, principal_directions, standardization
 from models.sampling import Sampling
 from pipelines.stage import Progress
-from pipelines.train.finetune import keyed
 from pipelines.train.pairs import Pairs
 from pipelines.train.settings import MapSettings
+from pipelines.train.trainer import keyed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from models.sampling import Sampling
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, write_arrays
 from pipelines.stage import Progress
-from pipelines.train.finetune import keyed
 from pipelines.train.frames import GRAY
 from pipelines.train.settings import PairSettings
+from pipelines.train.trainer import keyed
 
 CHUNK = 50
 """Latents rendered and tracked between two files, so that a killed run repeats at most this many."""

@@ -10,9 +10,10 @@ import torch
 from models.expression_map import broadcast
 from pipelines.artifacts import Dataset
 from pipelines.evaluate import pictures, score
-from pipelines.train.finetune import Trainer, averaged_generator, sampling
 from pipelines.train.frames import GRAY, camera_of
 from pipelines.train.settings import FinetuneSettings
+from pipelines.train.steps import sampling
+from pipelines.train.trainer import Trainer, averaged_generator
 
 
 class Probe:

@@ -20,14 +20,17 @@ from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
 from pipelines.train.expression_map import fit_expression_map
-from pipelines.train.finetune import Batches, Trainer, averaged_generator, finetune, make_trainer, sampling, train_step
+from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_for, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
 from pipelines.train.plan import Plan, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.settings import TrainSettings
-from pipelines.train.start import Views, invert, unseen_views
+from pipelines.train.start import invert, unseen_views
+from pipelines.train.steps import Batches, sampling, train_step
+from pipelines.train.trainer import Trainer, averaged_generator, make_trainer
+from pipelines.train.views import Views
 
 START = "start.npz"
 SMALL_JAW_RANGE = 0.2

@@ -7,7 +7,6 @@ what a head looks like from there while it learns the front.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,8 +20,10 @@ from models.photometric import color_loss, weighted_mean
 from models.sampling import Sampling
 from pipelines.priors import PriorCodes
 from pipelines.stage import Progress
-from pipelines.train.finetune import keyed, march_chosen, marched_of
 from pipelines.train.frames import GRAY, Frames, choose_rays, foreground
+from pipelines.train.marching import march_chosen, marched_of
+from pipelines.train.trainer import keyed
+from pipelines.train.views import Views
 
 PEOPLE_RATE, LABEL_RATE = 0.05, 0.05
 """Adam's learning rates of the person's coordinates and of the frames' labels, in standard deviations."""
@@ -35,17 +36,6 @@ UP = torch.tensor([0.42, 0.5, 0.6]) * math.pi
 """Where views to remember are taken (`models.camera.orbit`): every 22.5 degrees, from 9 degrees above to 12 below."""
 NEAR_DEG = 25.0
 """A view this near to a training camera was filmed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Views:
-    """The prior's renders of the person from sides that were not filmed."""
-
-    camera: Camera
-    raw: Tensor
-    """[M,3,r,r] over mid gray."""
-    alpha: Tensor
-    """[M,1,r,r]"""
 
 
 def invert(

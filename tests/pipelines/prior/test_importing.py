@@ -313,8 +313,9 @@ def test_training_starts_from_the_imported_networks(tmp_path: Path) -> None:
 
 def test_an_imported_prior_is_fine_tuned(tmp_path: Path) -> None:
     from pipelines.artifacts import load_dataset
-    from pipelines.train.finetune import Batches, make_trainer, train_step
     from pipelines.train.frames import load_frames
+    from pipelines.train.steps import Batches, train_step
+    from pipelines.train.trainer import make_trainer
     from tests.worlds import write_solid_capture
 
     prior = imported(tmp_path)[1]

@@ -15,10 +15,12 @@ from pipelines.priors import load_prior
 from pipelines.stage import Silent
 from pipelines.train import PRESETS
 from pipelines.train.checkpoint import load_checkpoint
-from pipelines.train.finetune import Batches, Trainer, finetune, make_trainer, train_step
+from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, choose_rays, foreground, load_frames
 from pipelines.train.networks import make_networks
 from pipelines.train.settings import FinetuneSettings, TrainSettings
+from pipelines.train.steps import Batches, train_step
+from pipelines.train.trainer import Trainer, make_trainer
 from tests.worlds import write_solid_capture, write_unit_prior
 
 FAST = FinetuneSettings(coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.3)
@@ -107,7 +109,7 @@ ADA: dict[str, object] = {**ADVERSARIAL, "augment": "ada", "augment_images": 20.
 @pytest.fixture
 def always_right(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target below any mean sign, so that p goes up."""
-    monkeypatch.setattr("pipelines.train.finetune.TARGET", -2.0)
+    monkeypatch.setattr("pipelines.train.trainer.TARGET", -2.0)
 
 
 @pytest.mark.parametrize("changes", [{}, {**ADVERSARIAL, "adversarial_from": 0.3}, ADA], ids=["hybrid", "paper", "augmented"])
@@ -130,7 +132,7 @@ def test_augmentation_changes_what_is_learned(capture: Path) -> None:
 
 @pytest.mark.parametrize("target", [-2.0, 2.0])
 def test_the_probability_follows_the_discriminator(capture: Path, monkeypatch: pytest.MonkeyPatch, target: float) -> None:
-    monkeypatch.setattr("pipelines.train.finetune.TARGET", target)
+    monkeypatch.setattr("pipelines.train.trainer.TARGET", target)
     trainer, frames, settings = make(capture, ADA)
     batches = Batches(frames, trainer.generator, settings)
     seen = [train_step(trainer, batches, settings, steps=8, seed=0)["augment"] for _ in range(8)]

@@ -19,12 +19,14 @@ from pipelines.prior.supervised import SupervisedSettings, train_supervised
 from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.stage import Silent
 from pipelines.train import TrainSettings
-from pipelines.train.finetune import Batches, make_trainer, train_step
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_of, enlarged, make_networks
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.start import NEAR_DEG, Seen, Views, invert, unseen_views
+from pipelines.train.start import NEAR_DEG, Seen, invert, unseen_views
+from pipelines.train.steps import Batches, train_step
+from pipelines.train.trainer import make_trainer
+from pipelines.train.views import Views
 from tests.worlds import write_solid_capture, write_unit_prior
 from tests.worlds_shards import write_solid_shards
 

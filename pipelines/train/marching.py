@@ -1,0 +1,53 @@
+"""Which rays of a picture are marched, and the pictures made of them.
+
+Only rays that may hit the head, and some of the background, are worth a step; the others are empty.
+"""
+
+import torch
+from torch import Tensor
+
+from models.camera import Camera
+from models.compositing import over
+from models.compute import EXACT, Compute
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from models.generator import Rendering
+from models.sampling import Sampling
+from pipelines.train.frames import GRAY
+
+
+def render_chosen(
+    generator: EG3D, w: Tensor, camera: Camera, rays: Tensor, how: Sampling, size: int, compute: Compute = EXACT
+) -> Rendering:
+    """March only the ray numbers [B,K]; the others are empty. Images over mid gray."""
+    ws = broadcast(w, generator.latent.num_ws)
+    features, depth, alpha = march_chosen(generator, ws, camera, rays, how, size, compute)
+    image = over(generator.super_resolve(features, ws, compute), alpha, gray(alpha))
+    return Rendering(image=image, raw=over(features[:, :3], alpha, gray(alpha)), depth=depth, alpha=alpha)
+
+
+def march_chosen(
+    generator: EG3D, ws: Tensor, camera: Camera, rays: Tensor, how: Sampling, size: int, compute: Compute = EXACT
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [B,C,size,size], depth and alpha [B,1,size,size] of the ray numbers [B,K]; the others are empty."""
+    planes = generator.planes(ws, compute=compute)
+    take = rays[..., None].expand(-1, -1, 3)
+    chosen = (value.gather(1, take) for value in camera.rays(size))
+    rendered = generator.render_rays(planes, *chosen, sampling=how, compute=compute)
+
+    def whole(values: Tensor, empty: float) -> Tensor:
+        full = values.new_full((len(values), size * size, values.shape[2]), empty)
+        full = full.scatter(1, rays[..., None].expand_as(values), values)
+        return full.transpose(1, 2).reshape(len(values), -1, size, size)
+
+    features, depth, alpha = (whole(values, empty) for values, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
+    return features, depth, alpha
+
+
+def marched_of(rays: Tensor, size: int) -> Tensor:
+    """[B,1,size,size] 1 where a ray number of [B,K] is."""
+    return torch.zeros(len(rays), size * size, device=rays.device).scatter(1, rays, 1.0).view(-1, 1, size, size)
+
+
+def gray(like: Tensor) -> Tensor:
+    return like.new_full((1, 3, 1, 1), GRAY)
