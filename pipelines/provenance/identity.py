@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FILE = "signing.pem"
 YEARS = 20
 ISSUER = "avatarcli (self-signed)"
-TURN_OFF = "or leave the manifest out with --set provenance.manifest=false (drive.provenance.manifest with run)"
+TURN_OFF = "or leave the manifest out with --set provenance.manifest=false"
 
 
 @dataclass(frozen=True)
