@@ -135,18 +135,17 @@ def probe(path: Path) -> VideoInfo:
 
 def read_frames(
     path: Path, *, indices: set[int] | None = None, longest_side_px: int | None = None, start: int = 0,
-    wanted: Callable[[int, float], bool] | None = None, tick_s: float | None = None,
+    wanted: Callable[[int, float], bool] | None = None,
 ) -> Iterator[VideoFrame]:  # fmt: skip
     """The frames of a video in display order, only those in `indices`, from number `start` on, and `wanted(index, time_s)`.
 
     A longer side above `longest_side_px` is scaled down to it while decoding; frames that are not asked for are decoded but
-    never become pictures. Damaged packets are skipped. With `tick_s`, frames to which no other refers are not even decoded
-    unless they are the first after a multiple of it: then numbers count what was decoded, and times alone are true.
+    never become pictures. Damaged packets are skipped.
     """
     last = max(indices, default=-1) if indices is not None else None
     zero: float | None = None
     picture = _Painter(path, longest_side_px)
-    for index, (frame, time_s, damaged) in enumerate(_decoded(path, tick_s)):
+    for index, (frame, time_s, damaged) in enumerate(_decoded(path)):
         zero = time_s if zero is None else zero
         if last is not None and index > last:
             return
@@ -274,7 +273,7 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
     return None
 
 
-def _decoded(path: Path, tick_s: float | None = None) -> Iterator[tuple[Any, float, int]]:
+def _decoded(path: Path) -> Iterator[tuple[Any, float, int]]:
     """PyAV frames in display order with their time (s) and the number of damaged packets so far.
 
     Damaged packets are skipped, a cut-off file ends early, and times that do not grow are replaced by the rate's.
@@ -286,10 +285,7 @@ def _decoded(path: Path, tick_s: float | None = None) -> Iterator[tuple[Any, flo
         step, packets, damaged, last = 1 / float(stream.average_rate or 25), container.demux(stream), 0, -np.inf
         while True:
             try:
-                packet = next(packets)
-                if tick_s:
-                    stream.codec_context.skip_frame = "DEFAULT" if _at_tick(packet, stream, tick_s) else "NONREF"
-                frames = packet.decode()
+                frames = next(packets).decode()
             except StopIteration:
                 return
             except (errors.EOFError, errors.OSError):
@@ -302,15 +298,6 @@ def _decoded(path: Path, tick_s: float | None = None) -> Iterator[tuple[Any, flo
                 time_s = following if frame.time is None else float(frame.time)
                 last = time_s if time_s > last else following
                 yield frame, last, damaged
-
-
-def _at_tick(packet: Any, stream: Any, tick_s: float) -> bool:
-    """Whether a multiple of `tick_s` since the start lies within the duration before a packet; True where times are unknown."""
-    if packet.pts is None or packet.time_base is None:
-        return True
-    time_s = float((packet.pts - (stream.start_time or 0)) * packet.time_base)
-    lasts_s = float((packet.duration or 0) * packet.time_base) or 1 / float(stream.average_rate or 25)
-    return (time_s + 1e-6) % tick_s < 1.01 * lasts_s  # times are rounded
 
 
 def _orientation(frame: Any) -> Orientation:

@@ -103,7 +103,7 @@ def _look(info: VideoInfo, step_s: float, progress: Progress) -> list[Glance]:
     total = max(1, round(info.duration_s / step_s))
     with progress.task("looking", total) as task, Glancer(load_prior("quick").landmarks, shrunk) as glancer:
         looks = []
-        for frame in ahead(of_clip(info, LONGEST_PX, None, wanted, step_s)):
+        for frame in ahead(of_clip(info, LONGEST_PX, None, wanted)):
             looks.append(glancer.look(frame.image, frame.time_s))
             task.advance()
     return looks

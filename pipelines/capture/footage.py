@@ -152,11 +152,10 @@ def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:
 
 
 def of_clip(
-    info: VideoInfo, longest_px: int, indices: set[int] | None, wanted: Callable[[int, float], bool] | None,
-    tick_s: float | None = None,
-) -> Iterator[VideoFrame]:  # fmt: skip
+    info: VideoInfo, longest_px: int, indices: set[int] | None, wanted: Callable[[int, float], bool] | None
+) -> Iterator[VideoFrame]:
     """The frames of a clip as `read_frames` gives them, with the quarter turns that its file does not know."""
-    for frame in read_frames(info.path, indices=indices, longest_side_px=longest_px, wanted=wanted, tick_s=tick_s):
+    for frame in read_frames(info.path, indices=indices, longest_side_px=longest_px, wanted=wanted):
         yield replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, info.turns))) if info.turns else frame
 
 
