@@ -66,7 +66,7 @@ def prepared(truth: Truth, folder: Path, views: int) -> Case:
 
 
 def of_seed(case: Case, mode: str, seed: int, shared: Path) -> Case:
-    """The case with no models and no matches of another seed; the features are those of the mode's first."""
+    """The case with no models and no verified matches of another seed; features and their matches are those of the first."""
     settings = replace(case.asked.settings, sfm_matching=mode)
     asked = replace(case.asked, settings=settings, seed=seed, partial=shared / mode)
     (asked.partial / "work").mkdir(parents=True, exist_ok=True)

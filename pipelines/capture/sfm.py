@@ -72,8 +72,7 @@ def _matches(job: dict[str, Any], folder: Path, database: Path) -> None:
     import pycolmap
 
     store = pycolmap.Database.open(str(database))
-    store.clear_matches()  # of a run that was broken off
-    store.clear_two_view_geometries()
+    store.clear_two_view_geometries()  # of a run that was broken off; the matches of a pair are whole or not there
     store.close()
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = job["threads"]
