@@ -328,15 +328,18 @@ class _Painter:
     def __init__(self, path: Path, longest_side_px: int | None) -> None:
         self._path, self._longest = path, longest_side_px
         self._mapper: ToneMapper | None = None
+        self._turn: Orientation | None = None
 
     def __call__(self, frame: Any) -> np.ndarray:
         size = fitted(*_stored_size(frame), self._longest)
+        if self._turn is None:  # asking a frame for its side data ties it into a cycle that only the collector frees
+            self._turn = _orientation(frame)
         if (transfer := _transfer(frame)) == "sdr":
-            return _orientation(frame).apply(_plain(frame, *size))
+            return self._turn.apply(_plain(frame, *size))
         if self._mapper is None or self._mapper.size != size:
             known = self._path.stat()
             self._mapper = ToneMapper(*size, _exposure(self._path, transfer, known.st_size, known.st_mtime_ns))
-        return _orientation(frame).apply(self._mapper(frame))
+        return self._turn.apply(self._mapper(frame))
 
 
 def _plain(frame: Any, width: int, height: int) -> np.ndarray:

@@ -184,3 +184,17 @@ def test_ffmpegs_own_words_are_passed_on(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"\.gif"):
         write_video(tmp_path / "o.gif", [corners()], 25)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_are_freed_as_they_go(tmp_path: Path) -> None:
+    """No cycles are left for the collector: a long video needs no more memory than a short one."""
+    import gc
+
+    path = clip(tmp_path / "a.mp4", count=40, rate=20)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in read_frames(path, longest_side_px=32)) == 40
+        assert gc.collect() < 40
+    finally:
+        gc.enable()
