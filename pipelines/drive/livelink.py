@@ -53,16 +53,17 @@ class Table:
     seen: np.ndarray
 
 
-def read_livelink(path: Path, rate_hz: float | None = None) -> Track:
+def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Track:
     """A track in ARKit's names whose rows lie at the file's own times; UnusableMaterial in one sentence when it is none.
 
-    `rate_hz` is what the timecodes count; found in the file when not given. Rows of a clock that stands or runs backwards are
-    left out.
+    `rate_hz` is what the timecodes count; found in the file when not given. `signs` multiply yaw, pitch and roll of the head.
+    Rows of a clock that stands or runs backwards are left out.
     """
     table = read_table(path)
     times, forwards = clock(table, rate_hz)
     names = tuple(name for name in ARKIT_52 if name in table.columns)
-    poses = head_poses(table.columns, len(times))
+    turned = {name: factor * table.columns[name] for name, factor in zip(ANGLES, signs, strict=False) if name in table.columns}
+    poses = head_poses(table.columns | turned, len(times))
     step = typical_step(times[forwards])
     usual = min(COMMON, key=lambda one: abs(one * step - 1))
     rate = usual if abs(usual * step - 1) < 2e-3 else 1 / step

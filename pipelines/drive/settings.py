@@ -14,6 +14,8 @@ class TrackSettings:
     """Frames a second of the result; not given: the driver's."""
     timecode_hz: float | None = None
     """What the timecodes of a Live Link Face CSV count; found in the file when not given."""
+    head_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Factors of a CSV's HeadYaw, HeadPitch and HeadRoll: -1 where a tool counts the other way round, 0.01745 for degrees."""
     adapter: str | None = None
     """File of the matrix that turns coefficients (FLAME, BFM: .npz, .npy) into expressions: pipelines.drive.coefficients."""
     coefficients_hz: float | None = None

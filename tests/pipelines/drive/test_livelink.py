@@ -34,6 +34,17 @@ def test_measured_channels_read_back_exactly_with_the_head(tmp_path: Path):
     assert np.allclose(back.world_from_head, track.world_from_head, atol=1e-7)
 
 
+def test_a_head_that_turns_left_has_a_positive_yaw_and_a_tool_may_count_otherwise(tmp_path: Path):
+    """Its face then looks to the right in the picture of a camera before it."""
+    rows = iphone_csv(tmp_path / "a.csv", codes(np.arange(30) / 60), [0.1] * 30).read_text().splitlines()
+    yaw = rows[0].split(",").index("HeadYaw")
+    turned = [rows[0], *(",".join([*(cells := row.split(","))[:yaw], "0.3", *cells[yaw + 1 :]]) for row in rows[1:])]
+    (tmp_path / "a.csv").write_text("\n".join(turned))
+    for signs, towards in (((1.0, 1.0, 1.0), 1), ((-1.0, 1.0, 1.0), -1)):
+        faces = read_livelink(tmp_path / "a.csv", signs=signs).world_from_head[:, :3, 2]
+        assert faces[:, 0] == pytest.approx(np.full(30, towards * np.sin(0.3))) and (faces[:, 2] < 0).all()
+
+
 def test_blendshapes_read_back_exactly(tmp_path: Path):
     track = replace(moving(names=ARKIT_52), space="blendshapes")
     write_livelink(tmp_path / "a.csv", track)
