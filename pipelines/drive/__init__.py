@@ -25,7 +25,8 @@ def drive(
     frame and a preview. UnusableMaterial when the driver shows hardly a face, SettingError when `out` cannot hold what is
     asked.
     """
-    from pipelines.drive.recipe import Recipe, check, named_files
+    from pipelines.drive.checks import check, named_files
+    from pipelines.drive.recipe import Recipe
 
     check(avatar, video, out, settings)
     Provenance(avatar, settings.provenance).check()
