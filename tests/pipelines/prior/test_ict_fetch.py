@@ -27,7 +27,7 @@ def mesh(name: str) -> bytes:
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of six meshes, their list in place of the real one, and two parts."""
+    """A folder of six meshes of six vertices, their list in place of the real one, two parts, landmarks."""
     folder = tmp_path / "clone" / "FaceXModel"
     folder.mkdir(parents=True)
     lines = []
@@ -37,6 +37,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "list.sha256").write_text("\n".join([*lines, f"{'0' * 64}  vertex_indices.json"]))
     monkeypatch.setattr(ict_fetch, "HASHES", tmp_path / "list.sha256")
     monkeypatch.setattr(ict_fetch, "PARTS", {"face": (0, 4), "teeth": (4, 6)})
+    monkeypatch.setattr(ict_fetch, "LANDMARKS", (5,) * 68)
     monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path / "weights"))
     return folder.parent
 
