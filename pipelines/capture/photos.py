@@ -22,6 +22,10 @@ CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".3gp")
 EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
+MOST_PIXELS = 250_000_000
+"""Phones take up to 200 million; Pillow warns of a fraud from 89 on."""
+ENOUGH_PX = 4096
+"""Larger JPEGs are halved while they are decoded, as long as they stay larger than this."""
 GRAY = 128
 """What transparent pixels are laid over."""
 
@@ -90,6 +94,7 @@ def stored(path: Path) -> Any:
 
     if heic.is_heic(path):
         return heic.read_heic(path)
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
     try:
         return Image.open(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
@@ -103,6 +108,8 @@ def _pixels(path: Path, upright: bool) -> Iterator[Any]:
 
     with stored(path) as image:
         try:
+            if upright:  # others have cameras that know the stored size
+                image.draft(None, (ENOUGH_PX, ENOUGH_PX))
             image.load()
             yield ImageOps.exif_transpose(image) if upright else image
         except (OSError, SyntaxError, ValueError) as error:

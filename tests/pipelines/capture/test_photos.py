@@ -119,6 +119,23 @@ def test_print_colors_and_deep_colors(tmp_path: Path) -> None:
         assert np.abs(photos.read(tmp_path / name).astype(int) - flat).max() <= 3, name
 
 
+@pytest.mark.filterwarnings("error")
+def test_photos_of_108_million_pixels_and_portraits_of_two_pictures(tmp_path: Path) -> None:
+    """The first are halved while they are decoded, but not where a camera refers to the stored size; of the others the first
+    picture counts.
+    """
+    Image.new("L", (12000, 9000), 90).save(tmp_path / "large.jpg")
+    assert photos.read(tmp_path / "large.jpg").shape == (4500, 6000, 3)
+    with photos.stored(tmp_path / "large.jpg") as image:
+        assert image.size == (12000, 9000)
+    known = Image.Exif()
+    known[ORIENTATION] = 6
+    both = [Image.fromarray(scene()), Image.fromarray(scene(40, 30))]
+    both[0].save(tmp_path / "a.mpo", save_all=True, append_images=both[1:], exif=known, quality=95)
+    image = photos.read((tmp_path / "a.mpo").rename(tmp_path / "portrait.jpg"))
+    assert image.shape == (200, 150, 3) and np.abs(image.astype(int) - np.rot90(scene(), -1)).mean() < 3
+
+
 def cut_out(side: int = 160) -> tuple[np.ndarray, np.ndarray]:
     """A picture and an alpha that shows its middle."""
     y, x = np.mgrid[:side, :side]
