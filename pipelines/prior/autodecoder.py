@@ -47,6 +47,10 @@ class AutodecoderSettings:
     """Shards in memory at a time."""
     exchange_every: int = 500
     """Steps between exchanges of the shards in memory."""
+    detail: float = 1.0
+    """Multiplies the extra weight of eyes, mouth and brows (pipelines.prior.truth.DETAIL)."""
+    neutral: float = 0.3
+    """Odds of a state with a neutral face; those of others are this and the size of what the face does, about 1."""
     background_rays: float = 0.15
     """Share of the rays off the head that a step renders."""
     alpha: float = 0.5
@@ -142,7 +146,8 @@ def patch_losses(
     """Color, alpha, depth, image, gradient and density losses of w [L,w_dim] on one patch of each of the L*V views."""
     size, side, count = generator.config.neural_rendering_resolution, settings.patch, len(views.image) // len(w)
     scale = generator.image_size // size
-    alpha, detail = shrunk(views.alpha, size), shrunk(views.detail, size)
+    extra = settings.detail * views.detail
+    alpha, detail = shrunk(views.alpha, size), shrunk(extra, size)
     corner = patch_corners(alpha, detail, side, random)
 
     def cut(values: Tensor, times: int = 1) -> Tensor:
@@ -172,7 +177,7 @@ def patch_losses(
     raw, weight = over(features[:, :3], opaque, _gray()), marched * (1 + cut(detail))
     inner = torch.zeros(1, 1, side * scale, side * scale)
     inner[..., BORDER * scale : -BORDER * scale, BORDER * scale : -BORDER * scale] = 1.0
-    fine = inner * (1 + cut(views.detail, scale))
+    fine = inner * (1 + cut(extra, scale))
     true_image, distance = cut(views.image, scale), cut(shrunk_depth(views.depth, size)) / rays[2]
     solid = marched * (cut(alpha) > 0.95).float()
     return {

@@ -48,7 +48,8 @@ def train_supervised(
 
     def work(partial: Path) -> dict[str, Any]:
         torch.set_num_threads(settings.threads)
-        truth = Truth(folder=data, kept=settings.autodecoder.shards, seed=settings.autodecoder.seed)
+        asked = settings.autodecoder
+        truth = Truth(folder=data, kept=asked.shards, seed=asked.seed, neutral=asked.neutral)
         people = step(partial, "people", lambda: write_people(truth, settings, partial))
         model = begin(truth, settings, partial)
         run(model, truth, settings.autodecoder, partial, progress)

@@ -29,8 +29,6 @@ DETAIL = {
     "glasses": 2.0, "nose": 1.0,
 }  # fmt: skip
 """How much more the pixels of a part count, and how much more often patches are laid on it: little area, much expression."""
-NEUTRAL = 0.3
-"""Odds of a neutral face; those of others are this and the root mean square of their labels, in spreads."""
 SEEN = ("image", "alpha", "depth", "part", "camera", "expression", "gaze", "joints", "state")
 COLORED = ("skin", "hair", "left_eye", "cloth")
 
@@ -84,6 +82,8 @@ class Truth:
     kept: int
     """Shards in memory at a time."""
     seed: int = 0
+    neutral: float = 0.3
+    """Odds of a neutral face; those of others are this and the root mean square of their labels, in spreads."""
     shards: list[Path] = field(init=False)
     expressions: tuple[str, ...] = field(init=False)
     people_per_shard: int = field(init=False)
@@ -113,7 +113,7 @@ class Truth:
         _, first = np.unique(self.rows["person"] * 1_000_000 + self.rows["state"] % 1_000_000, return_inverse=True)
         self.states = np.split(np.argsort(first, kind="stable"), np.cumsum(np.bincount(first))[:-1])
         labels = self.labels()
-        self.odds = torch.from_numpy(NEUTRAL + np.sqrt(np.mean((labels / spread_of(labels)) ** 2, axis=1)))
+        self.odds = torch.from_numpy(self.neutral + np.sqrt(np.mean((labels / spread_of(labels)) ** 2, axis=1)))
         self.turn = turn
 
     def labels(self) -> np.ndarray:
@@ -121,13 +121,15 @@ class Truth:
         return self.rows["label"][[rows[0] for rows in self.states]]
 
     def draw(self, latents: int, views: int, random: torch.Generator) -> Views:
-        """States of the shards in memory, faces that do something more often; states with fewer views repeat some."""
+        """States of the shards in memory, faces that do something more often, and views of each, three times as often from the
+        front as from behind; states with fewer views repeat some."""
         chosen = torch.multinomial(self.odds, latents, replacement=latents > len(self.odds), generator=random).tolist()
         taken = []
         for number in chosen:
             rows = self.states[number]
             repeated = np.tile(rows, -(-views // len(rows)))
-            taken.append(repeated[torch.randperm(len(repeated), generator=random)[:views].numpy()])
+            facing = torch.from_numpy(-self.rows["camera"][repeated, 10]).clamp(min=0.0)
+            taken.append(repeated[torch.multinomial(0.5 + facing, views, generator=random).numpy()])
         return self.views(np.concatenate(taken), np.array([self.states[number][0] for number in chosen]))
 
     def views(self, rows: np.ndarray, of: np.ndarray) -> Views:
