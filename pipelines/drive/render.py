@@ -17,6 +17,7 @@ from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.backdrop import TRANSPARENT, Backdrop, check_text, covering
+from pipelines.drive.calm import Calm
 from pipelines.drive.torso import Torso
 from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
@@ -93,13 +94,16 @@ class Painter:
     torso: Torso | None
     batch: int
     precision: str = "float32"
+    calm: Calm | None = None
+    """What stands still in front of a camera that stands still."""
 
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
         """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
         for start in range(first, last, self.batch):
             rows = slice(start, min(start + self.batch, last))
             for index, head in enumerate(self.heads(motion, rows), start):
-                yield to_bytes(over(head, self.behind(motion.torso[index], index)), self.opaque)
+                shown = head if self.calm is None else self.calm(head)
+                yield to_bytes(over(shown, self.behind(motion.torso[index], index)), self.opaque)
 
     @property
     def opaque(self) -> bool:

@@ -81,6 +81,8 @@ class ViewSettings:
     """Field of view across the picture; the camera comes nearer or goes back so that the head keeps its size."""
     zoom: float = 1.0
     """Enlargement of the picture around its middle."""
+    calm: bool = True
+    """With `--view still` only the face moves; hair, ears and neck are painted once."""
 
     turn: float = 1.0
     """Strength of the driver's head rotation around its own mean."""
