@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def facelift(out: Path) -> Truth:
     photos = out / "facelift_photos"
     photos.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(known):
-        image = cv2.imread(str(source / frame["file_path"]), cv2.IMREAD_UNCHANGED)
+        image: Any = cv2.imread(str(source / frame["file_path"]), cv2.IMREAD_UNCHANGED)
         image = image.astype(np.float32) / np.iinfo(image.dtype).max
         over_white = image[..., :3] * image[..., 3:] + 1 - image[..., 3:]
         cv2.imwrite(str(photos / f"{number:04d}.png"), (255 * over_white).round().astype(np.uint8))

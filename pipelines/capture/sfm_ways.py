@@ -206,5 +206,6 @@ def adjust(model: Any, loss_px: float, focal_free: bool, lens_free: bool = False
     for number in model.reg_image_ids():
         config.add_image(number)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    costs = pycolmap.create_default_bundle_adjuster(options, config, model).solve().ceres_summary
+    solved: Any = pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    costs = solved.ceres_summary
     return float(1 - costs.final_cost / costs.initial_cost) if costs.initial_cost > 0 else 0.0
