@@ -115,9 +115,7 @@ def summary(rows: list[dict[str, Any]]) -> None:
     z = np.array([row["z"] for row in rows if row["kind"] == "foreign"])
     if len(z):
         alarms = sum(row["found"] for row in rows if row["kind"] == "foreign")
-        print(
-            f"foreign segments: {len(z)}, false alarms {alarms}, largest z {z.max():.1f} (bound {FALSE_ALARM:g})"
-        )
+        print(f"foreign segments: {len(z)}, false alarms {alarms}, largest z {z.max():.1f} (bound {FALSE_ALARM:g})")
 
 
 def main() -> None:
