@@ -100,7 +100,7 @@ def run_stage(
         known = {
             "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
             "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
-            "beside": sorted(path.name for path in (partial / BESIDE).glob("*")),
+            "beside": _names_beside(partial, out, beside),
         }  # fmt: skip
         _publish(partial, out, known)
     return report_from(known, out, "done")
@@ -201,6 +201,12 @@ def _locked(partial: Path) -> Iterator[None]:
         yield
 
 
+def _names_beside(partial: Path, out: Path, names: Sequence[str]) -> list[str]:
+    """What will lie beside `out`: what `work` left, and what an interrupted publication already put there."""
+    there = {name for name in names if is_file_output(out) and (out.parent / name).exists()}
+    return sorted(there | {path.name for path in (partial / BESIDE).glob("*")})
+
+
 def _check_beside(out: Path, names: Sequence[str]) -> None:
     """SettingError when a file of another origin has the name of one that will be published beside `out`."""
     record = record_path(out)
@@ -211,12 +217,12 @@ def _check_beside(out: Path, names: Sequence[str]) -> None:
 
 
 def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
-    target = out.parent if is_file_output(out) else partial
-    for path in (partial / BESIDE).glob("*"):
-        os.replace(path, target / path.name)
     if is_file_output(out):
         out.unlink(missing_ok=True)
-        write_json(record_path(out), known)
+        write_json(record_path(out), known)  # first, so that what lies beside is known to be ours if we are killed here
+    for path in (partial / BESIDE).glob("*"):
+        os.replace(path, (out.parent if is_file_output(out) else partial) / path.name)
+    if is_file_output(out):
         os.replace(partial / out.name, out)
         shutil.rmtree(partial)
         return

@@ -152,3 +152,34 @@ def test_a_json_beside_a_video_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="not ours"):
         make(tmp_path / "out.mp4", source)
     assert (tmp_path / "out.json").read_text() == '{"my": "notes"}'
+
+
+def test_files_beside_a_video_are_ours_even_after_a_kill_while_they_were_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+
+    def make_video(text: str, overwrite: bool = False):
+        def work(partial: Path) -> dict[str, int]:
+            step(partial, "all", lambda: [write_text(partial / name, text) for name in ("beside/v.csv", "v.mp4")] and {})
+            return {}
+
+        inputs, settings = {"text": tmp_path / "a.txt"}, {"text": text}
+        return run_stage("film", version=1, inputs=inputs, settings=settings, out=tmp_path / "v.mp4", work=work,
+                         overwrite=overwrite, beside=["v.csv"])  # fmt: skip
+
+    honest = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        honest(source, target)
+        if Path(target) == tmp_path / "v.csv":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_video("one")
+    monkeypatch.setattr(os, "replace", honest)
+    assert make_video("one").status == "done" and (tmp_path / "v.mp4").read_text() == "one"
+    assert read_json(tmp_path / "v.json")["beside"] == ["v.csv"]
+    make_video("two", overwrite=True)
+    assert (tmp_path / "v.csv").read_text() == "two" and not (tmp_path / "v.mp4.partial").exists()
