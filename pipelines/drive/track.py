@@ -25,6 +25,8 @@ LEAST_SEEN = 5
 """Frames with a face that a driver must have."""
 READABLE = 0.25
 """Confidence from which on an expression is believed."""
+ISLAND, LONELY = 3, 10
+"""Frames of a face, and frames without one before and after it."""
 MANY = 0.1
 """Share of the frames from which on something is said about them."""
 GAP = 2.5
@@ -108,10 +110,10 @@ def needed_model(space: str) -> Path | None:
 
 def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings: TrackSettings) -> Track:
     """A Track without holes from the rows of all chunks."""
-    found = rows["found"].astype(bool)
+    found = without_islands(rows["found"].astype(bool))
     if found.sum() < LEAST_SEEN:
         raise UnusableMaterial(
-            f"a face is seen in {found.sum()} of the {len(found)} frames of {info.path.name}; "
+            f"a face is seen in {int(rows['found'].sum())} of the {len(found)} frames of {info.path.name}; "
             "drive with a video that shows one face from the front, at least a sixth of the picture wide."
         )
     times, poses = rows["times_s"], rows["camera_from_head"]
@@ -128,6 +130,16 @@ def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings:
         world_from_head=filled_poses(times, poses, found, settings.bridge_s), confidence=confidence, valid=found,
         duration_s=info.duration_s,
     )  # fmt: skip
+
+
+def without_islands(found: np.ndarray) -> np.ndarray:
+    """`found` [T] less the faces that are seen for fewer than ISLAND frames amid long losses: they are no faces."""
+    result = found.copy()
+    for first, last in losses(~found):
+        before, after = found[max(first - LONELY, 0) : first], found[last : last + LONELY]
+        if last - first < ISLAND and not before.any() and not after.any() and len(before) + len(after) >= LONELY:
+            result[first:last] = False
+    return result
 
 
 def trust(poses: np.ndarray, error: np.ndarray, turned_deg: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from pipelines.artifacts import Track
 from pipelines.drive import track as subject
 from pipelines.drive.settings import TrackSettings
-from pipelines.drive.track import filled, longest_loss_s, nearest_rotation, resampled, track_video
+from pipelines.drive.track import filled, longest_loss_s, nearest_rotation, resampled, track_video, without_islands
 from pipelines.errors import UnusableMaterial
 from pipelines.face_fit import MEASURED
 from pipelines.priors import load_prior
@@ -85,3 +85,12 @@ def test_resampling_an_uneven_track_keeps_its_clock():
 def test_nearest_rotation_is_a_rotation():
     matrix = nearest_rotation(np.diag([1.0, 0.5, 2.0])[None] + 0.1)
     assert np.allclose(matrix @ matrix.transpose(0, 2, 1), np.eye(3)) and np.linalg.det(matrix[0]) == pytest.approx(1)
+
+
+def test_a_face_for_one_frame_amid_long_losses_is_none():
+    found = np.zeros(60, bool)
+    found[:20], found[40], found[58:] = True, True, True
+    kept = without_islands(found)
+    assert kept[:20].all() and not kept[20:].any()
+    found[38:41] = True
+    assert without_islands(found)[38:41].all() and without_islands(np.array([0, 1, 0, 1, 1, 0, 1], bool)).sum() == 4
