@@ -161,8 +161,12 @@ def test_files_beside_a_video_are_ours_even_after_a_kill_while_they_were_publish
 
     def make_video(text: str, overwrite: bool = False):
         def work(partial: Path) -> dict[str, int]:
-            step(partial, "all", lambda: [write_text(partial / name, text) for name in ("beside/v.csv", "v.mp4")] and {})
-            return {}
+            def write() -> dict[str, int]:
+                for name in ("beside/v.csv", "v.mp4"):
+                    write_text(partial / name, text)
+                return {}
+
+            return step(partial, "all", write)
 
         inputs, settings = {"text": tmp_path / "a.txt"}, {"text": text}
         return run_stage("film", version=1, inputs=inputs, settings=settings, out=tmp_path / "v.mp4", work=work,
