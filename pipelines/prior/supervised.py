@@ -69,7 +69,7 @@ def origin_of(settings: SupervisedSettings, people: dict[str, Any]) -> str:
     return (
         f"Taught {people['people']} synthetic people (ICT-FaceKit, MIT, (c) 2020 USC Institute for Creative Technologies) by "
         f"`avatarcli prior train --recipe supervised`, {settings.autodecoder.steps} steps from {before}. No photograph and no "
-        "other network was used. Landmarks: those of the head space `quick`."
+        "other network was used. Landmarks: " + load_prior("quick").origin.rpartition("Landmarks: ")[2]
     )
 
 

@@ -69,10 +69,10 @@ class FinetuneSettings:
     """Weight of the squared distance of fitted latents from their mean."""
     latent_smoothness: float = 1e-3
     """Weight of the squared step between latents of neighboring frames."""
-    inversion_steps: int = 80
+    inversion_steps: int = 40
     """Steps that look for the person among the prior's people, before anything of the generator moves; none without a prior
     that knows people."""
-    remembered: float = 0.3
+    remembered: float = 0.2
     """Weight of keeping what the prior shows of the person from sides that were not filmed; 0 forgets it. Paper: 0."""
     remember_every: int = 2
     """Steps between them, each multiplied by this number."""

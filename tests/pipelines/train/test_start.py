@@ -19,13 +19,14 @@ from pipelines.prior.supervised import SupervisedSettings, train_supervised
 from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.stage import Silent
 from pipelines.train import TrainSettings
+from pipelines.train.codes import initial_codes
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_of, enlarged, make_networks
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start import NEAR_DEG, Seen, invert, unseen_views
 from pipelines.train.steps import Batches, train_step
-from pipelines.train.trainer import make_trainer
+from pipelines.train.trainer import keyed, make_trainer
 from pipelines.train.views import Views
 from tests.worlds import write_solid_capture, write_unit_prior
 from tests.worlds_shards import write_solid_shards
@@ -161,7 +162,8 @@ def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -
     assert figures["inversion"] == 3 and figures["views_to_remember"] > 0
     trainer, batches, _ = recipe.begin()
     known = read_arrays(tmp_path / "work" / "start.npz")
-    assert np.array_equal(trainer.latents.detach().numpy(), known["latents"])
+    codes = initial_codes(recipe.frames, 8, asked.finetune.components, asked.finetune.latent_spread, keyed(0, 0, "latents"))
+    assert np.allclose(trainer.latents.detach().numpy(), known["latents"] + codes.numpy(), atol=1e-6)
     assert batches.remembered is not None and len(batches.remembered.raw) == figures["views_to_remember"]
 
 
