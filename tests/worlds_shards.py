@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def write_solid_shards(folder: Path, shards: int = 2, people: int = 2, states: i
     return folder
 
 
-def _row(random: np.random.Generator, person: int, state: int, view: int, size: int) -> dict[str, np.ndarray]:
+def _row(random: np.random.Generator, person: int, state: int, view: int, size: int) -> dict[str, Any]:
     yaw = 0.6 * (view - 1)
     pose = orbit(math.pi / 2 + yaw, math.pi / 2, 2.7)
     camera = Camera(world_from_camera=pose, intrinsics=Camera.frontal(2.7, 3.2).intrinsics)

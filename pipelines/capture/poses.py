@@ -33,7 +33,7 @@ class CameraSettings:
     """Which views are matched: neighbors in time and views from near directions, or all with all."""
     sfm_overlap: int = 5
     """Neighbors each view is matched with, others at distances of powers of two, and as many again from near directions."""
-    sfm_timeout_s: float = 180.0
+    sfm_timeout_s: float = 300.0
     find_lens: bool = True
     """Look for radial distortion where the camera moves, and undo it once."""
     max_jump_deg: float = 4.0

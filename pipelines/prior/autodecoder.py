@@ -117,8 +117,12 @@ def make_autodecoder(generator: EG3D, codes: Codes, settings: AutodecoderSetting
     optimizer = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99))
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
-    frozen = [copy.deepcopy(network).eval().requires_grad_(False) for network in (generator, codes)]
-    return Autodecoder(generator=generator, codes=codes, optimizer=optimizer, average=frozen[0], average_codes=frozen[1])
+    average, average_codes = copy.deepcopy(generator), copy.deepcopy(codes)
+    for network in (average, average_codes):
+        network.eval().requires_grad_(False)
+    return Autodecoder(
+        generator=generator, codes=codes, optimizer=optimizer, average=average, average_codes=average_codes
+    )  # fmt: skip
 
 
 def autodecoder_step(model: Autodecoder, truth: Truth, settings: AutodecoderSettings) -> dict[str, float]:
