@@ -49,6 +49,8 @@ class AutodecoderSettings:
     """Steps between exchanges of the shards in memory."""
     detail: float = 1.0
     """Multiplies the extra weight of eyes, mouth and brows (pipelines.prior.truth.DETAIL)."""
+    back: float = 1.0
+    """Extra weight of the person in views from behind: planes are shared with the face, which shows through otherwise."""
     neutral: float = 0.3
     """Odds of a state with a neutral face; those of others are this and the size of what the face does, about 1."""
     background_rays: float = 0.15
@@ -150,7 +152,8 @@ def patch_losses(
     """Color, alpha, depth, image, gradient and density losses of w [L,w_dim] on one patch of each of the L*V views."""
     size, side, count = generator.config.neural_rendering_resolution, settings.patch, len(views.image) // len(w)
     scale = generator.image_size // size
-    extra = settings.detail * views.detail
+    behind = (views.camera.world_from_camera[:, 2, 2] > 0.2).float().view(-1, 1, 1, 1)
+    extra = settings.detail * views.detail + settings.back * behind * views.alpha
     alpha, detail = shrunk(views.alpha, size), shrunk(extra, size)
     corner = patch_corners(alpha, detail, side, random)
 

@@ -121,15 +121,13 @@ class Truth:
         return self.rows["label"][[rows[0] for rows in self.states]]
 
     def draw(self, latents: int, views: int, random: torch.Generator) -> Views:
-        """States of the shards in memory, faces that do something more often, and views of each, three times as often from the
-        front as from behind; states with fewer views repeat some."""
+        """States of the shards in memory, faces that do something more often; states with fewer views repeat some."""
         chosen = torch.multinomial(self.odds, latents, replacement=latents > len(self.odds), generator=random).tolist()
         taken = []
         for number in chosen:
             rows = self.states[number]
             repeated = np.tile(rows, -(-views // len(rows)))
-            facing = torch.from_numpy(-self.rows["camera"][repeated, 10]).clamp(min=0.0)
-            taken.append(repeated[torch.multinomial(0.5 + facing, views, generator=random).numpy()])
+            taken.append(repeated[torch.randperm(len(repeated), generator=random)[:views].numpy()])
         return self.views(np.concatenate(taken), np.array([self.states[number][0] for number in chosen]))
 
     def views(self, rows: np.ndarray, of: np.ndarray) -> Views:

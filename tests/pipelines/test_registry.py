@@ -217,7 +217,7 @@ def test_published_networks_say_how_to_import_them() -> None:
 def test_the_shelf_lists_priors_and_entries(tmp_path: Path, folder: Path) -> None:
     names = [thing["name"] for thing in shelf()]
     assert names[0] == "quick" and "face_landmarker.task" in names and "eg3d-ffhq512-fixed" in names
-    assert thing_of("quick")["weights"] == ["none: trained from random weights"]
+    assert thing_of("quick")["weights"] == ["generator"]
     assert thing_of(str(write_unit_prior(tmp_path / "unit.prior").resolve()))["kind"] == "prior folder"
     assert thing_of("face_landmarker.task")["state"] == "can be fetched"
     folder.mkdir()

@@ -1,0 +1,85 @@
+"""The prior that ships: small, quick to load, and it knows heads."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.camera import Camera
+from models.eg3d import EG3D
+from models.expression_map import broadcast
+from pipelines.priors import Prior, PriorCodes, load_codes, load_prior
+from pipelines.train.networks import config_of
+from pipelines.train.pairs import Labeler, render_face
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return load_prior("quick")
+
+
+@pytest.fixture(scope="module")
+def codes(prior: Prior) -> PriorCodes:
+    found = load_codes(prior)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def generator(prior: Prior) -> EG3D:
+    assert prior.weights is not None
+    network = EG3D(config_of(prior))
+    network.load_state_dict(load_file(prior.weights), strict=True)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def front(prior: Prior) -> Camera:
+    return Camera.from_label(torch.tensor([prior.extra["frontal_camera"]]))
+
+
+def test_it_is_small_and_loads_at_once(prior: Prior) -> None:
+    assert prior.weights is not None and prior.weights.stat().st_size <= 8 * MEGABYTE
+    begun = time.process_time()
+    network = EG3D(config_of(load_prior("quick")))
+    network.load_state_dict(load_file(prior.weights), strict=True)
+    assert time.process_time() - begun < 1.0
+    assert sum(value.numel() for value in network.parameters()) <= 4_000_000
+    assert prior.license == "Apache-2.0" and (prior.folder / "card.md").exists()
+
+
+def test_samples_have_faces_in_front_only(generator: EG3D, codes: PriorCodes, front: Camera, prior: Prior) -> None:
+    people = codes.base + np.random.default_rng(0).normal(size=(6, len(codes.people))) @ codes.people
+    w = torch.from_numpy(people).float()
+    turned = front.world_from_camera.clone()
+    turned[:, :3] = torch.tensor([[-1.0, 0, 0], [0, 1, 0], [0, 0, -1]]) @ turned[:, :3]
+    behind = Camera(world_from_camera=turned, intrinsics=front.intrinsics)
+    with Labeler("measured", prior.landmarks) as label:
+        found = [
+            [np.isfinite(label(render_face(generator, one, camera, 320, generator.config.sampling()))).all() for one in w]
+            for camera in (front, behind)
+        ]
+    assert sum(found[0]) >= 5 and sum(found[1]) == 0
+
+
+def test_the_jaw_opens_the_mouth(generator: EG3D, codes: PriorCodes, front: Camera, prior: Prior) -> None:
+    jaw = torch.from_numpy(codes.directions[codes.names.index("jawOpen")])
+    base, steps = torch.from_numpy(codes.base), np.linspace(0, 1, 5)
+    with Labeler("measured", prior.landmarks) as label:
+        channel = label.names.index("jawOpen")
+        shown = [render_face(generator, base + float(t) * jaw, front, 320, generator.config.sampling()) for t in steps]
+        found = np.array([label(image)[channel] for image in shown])
+    assert np.corrcoef(steps, found)[0, 1] > 0.8 and found[-1] - found[0] > 0.1
+
+
+def test_samples_differ_and_mapping_draws_them(generator: EG3D, front: Camera) -> None:
+    z = torch.randn(6, generator.latent.z_dim, generator=torch.Generator().manual_seed(0))
+    ws = generator.mapping(z)
+    images = torch.cat([generator.synthesis(one[None], front, background=torch.zeros(1, 3, 1, 1)).image for one in ws])
+    assert torch.pdist(images.flatten(1)).min() > 0.1 * images[0].numel() ** 0.5
+    mean = broadcast(generator.backbone.mapping.w_avg[None], generator.latent.num_ws)
+    assert torch.allclose(generator.mapping(z, truncation=0.0), mean.expand_as(ws), atol=1e-5)
