@@ -3,7 +3,7 @@
     avatarcli prior synth --people 16 --seed 900 --set states=3 --set views=6 --set pairs=0 --out SHARDS
     python benchmarks/prior_proof.py SHARDS OUT [--prior quick]
 
-Held-out people are found in the latent space with the generator standing still (four views of the neutral state, 200 steps);
+Held-out people are found in the latent space with the generator standing still (four views of the neutral state);
 two other views of it are scored, and both other states, made with their true labels alone. Writes OUT/figures.json and PNGs.
 """
 
@@ -84,12 +84,12 @@ def psnr(square: float) -> float:
     return -10 * math.log10(square)
 
 
-def held_out(proof: Proof, truth: Truth, out: Path) -> dict[str, float]:
+def held_out(proof: Proof, truth: Truth, out: Path, people: int, steps: int) -> dict[str, float]:
     """PSNR inside the person and depth error of views and states that were not fitted."""
     truth.load(0)
     person, rows, scores = truth.rows["person"], [], {"view": [], "state": [], "mean head": []}
     depths = []
-    for one in np.unique(person):
+    for one in np.unique(person)[:people]:
         states = [chosen for chosen in truth.states if person[chosen[0]] == one]
         fitted = truth.views(states[0][:4], states[0][:1])
         size = fitted.image.shape[-1]
@@ -99,12 +99,12 @@ def held_out(proof: Proof, truth: Truth, out: Path) -> dict[str, float]:
             weight=torch.ones(4), time_s=torch.arange(4).float(),
         )  # fmt: skip
         how = lambda random: Sampling(coarse=12, fine=12, jitter="random", generator=random)  # noqa: E731
-        w, _ = invert(proof.generator, proof.codes, frames, how, steps=200, batch=4, seed=0, progress=Silent())
+        w, _ = invert(proof.generator, proof.codes, frames, how, steps=steps, batch=4, seed=0, progress=Silent())
         row = []
         for kind, number in (("view", 0), ("state", 1), ("state", 2)):
             chosen = states[number][4:] if kind == "view" else states[number][[0, 1]]
             views: Views = truth.views(chosen, states[number][:1])
-            labels = views.labels[0] - truth.rows["label"][states[0][0]]
+            labels = views.labels[0] - torch.from_numpy(truth.rows["label"][states[0][0]])
             for index in range(len(chosen)):
                 shown = proof.show(w + labels @ proof.directions, views.camera[index])
                 weight = views.alpha[index]
@@ -213,6 +213,8 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--prior", default="quick")
+    parser.add_argument("--people", type=int, default=16, help="held-out people to find")
+    parser.add_argument("--steps", type=int, default=200, help="of finding one")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     proof, truth = Proof(asked.prior), Truth(folder=asked.shards, kept=1000)
@@ -226,7 +228,7 @@ def main() -> None:
         figures |= directions(proof, people, label, asked.out)
     figures["consistency, gray levels"] = consistency(proof, people[:6])
     figures["diversity"] = diversity(proof, truth)
-    figures |= held_out(proof, truth, asked.out)
+    figures |= held_out(proof, truth, asked.out, asked.people, asked.steps)
     write_json(asked.out / "figures.json", figures)
     print(json.dumps(figures, indent=1))
 

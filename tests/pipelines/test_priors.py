@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.eg3d import QUICK
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import read_json, write_json
+from pipelines.prior.supervised import SHIPPED
 from pipelines.priors import load_prior
 from pipelines.train.networks import config_of
 from tests.worlds import write_unit_prior
@@ -14,7 +14,7 @@ from tests.worlds import write_unit_prior
 
 def test_the_shipped_prior_has_the_quick_configuration() -> None:
     prior = load_prior("quick")
-    assert config_of(prior) == QUICK
+    assert config_of(prior) == SHIPPED
     assert prior.landmarks.shape == (478, 3)
 
 
