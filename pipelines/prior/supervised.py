@@ -16,6 +16,7 @@ from models.expression_map import broadcast
 from pipelines.files import read_arrays, write_arrays, write_image
 from pipelines.prior.autodecoder import Autodecoder, AutodecoderSettings, autodecoder_step, make_autodecoder
 from pipelines.prior.codes import Codes, standardized
+from pipelines.prior.shards import shard_paths
 from pipelines.prior.shipping import ship
 from pipelines.prior.training import read_config
 from pipelines.prior.truth import Described, Truth, describe, spread_of
@@ -45,6 +46,8 @@ def train_supervised(
     data: Path, out: Path, settings: SupervisedSettings, progress: Progress, *, overwrite: bool = False
 ) -> Report:
     """Make the prior folder `out` from a folder of shards."""
+    if data.exists():
+        shard_paths(data)
 
     def work(partial: Path) -> dict[str, Any]:
         torch.set_num_threads(settings.threads)

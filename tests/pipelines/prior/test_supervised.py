@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from models.eg3d import EG3D, UNIT
 from models.expression_map import broadcast
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.prior.autodecoder import AutodecoderSettings, _rays_of, patch_corners
 from pipelines.prior.codes import Codes, standardized
 from pipelines.prior.sampler import fit_mapping, make_sampler
@@ -89,6 +89,11 @@ def test_a_second_stage_starts_from_the_first(shards: Path, tmp_path: Path) -> N
     logs = [json.loads((tmp_path / name / "train_log.jsonl").read_text().splitlines()[0]) for name in ("first", "second")]
     assert logs[1]["image"] < 0.9 * logs[0]["image"]
     assert "from the prior first" in load_prior(str(tmp_path / "second")).origin
+
+
+def test_a_folder_without_shards_says_what_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(UnusableMaterial, match="no shards.*prior synth"):
+        train_supervised(tmp_path, tmp_path / "p", SupervisedSettings(), Silent())
 
 
 def test_bad_configurations_are_named(shards: Path, tmp_path: Path) -> None:
