@@ -41,7 +41,7 @@ def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
 def fit(name: str, frames: Frames, seconds: float, seed: int):
     """The averaged generator and the frames' latents after `seconds`."""
     prior = load_prior("quick" if name == "scratch" else name)
-    settings = replace(QUICK, seed=seed, finetune=replace(QUICK.finetune, adversarial=0.0))
+    settings = replace(QUICK, network="prior", seed=seed, finetune=replace(QUICK.finetune, adversarial=0.0))
     if name == "scratch":
         prior = replace(prior, weights=None, codes=None)
     begun, asked = time.perf_counter(), settings.finetune

@@ -42,8 +42,9 @@ TRIED = {
 class Proof:
     def __init__(self, name: str):
         self.prior = load_prior(name)
-        self.codes = load_codes(self.prior)
-        assert self.codes is not None and self.prior.weights is not None, f"{name} has no weights or names no latents"
+        codes = load_codes(self.prior)
+        assert codes is not None and self.prior.weights is not None, f"{name} has no weights or names no latents"
+        self.codes = codes
         self.generator = EG3D(config_of(self.prior))
         self.generator.load_state_dict(load_file(self.prior.weights))
         self.generator.eval().requires_grad_(False)
@@ -67,7 +68,6 @@ class Proof:
             return self.generator.mapping(z)[:, 0]
 
     def neutral(self, count: int, seed: int = 6) -> torch.Tensor:
-        assert self.codes is not None
         a = torch.randn(count, len(self.codes.people), generator=torch.Generator().manual_seed(seed))
         return torch.from_numpy(self.codes.base) + a @ torch.from_numpy(self.codes.people)
 
@@ -209,7 +209,7 @@ def pictures(proof: Proof, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--prior", default="quick")

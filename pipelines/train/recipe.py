@@ -22,7 +22,7 @@ from pipelines.stage import Progress, warn_in_record
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, load_frames
-from pipelines.train.networks import config_for, make_networks
+from pipelines.train.networks import config_for, is_fresh, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
 from pipelines.train.plan import Plan, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
@@ -91,19 +91,22 @@ class Recipe:
         return plain + share * (judged - plain)
 
     def start(self) -> dict[str, Any]:
-        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
+        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people.
+
+        What the frames' faces do is not taken from there: in so few steps most of it is noise, and hides the jaw.
+        """
         codes, asked = load_codes(self.prior), self.settings.finetune
-        if codes is None or asked.inversion_steps == 0:
+        if codes is None or asked.inversion_steps == 0 or is_fresh(self.prior, self.settings):
             return {"inversion": 0}
         torch.set_num_threads(max(cores() // 2, 1))
         generator, _, _ = make_networks(self.prior, self.settings, self.device)
-        person, latents = invert(
+        person, _ = invert(
             generator, codes, self.frames, lambda random: sampling(asked, random), steps=asked.inversion_steps,
             batch=asked.batch, seed=self.settings.seed, progress=self.progress,
         )  # fmt: skip
         views = unseen_views(generator, person, self.frames, sampling(asked, None)) if asked.remembered > 0 else None
         known = {} if views is None else {"label": views.camera.label(), "raw": views.raw, "alpha": views.alpha}
-        arrays = {"person": person, "latents": latents, **known}
+        arrays = {"person": person, **known}
         write_arrays(self.folder / START, **{name: value.cpu().numpy() for name, value in arrays.items()})
         return {"inversion": asked.inversion_steps, "views_to_remember": len(known.get("raw", ()))}
 
@@ -116,8 +119,8 @@ class Recipe:
         views = None
         if "raw" in found:
             views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
-        asked, latents = self.settings.finetune, found.get("latents")
-        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=latents)
+        asked, person = self.settings.finetune, found.get("person")
+        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=person)
         return trainer, Batches(self.frames, generator, asked, views), begun
 
     @cached_property

@@ -139,8 +139,10 @@ class TrainSettings:
     """Name of the preset these settings started from."""
     prior: str = "quick"
     """Shipped prior or prior folder."""
-    network: Literal["prior", "512"] = "prior"
-    """The prior's own configuration; 512: at 512x512, from the prior's backbone and decoder where the prior is smaller."""
+    network: Literal["auto", "prior", "fresh", "512"] = "auto"
+    """prior: the prior's, with its weights; fresh: random weights in the prior's head space; auto: fresh for a prior taught on
+    synthetic people, such as `quick`, else the prior's; 512: at 512x512, from the prior's backbone and decoder where it is
+    smaller."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
     torso: Literal["none", "still", "follow"] = "follow"
@@ -168,6 +170,7 @@ WORKSTATION = replace(
 PAPER = replace(
     QUICK,
     preset="paper",
+    network="prior",
     budget_s=None,
     finetune=FinetuneSettings(
         steps=2500,

@@ -65,7 +65,7 @@ def make_trainer(
     generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int,
     start: Tensor | None = None,
 ) -> Trainer:  # fmt: skip
-    """Latents start as given [N,w_dim], else at the generator's mean w, spread by what tells the frames apart.
+    """Latents start at `start` ([w_dim], or [N,w_dim]), else the generator's mean w, spread by what tells the frames apart.
 
     The spread (pipelines.train.codes) is random in what it does, but different frames begin apart: where it was left out, a
     prior's start was 0.7 dB behind after 100 steps. Static planes have a learning rate of their own.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.camera import Camera, orbit
-from models.eg3d import EG3D, UNIT
+from models.eg3d import EG3D, QUICK, UNIT
 from models.expression_map import broadcast
 from models.sampling import Sampling
 from pipelines.artifacts import load_dataset
@@ -54,7 +54,7 @@ def how(random: torch.Generator | None) -> Sampling:
 
 
 def settings(**changes: object) -> TrainSettings:
-    return TrainSettings(finetune=replace(FinetuneSettings(adversarial=0.0, coarse=6, fine=6), **changes))  # pyright: ignore[reportArgumentType]
+    return TrainSettings(network="prior", finetune=replace(FinetuneSettings(adversarial=0.0, coarse=6, fine=6), **changes))  # pyright: ignore[reportArgumentType]
 
 
 def test_inversion_finds_latents_nearer_to_the_frames(prior: Prior, frames: Frames) -> None:
@@ -137,6 +137,13 @@ def test_a_person_gets_more_planes_and_looks_the_same(prior: Prior) -> None:
     assert (ours - theirs).abs().max() < 1e-4
 
 
+def test_a_fresh_network_takes_nothing_from_the_prior(prior: Prior) -> None:
+    generator, _, begun = make_networks(prior, replace(settings(), network="fresh"), "cpu")
+    assert "random weights" in begun and generator.config == QUICK
+    assert not generator.static_planes.any()
+    assert make_networks(prior, replace(settings(), network="auto"), "cpu")[2] == begun, "so do trainings that ask for nothing"
+
+
 def test_at_512_backbone_and_decoder_are_the_priors() -> None:
     config = enlarged(UNIT)
     assert (config.image_size, config.neural_rendering_resolution, config.superresolution) == (512, 128, "8XDC")
@@ -163,7 +170,7 @@ def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -
     trainer, batches, _ = recipe.begin()
     known = read_arrays(tmp_path / "work" / "start.npz")
     codes = initial_codes(recipe.frames, 8, asked.finetune.components, asked.finetune.latent_spread, keyed(0, 0, "latents"))
-    assert np.allclose(trainer.latents.detach().numpy(), known["latents"] + codes.numpy(), atol=1e-6)
+    assert np.allclose(trainer.latents.detach().numpy(), known["person"] + codes.numpy(), atol=1e-6)
     assert batches.remembered is not None and len(batches.remembered.raw) == figures["views_to_remember"]
 
 
