@@ -7,7 +7,7 @@ out. Random numbers are keyed by (seed, step, purpose): a resumed run equals an 
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,16 +19,18 @@ from models.eg3d import EG3D
 from models.expression_map import broadcast
 from models.losses import density_smoothness
 from models.photometric import color_loss, gradient_loss, weighted_mean
-from models.sampling import Sampling
 from models.schedules import clean_gradients
 from pipelines.prior.codes import Codes
 from pipelines.prior.truth import Truth, Views, shrunk, shrunk_depth
 from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
-from pipelines.train.frames import GRAY, choose_rays
+from pipelines.train.frames import choose_rays
+from pipelines.train.marching import gray, scattered
 from pipelines.train.trainer import FREE_PLANES, keyed
 
 BORDER = 3
 """Raw pixels at a patch's border that the image losses leave out: there the super-resolution sees the padding."""
+BEHIND, SOLID = 0.2, 0.95
+"""A view is from behind from this cosine on between its optical axis and the face's; depth is known from this alpha on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,13 @@ class AutodecoderSettings:
     checkpoint_every: int = 250
     """Steps between checkpoints with figures on people not trained on."""
     seed: int = 0
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the losses beside color's, which is 1."""
+        return {
+            "alpha": self.alpha, "depth": self.depth, "image": self.image, "gradient": self.gradient, "density": self.density,
+        }  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -136,7 +145,9 @@ def autodecoder_step(model: Autodecoder, truth: Truth, settings: AutodecoderSett
     w = model.codes(views.person, views.labels)
     losses = patch_losses(model.generator, w, views, settings, random)
     own = model.codes.own[views.person].square().sum(1).mean()
-    total = sum(getattr(settings, name, 1.0) * value for name, value in losses.items()) + settings.own * own
+    total = settings.own * own + losses["color"]
+    for name, weight in settings.weights.items():
+        total = total + weight * losses[name]
     model.optimizer.zero_grad(set_to_none=True)
     total.backward()
     clean_gradients([*model.generator.parameters(), *model.codes.parameters()])
@@ -150,51 +161,85 @@ def patch_losses(
     generator: EG3D, w: Tensor, views: Views, settings: AutodecoderSettings, random: torch.Generator
 ) -> dict[str, Tensor]:
     """Color, alpha, depth, image, gradient and density losses of w [L,w_dim] on one patch of each of the L*V views."""
-    size, side, count = generator.config.neural_rendering_resolution, settings.patch, len(views.image) // len(w)
+    size = generator.config.neural_rendering_resolution
     scale = generator.image_size // size
-    behind = (views.camera.world_from_camera[:, 2, 2] > 0.2).float().view(-1, 1, 1, 1)
+    behind = (views.camera.world_from_camera[:, 2, 2] > BEHIND).float().view(-1, 1, 1, 1)
     extra = settings.detail * views.detail + settings.back * behind * views.alpha
     alpha, detail = shrunk(views.alpha, size), shrunk(extra, size)
-    corner = patch_corners(alpha, detail, side, random)
-
-    def cut(values: Tensor, times: int = 1) -> Tensor:
-        return torch.stack(
-            [one[:, t * times : (t + side) * times, s * times : (s + side) * times] for one, (t, s) in zip(values, corner)]  # noqa: B905
-        )
-
-    rays = _rays_of(views.camera, size, corner, side)
-    seen = F.max_pool2d((alpha > 0.01).float(), 5, stride=1, padding=2)
-    covered, known = cut(seen), torch.ones(len(w), 1, count * side * side)
-    chosen = choose_rays(covered.view(len(w), -1) > 0.5, known, settings.background_rays, random)
-    planes = generator.planes(ws := broadcast(w, generator.latent.num_ws))
-    take = chosen[..., None].expand(-1, -1, 3)
-    origins, directions = (value.reshape(len(w), -1, 3).gather(1, take) for value in rays[:2])
-    how = Sampling(coarse=generator.config.depth_resolution, fine=generator.config.depth_resolution_importance,
-                   jitter="random", generator=random)  # fmt: skip
-    rendered = generator.render_rays(planes, origins, directions, sampling=how)
-
-    def whole(values: Tensor, empty: float) -> Tensor:
-        full = values.new_full((len(w), count * side * side, values.shape[2]), empty)
-        full = full.scatter(1, chosen[..., None].expand_as(values), values)
-        return full.view(len(w) * count, side, side, -1).permute(0, 3, 1, 2)
-
-    features, depth, opaque = (whole(value, empty) for value, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
-    marched = torch.zeros(len(w), known.shape[2]).scatter(1, chosen, 1.0).view(-1, 1, side, side)
-    image = over(generator.super_resolve(features, ws.repeat_interleave(count, 0), patch=True), opaque, _gray())
-    raw, weight = over(features[:, :3], opaque, _gray()), marched * (1 + cut(detail))
-    inner = torch.zeros(1, 1, side * scale, side * scale)
-    inner[..., BORDER * scale : -BORDER * scale, BORDER * scale : -BORDER * scale] = 1.0
-    fine = inner * (1 + cut(extra, scale))
-    true_image, distance = cut(views.image, scale), cut(shrunk_depth(views.depth, size)) / rays[2]
-    solid = marched * (cut(alpha) > 0.95).float()
+    patches = Patches(patch_corners(alpha, detail, settings.patch, random), settings.patch)
+    ws = broadcast(w, generator.latent.num_ws)
+    planes = generator.planes(ws)
+    shown = patches.render(generator, planes, views.camera, alpha, settings.background_rays, random)
+    features, opaque, marched = shown.features, shown.alpha, shown.marched
+    wide = generator.super_resolve(features, ws.repeat_interleave(len(features) // len(w), 0), patch=True)
+    image, raw = over(wide, opaque, gray(opaque)), over(features[:, :3], opaque, gray(opaque))
+    true_alpha, true_image = patches.cut(alpha), patches.cut(views.image, scale)
+    distance = patches.cut(shrunk_depth(views.depth, size)) / shown.cosine
+    fine = patches.inner(scale) * (1 + patches.cut(extra, scale))
     return {
-        "color": color_loss(raw, cut(shrunk(views.image, size)), weight),
-        "alpha": weighted_mean((opaque - cut(alpha)).abs(), marched),
-        "depth": weighted_mean((depth - distance).abs(), solid),
+        "color": color_loss(raw, patches.cut(shrunk(views.image, size)), marched * (1 + patches.cut(detail))),
+        "alpha": weighted_mean((opaque - true_alpha).abs(), marched),
+        "depth": weighted_mean((shown.depth - distance).abs(), marched * (true_alpha > SOLID).float()),
         "image": color_loss(image, true_image, fine),
         "gradient": gradient_loss(image, true_image, fine),
         "density": _roughness(generator, planes, random),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Rendered patches, P the side of a patch in rays."""
+
+    features: Tensor
+    """[N,C,P,P] over black."""
+    depth: Tensor
+    """[N,1,P,P] along the ray, head units."""
+    alpha: Tensor
+    """[N,1,P,P]"""
+    marched: Tensor
+    """[N,1,P,P] 1 where a ray was marched."""
+    cosine: Tensor
+    """[N,1,P,P] of the angle between ray and optical axis: depth along z over it is depth along the ray."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A square in each of N raw images."""
+
+    corner: list[tuple[int, int]]
+    """Top and left, raw pixels."""
+    side: int
+
+    def cut(self, values: Tensor, scale: int = 1) -> Tensor:
+        """[N,C,R,R] -> [N,C,P,P] of raw images; of images `scale` times larger -> [N,C,scale P,scale P]."""
+        side = scale * self.side
+        parts = zip(values, self.corner, strict=True)
+        return torch.stack([one[:, scale * top :, scale * left :][:, :side, :side] for one, (top, left) in parts])
+
+    def inner(self, scale: int) -> Tensor:
+        """[1,1,scale P,scale P] 1 inside the border that sees the padding."""
+        mask, border = torch.zeros(1, 1, scale * self.side, scale * self.side), scale * BORDER
+        mask[..., border:-border, border:-border] = 1.0
+        return mask
+
+    def render(
+        self, generator: EG3D, planes: Tensor, camera: Camera, alpha: Tensor, background: float, random: torch.Generator
+    ) -> Shown:
+        """Rays near alpha [N,1,R,R], and a share of the others, through the planes [L,...] of L latents, N/L cameras each."""
+        latents, count = len(planes), len(alpha) // len(planes) * self.side**2
+        origins, directions, cosine = _rays_of(camera, alpha.shape[-1], self.corner, self.side)
+        near = self.cut(F.max_pool2d((alpha > 0.01).float(), 5, stride=1, padding=2)).view(latents, -1) > 0.5
+        chosen = choose_rays(near, torch.ones(latents, 1, count), background, random)
+        take = chosen[..., None].expand(-1, -1, 3)
+        rays = (value.reshape(latents, -1, 3).gather(1, take) for value in (origins, directions))
+        rendered = generator.render_rays(planes, *rays, sampling=replace(generator.config.sampling("random"), generator=random))
+
+        def whole(values: Tensor, empty: float) -> Tensor:
+            return scattered(values, chosen, count, empty).view(len(alpha), self.side, self.side, -1).permute(0, 3, 1, 2)
+
+        features, depth, opaque = (whole(value, empty) for value, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
+        marched = whole(torch.ones(*chosen.shape, 1), 0.0)
+        return Shown(features=features, depth=depth, alpha=opaque, marched=marched, cosine=cosine)
 
 
 def patch_corners(alpha: Tensor, detail: Tensor, side: int, random: torch.Generator) -> list[tuple[int, int]]:
@@ -240,7 +285,3 @@ def _average(model: Autodecoder, settings: AutodecoderSettings) -> None:
     for ours, theirs in ((model.average, model.generator), (model.average_codes, model.codes)):
         for kept, value in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
             kept.copy_(value.lerp(kept, decay) if value.is_floating_point() else value)
-
-
-def _gray() -> Tensor:
-    return torch.full((1, 3, 1, 1), GRAY)

@@ -36,12 +36,16 @@ def march_chosen(
     rendered = generator.render_rays(planes, *chosen, sampling=how, compute=compute)
 
     def whole(values: Tensor, empty: float) -> Tensor:
-        full = values.new_full((len(values), size * size, values.shape[2]), empty)
-        full = full.scatter(1, rays[..., None].expand_as(values), values)
-        return full.transpose(1, 2).reshape(len(values), -1, size, size)
+        return scattered(values, rays, size * size, empty).mT.reshape(len(values), -1, size, size)
 
     features, depth, alpha = (whole(values, empty) for values, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
     return features, depth, alpha
+
+
+def scattered(values: Tensor, rays: Tensor, count: int, empty: float) -> Tensor:
+    """[B,count,C] with values [B,K,C] at the ray numbers [B,K], `empty` elsewhere."""
+    full = values.new_full((len(values), count, values.shape[2]), empty)
+    return full.scatter(1, rays[..., None].expand_as(values), values)
 
 
 def marched_of(rays: Tensor, size: int) -> Tensor:
