@@ -59,11 +59,15 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; UnusableMaterial when it is missing or something else."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UnusableMaterial(f"{path} is missing.") from error
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UnusableMaterial(f"{path} cannot be read ({error}).") from error
+        said = "it holds no arrays" if "pickle" in str(error) else error
+        raise UnusableMaterial(f"{path} cannot be read ({said}).") from error
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:

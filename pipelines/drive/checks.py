@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from pipelines.artifacts import avatar_record
 from pipelines.drive.backdrop import BLUR, TRANSPARENT, check_backdrop, is_film
 from pipelines.drive.drivers import Driver, check_space, open_driver
 from pipelines.drive.render import check_output, make_background, picture_size
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.view import VIEWS, check_view
 from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.files import read_json
 from pipelines.video import open_container
 
 
@@ -16,7 +16,7 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     """Raise what is known to be wrong before any work is done."""
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
-    record = read_json(avatar / "avatar.json", f"avatarcli train CAPTURE -o {avatar.name}")
+    record = avatar_record(avatar)
     size = picture_size(record["image_size"], settings.size)
     check_output(out, settings.background, size)
     check_view(settings.view, settings.views)

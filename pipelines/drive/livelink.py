@@ -79,9 +79,12 @@ def read_table(path: Path) -> Table:
     known = {name.lower(): name for name in (*ARKIT_52, *ANGLES, *PLACE)}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [(number, row) for number, row in enumerate(csv.reader(stream), 1) if any(map(str.strip, row))]
+            comma = delimiter(stream.readline())
+            stream.seek(0)
+            every = csv.reader(stream, delimiter=comma)
+            rows = [(number, row) for number, row in enumerate(every, 1) if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnusableMaterial(f"{path} cannot be read as CSV ({error}).") from error
+        raise UnusableMaterial(f"{path} cannot be read as CSV ({error}); save it as comma-separated text in UTF-8.") from error
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     missing = [name for name in ARKIT_52 if name.lower() not in header]
     if "timecode" not in header or len(missing) > MOST_MISSING:
@@ -95,6 +98,11 @@ def read_table(path: Path) -> Table:
     seen = numbers(path, lines, cells, counted, "BlendShapeCount") > 0 if counted is not None else np.ones(len(cells), bool)
     at = header.index("timecode")
     return Table(path, [row[at].strip() if at < len(row) else "" for row in cells], lines, columns, seen)
+
+
+def delimiter(header: str) -> str:
+    """What stands between the names of a header: spreadsheets of some countries write semicolons."""
+    return max(",;\t", key=header.count)
 
 
 def wrong_columns(path: Path, header: Sequence[str], missing: list[str]) -> str:

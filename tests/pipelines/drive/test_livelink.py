@@ -127,6 +127,15 @@ def test_faults_inside_name_the_line(tmp_path: Path):
             read_livelink(path)
 
 
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_a_table_saved_with_semicolons_or_tabs_is_read(tmp_path: Path, between: str):
+    times, jaw = np.arange(30) / 60, np.linspace(0, 1, 30)
+    plain = iphone_csv(tmp_path / "a.csv", codes(times), list(jaw))
+    other = tmp_path / "b.csv"
+    other.write_text(plain.read_text().replace(",", between))
+    assert np.array_equal(read_livelink(other).expression, read_livelink(plain).expression)
+
+
 def test_a_clock_that_was_stopped_is_one_sentence(tmp_path: Path):
     times = np.concatenate([np.arange(120) / 60, 400 + np.arange(120) / 60])
     with pytest.raises(UnusableMaterial, match="line 122: the clock jumps by 398.0 s"):

@@ -1,0 +1,54 @@
+"""An avatar folder that was copied badly: one sentence before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import load_avatar, save_track
+from pipelines.drive import DriveSettings, drive
+from pipelines.errors import UnusableMaterial
+from pipelines.files import read_json, write_json
+from pipelines.stage import Silent
+from tests.pipelines.drive.takes import moving
+from tests.tiny import write_tiny_avatar
+
+GONE = None
+HALF = b""
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("generator.safetensors", GONE, "generator.safetensors is missing. Make it with `avatarcli train"),
+        ("generator.safetensors", HALF, "generator.safetensors is broken .* copy it again"),
+        ("expression_map.safetensors", GONE, "expression_map.safetensors is missing"),
+        ("expression_map.safetensors", HALF, "expression_map.safetensors is broken"),
+        ("landmarks.npz", GONE, "landmarks.npz is missing"),
+        ("landmarks.npz", HALF, "landmarks.npz cannot be read"),
+        ("avatar.json", GONE, "avatar.json is missing"),
+        ("avatar.json", HALF, "avatar.json is not valid JSON"),
+    ],
+)
+def test_a_part_that_is_missing_or_cut_off(tmp_path: Path, name: str, change: bytes | None, said: str):
+    path = write_tiny_avatar(tmp_path / "a.avatar") / name
+    path.unlink() if change is GONE else path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    save_track(tmp_path / "a.track", moving(12))
+    with pytest.raises(UnusableMaterial, match=said):
+        drive(tmp_path / "a.avatar", tmp_path / "a.track", tmp_path / "out.mp4", DriveSettings(size=32), Silent())
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("key", ["config", "expression", "frontal_camera", "image_size"])
+def test_a_record_that_lacks_something(tmp_path: Path, key: str):
+    path = write_tiny_avatar(tmp_path / "a.avatar") / "avatar.json"
+    write_json(path, {name: value for name, value in read_json(path).items() if name != key})
+    with pytest.raises(UnusableMaterial, match=f"avatar.json has no {key}; copy the avatar again"):
+        load_avatar(tmp_path / "a.avatar")
+
+
+def test_weights_of_another_avatar(tmp_path: Path):
+    path = write_tiny_avatar(tmp_path / "a.avatar") / "avatar.json"
+    record = read_json(path)
+    write_json(path, {**record, "config": {**record["config"], "w_dim": record["config"]["w_dim"] + 4}})
+    with pytest.raises(UnusableMaterial, match="do not belong together"):
+        load_avatar(tmp_path / "a.avatar")
