@@ -123,7 +123,9 @@ def live(
     source, loaded = open_source(driver, settings), load_avatar(avatar, device)
     size = picture_size(loaded.image_size, settings.size)
     painter, mapper = parts(avatar, loaded, size, settings)
-    list(painter.paint(mapper(0.0, None, None), 0, 1))  # warmed up before the clock starts
+    first = mapper(0.0, None, None)
+    painter = painter.calmed(first) if settings.view == "still" and settings.views.calm else painter
+    list(painter.paint(first, 0, 1))  # warmed up before the clock starts
     screens = open_screens(out, size, source, settings.sound == "driver", progress)
     figures = perform(source, loaded, mapper, painter, screens, settings, progress, origin)
     figures = {**figures, "size": size, "flagged_frames": mapper.flagged}

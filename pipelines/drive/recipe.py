@@ -11,7 +11,6 @@ import numpy as np
 
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
 from pipelines.drive.backdrop import TRANSPARENT, Film, beside, moving, within
-from pipelines.drive.calm import Calm, face_share
 from pipelines.drive.checks import sound_of
 from pipelines.drive.drivers import Driver, open_driver
 from pipelines.drive.guard import captured, guard, strip, verdicts, write_frames
@@ -164,16 +163,7 @@ class Recipe:
             avatar=self.avatar, size=self.size, background=film or make_background(settings.background, self.size),
             torso=self.layer(), batch=settings.batch, precision=settings.precision,
         )  # fmt: skip
-        return replace(painter, calm=self.calm(painter)) if settings.view == "still" and settings.views.calm else painter
-
-    def calm(self, painter: Painter) -> Calm:
-        """Hair, ears and neck of the still view, from one picture at rest."""
-        motion, pose = self.motion, self.motion.world_from_camera[0]
-        rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
-        factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
-        lens = self.frontal[1] * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
-        share = face_share(self.avatar.prior_landmarks, pose, lens, self.size)
-        return Calm(painter.heads(rest, slice(0, 1))[0], share)
+        return painter.calmed(self.motion) if settings.view == "still" and settings.views.calm else painter
 
     @cached_property
     def film(self) -> Film:

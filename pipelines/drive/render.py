@@ -5,7 +5,7 @@ Every pixel is `head + (1 - alpha) * (torso + (1 - torso alpha) * background)`, 
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.backdrop import TRANSPARENT, Backdrop, check_text, covering
-from pipelines.drive.calm import Calm
+from pipelines.drive.calm import Calm, face_share
 from pipelines.drive.torso import Torso
 from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
@@ -126,6 +126,14 @@ class Painter:
         color = ((rendering.image + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
         alpha = rendering.alpha.permute(0, 2, 3, 1).cpu().numpy()
         return [enlarged(*pair, self.size) for pair in zip(color, alpha, strict=True)]
+
+    def calmed(self, motion: Motion) -> "Painter":
+        """This painter with hair, ears and neck painted once: from the camera of the first row, at rest."""
+        rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
+        factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
+        lens = self.avatar.frontal.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+        share = face_share(self.avatar.prior_landmarks, motion.world_from_camera[0], lens, self.size)
+        return replace(self, calm=Calm(self.heads(rest, slice(0, 1))[0], share))
 
     def behind(self, moved: np.ndarray, index: int) -> np.ndarray:
         back = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
