@@ -29,6 +29,8 @@ from models.stylegan2.synthesis import Noise, Synthesis
 from models.superresolution import VARIANTS, SuperResolution
 
 LABEL_DIM = 25
+BEHIND = 0.03
+"""Head units over which the back plane sets in behind the origin (the logistic function's scale)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,9 @@ class EG3DConfig:
     basis_planes: int = 0
     """Number of free plane sets whose weighted sum is added, the weights linear in w: expressions are learned as fast as the
     static part, where the convolutional backbone needs many more steps. At half the planes' resolution."""
+    back_plane: bool = False
+    """A free plane along (x,y), at half the planes' resolution, that adds to what lies behind the origin: the other planes
+    share (x,y) between the face and the back of the head, where eyes would show through."""
     density_gain: float = 1.0
     """Multiplies the decoder's raw density: surfaces get sharp in fewer steps. Official: 1."""
     density_prior: DensityPrior | None = None
@@ -184,6 +189,9 @@ class EG3D(nn.Module):
             half = config.plane_resolution // 2
             self.basis_weights = FullyConnected(config.w_dim, config.basis_planes)
             self.basis_planes = nn.Parameter(0.02 * torch.randn(config.basis_planes, 3 * config.plane_channels, half, half))
+        if config.back_plane:
+            side = config.plane_resolution // 2
+            self.back_plane = nn.Parameter(torch.zeros(1, config.plane_channels, side, side))
 
     @property
     def latent(self) -> LatentSpec:
@@ -254,8 +262,16 @@ class EG3D(nn.Module):
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha)
 
     def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
-        texels, axes = as_texels(planes), PLANE_AXES[self.config.plane_axes]
-        return lambda points: lookup(texels, points, axes, self.config.box_warp)
+        texels, axes, box = as_texels(planes), PLANE_AXES[self.config.plane_axes], self.config.box_warp
+        if not self.config.back_plane:
+            return lambda points: lookup(texels, points, axes, box)
+        back = as_texels(self.back_plane[None])
+
+        def features(points: Tensor) -> Tensor:
+            behind = lookup(back, points.reshape(1, -1, 3), ((0, 1),), box).view(*points.shape[:2], -1)
+            return lookup(texels, points, axes, box) + torch.sigmoid(points[..., 2:] * (-1 / BEHIND)) * behind
+
+        return features
 
     def _with_prior(self, density: Tensor, points: Tensor) -> Tensor:
         prior, density = self.config.density_prior, self.config.density_gain * density

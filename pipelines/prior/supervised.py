@@ -25,7 +25,9 @@ from pipelines.stage import Progress, Report, run_stage, step
 from pipelines.train.checkpoint import load_checkpoint, save_checkpoint
 
 VERSION = 1
-SHIPPED = replace(QUICK, channel_base=4096, channel_max=96, basis_planes=10, mapping_hidden=256, mapping_last="linear")
+SHIPPED = replace(
+    QUICK, channel_base=4096, channel_max=96, basis_planes=10, back_plane=True, mapping_hidden=256, mapping_last="linear"
+)
 """The shipped prior's network: 3.8 million parameters."""
 
 
@@ -34,9 +36,9 @@ class SupervisedSettings:
     """Training of a prior on exact truth."""
 
     config: Path | None = None
-    """JSON file with the fields of models.eg3d.EG3DConfig; none: the shipped prior's network."""
+    """JSON file with the fields of models.eg3d.EG3DConfig; none: the network of `start`, or else the shipped prior's."""
     start: str | None = None
-    """Prior folder whose weights and latent directions it starts from; its configuration counts."""
+    """Prior folder whose weights and latent directions it starts from; a `config` beside it may add free planes."""
     threads: int = 1
     """CPU threads of every tensor operation: part of what makes a rerun bit-identical."""
     autodecoder: AutodecoderSettings = field(default_factory=AutodecoderSettings)
@@ -99,18 +101,19 @@ def _columns(people: Described, names: tuple[str, ...]) -> np.ndarray:
 
 def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecoder:
     """Fresh networks of the seed, or those of the prior to start from."""
-    from pipelines.train.networks import config_of
+    from pipelines.train.networks import config_of, widened
 
     start = None if settings.start is None else load_prior(settings.start)
+    config = read_config(settings.config) if settings.config else config_of(start) if start else SHIPPED
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.autodecoder.seed)
-        generator = EG3D(config_of(start) if start else read_config(settings.config) if settings.config else SHIPPED)
+        generator = EG3D(config)
         known = {name: torch.from_numpy(read_arrays(folder / "people.npz")[name]) for name in ("values", "labels")}
         codes = Codes(described=known["values"], spread=known["labels"].float(), w_dim=generator.latent.w_dim)
         if start is None and generator.config.basis_planes:  # free planes linear in w begin as the face's own
             generator.basis_weights.weight.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
-        generator.load_state_dict(load_file(start.weights))
+        generator.load_state_dict(widened(load_file(start.weights), generator.state_dict()))
         known = read_arrays(start.folder / CODES)
         for name, stored in (("base", "base"), ("known", "known"), ("labels", "labels_of_face")):
             getattr(codes, name).data.copy_(torch.from_numpy(known[stored]))

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from models.camera import Camera
 from pipelines.prior.people.parts import PARTS
 from pipelines.prior.shards import read_shard, shard_paths
+from pipelines.priors import load_prior
+from pipelines.train.frames import face_detail
 from pipelines.train.trainer import keyed
 
 GAZE = ("gazeLeft", "gazeUp")
@@ -29,6 +31,9 @@ DETAIL = {
     "glasses": 2.0, "nose": 1.0,
 }  # fmt: skip
 """How much more the pixels of a part count, and how much more often patches are laid on it: little area, much expression."""
+PLACES, FACING = 7.0, -0.3
+"""The same for the places of eyes and mouth, whatever is seen there (closed lids are skin), in views whose optical axis has
+at most this cosine with the face's."""
 SEEN = ("image", "alpha", "depth", "part", "camera", "expression", "gaze", "joints", "state")
 COLORED = ("skin", "hair", "left_eye", "cloth")
 
@@ -88,6 +93,8 @@ class Truth:
     expressions: tuple[str, ...] = field(init=False)
     people_per_shard: int = field(init=False)
     size: int = field(init=False)
+    landmarks: Tensor = field(init=False)
+    """[478,3] of the mean head."""
     rows: dict[str, np.ndarray] = field(init=False, default_factory=dict)
     """Arrays of `SEEN` and `person`, `label` over all rows in memory."""
     states: list[np.ndarray] = field(init=False, default_factory=list)
@@ -101,6 +108,7 @@ class Truth:
         first = read_shard(self.shards[0], ("people", "expression_names", "image"))
         self.people_per_shard, self.size = len(first["people"]), first["image"].shape[1]
         self.expressions = tuple(str(name) for name in first["expression_names"])
+        self.landmarks = torch.from_numpy(load_prior("quick").landmarks).float()
 
     def load(self, turn: int) -> None:
         """The shards of the `turn`-th exchange; every shard comes once before any comes again."""
@@ -133,13 +141,20 @@ class Truth:
     def views(self, rows: np.ndarray, of: np.ndarray) -> Views:
         """Rows [L*V] as tensors; `of` [L] are rows of the states they show."""
         image, alpha, depth, part = (self.rows[name][rows] for name in ("image", "alpha", "depth", "part"))
+        camera = Camera.from_label(torch.from_numpy(self.rows["camera"][rows]))
         return Views(
             person=torch.from_numpy(self.rows["person"][of]), labels=torch.from_numpy(self.rows["label"][of]),
-            camera=Camera.from_label(torch.from_numpy(self.rows["camera"][rows])),
+            camera=camera,
             image=torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1,
             alpha=torch.from_numpy(alpha)[:, None].float() / 255,
-            depth=torch.from_numpy(depth.astype(np.float32))[:, None], detail=torch.from_numpy(detail_of(part))[:, None],
+            depth=torch.from_numpy(depth.astype(np.float32))[:, None],
+            detail=torch.maximum(torch.from_numpy(detail_of(part))[:, None], PLACES * self._places(camera)),
         )  # fmt: skip
+
+    def _places(self, camera: Camera) -> Tensor:
+        """[N,1,S,S] 1 at eyes and mouth of the mean head in views of the face."""
+        facing = camera.world_from_camera[:, 2, 2] <= FACING
+        return face_detail(camera, self.landmarks, self.size) * facing.view(-1, 1, 1, 1)
 
     def _order(self, rounds: int) -> list[int]:
         return torch.randperm(len(self.shards), generator=keyed(self.seed, rounds, "shards")).tolist()

@@ -79,7 +79,7 @@ def for_a_person(config: EG3DConfig) -> EG3DConfig:
 
 def widened(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The prior's state with a person's further free planes behind the prior's: empty, moved by random weights."""
-    result = dict(state)
+    result = {name: value for name, value in own.items() if name == "back_plane"} | state
     for name in FREE:
         if name in own and len(own[name]) > len(state[name]):
             added = own[name][len(state[name]) :]

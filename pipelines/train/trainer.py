@@ -17,7 +17,7 @@ from pipelines.train.codes import initial_codes
 from pipelines.train.frames import Frames
 from pipelines.train.settings import FinetuneSettings
 
-FREE_PLANES = ("static_planes", "basis_planes")
+FREE_PLANES = ("static_planes", "basis_planes", "back_plane")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
 Rate = tuple[float, tuple[float, float]]
 """Learning rate and betas of Adam."""

@@ -114,6 +114,20 @@ def test_basis_planes_are_linear_in_w() -> None:
     torch.testing.assert_close(between, (one + other) / 2, atol=1e-5, rtol=1e-4)
 
 
+def test_the_back_plane_changes_only_what_is_behind() -> None:
+    generator = EG3D(replace(UNIT, back_plane=True))
+    planes = generator.planes(some_ws(generator, 2))
+    points = torch.rand(2, 200, 3) - 0.5
+    before, _ = generator.field(planes)(points)
+    torch.nn.init.normal_(generator.back_plane)
+    after, _ = generator.field(planes)(points)
+    changed, z = (after - before).abs().amax(-1), points[..., 2]
+    assert changed[z > 0.3].max() < 1e-3 < 0.02 < changed[z < -0.05].mean()
+    after.sum().backward()
+    assert generator.back_plane.grad is not None and generator.back_plane.grad.any()
+    assert "back_plane" not in EG3D(UNIT).state_dict()
+
+
 def test_every_parameter_learns(generator: EG3D):
     z = torch.randn(2, 8)
     generator.synthesis(generator.mapping(z), cameras(2)).image.square().mean().backward()

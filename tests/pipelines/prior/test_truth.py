@@ -91,3 +91,17 @@ def test_eyes_count_more_than_hair() -> None:
     from pipelines.prior.people.parts import HAIR_PART, LEFT_EYE
 
     assert detail_of(np.array([LEFT_EYE]))[0] > 1 and detail_of(np.array([HAIR_PART]))[0] == 0
+
+
+def test_the_places_of_eyes_count_in_views_of_the_face_alone(shards: Path) -> None:
+    truth = Truth(folder=shards, kept=1)
+    truth.load(0)
+    rows = np.arange(len(truth.rows["person"]))
+    truth.rows["part"] = np.zeros_like(truth.rows["part"])  # nothing is seen there, as with closed lids
+    turn = np.diag([-1.0, 1.0, -1.0, 1.0])  # around the head
+    truth.rows["camera"][::2, :16] = (turn @ truth.rows["camera"][::2, :16].reshape(-1, 4, 4)).reshape(-1, 16)
+    views = truth.views(rows, rows[:1])
+    axis = views.camera.world_from_camera[:, 2, 2]
+    most = views.detail.flatten(1).amax(1)
+    assert (axis < -0.5).any() and (axis > 0).any()
+    assert (most[axis < -0.5] > 4).all() and not most[axis > 0].any()

@@ -21,7 +21,7 @@ from pipelines.stage import Silent
 from pipelines.train import TrainSettings
 from pipelines.train.codes import initial_codes
 from pipelines.train.frames import Frames, load_frames
-from pipelines.train.networks import config_of, enlarged, make_networks
+from pipelines.train.networks import config_of, enlarged, make_networks, widened
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start import NEAR_DEG, Seen, invert, unseen_views
@@ -135,6 +135,12 @@ def test_a_person_gets_more_planes_and_looks_the_same(prior: Prior) -> None:
     with torch.no_grad():
         ours, theirs = (one.synthesis(ws, camera).image for one in (generator, base))
     assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_a_plane_the_prior_lacks_starts_empty() -> None:
+    lacking, own = EG3D(UNIT).state_dict(), EG3D(replace(UNIT, back_plane=True)).state_dict()
+    result = widened(lacking, own)
+    assert set(result) == set(own) and not result["back_plane"].any()
 
 
 def test_a_fresh_network_takes_nothing_from_the_prior(prior: Prior) -> None:
