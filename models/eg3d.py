@@ -31,6 +31,8 @@ from models.superresolution import VARIANTS, SuperResolution
 LABEL_DIM = 25
 BEHIND = 0.03
 """Head units over which the back plane sets in behind the origin (the logistic function's scale)."""
+COARSE = 16
+"""Texels a side that the coarse part of a plane averages: an eye or a mouth is gone, the outline stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +97,8 @@ class EG3DConfig:
     """Number of free plane sets whose weighted sum is added, the weights linear in w: expressions are learned as fast as the
     static part, where the convolutional backbone needs many more steps. At half the planes' resolution."""
     back_plane: bool = False
-    """A free plane along (x,y), at half the planes' resolution, that adds to what lies behind the origin: the other planes
-    share (x,y) between the face and the back of the head, where eyes would show through."""
+    """Behind the origin the coarse part of the plane (x,y) and a free plane, at half the planes' resolution, take its place:
+    a tri-plane shares (x,y) between the face and the back of the head, where eyes would show through."""
     density_gain: float = 1.0
     """Multiplies the decoder's raw density: surfaces get sharp in fewer steps. Official: 1."""
     density_prior: DensityPrior | None = None
@@ -262,16 +264,27 @@ class EG3D(nn.Module):
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha)
 
     def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
-        texels, axes, box = as_texels(planes), PLANE_AXES[self.config.plane_axes], self.config.box_warp
+        axes, box = PLANE_AXES[self.config.plane_axes], self.config.box_warp
         if not self.config.back_plane:
+            texels = as_texels(planes)
             return lambda points: lookup(texels, points, axes, box)
-        back = as_texels(self.back_plane[None])
+        texels = as_texels(torch.cat([planes, self._back(planes)], 1))
 
         def features(points: Tensor) -> Tensor:
-            behind = lookup(back, points.reshape(1, -1, 3), ((0, 1),), box).view(*points.shape[:2], -1)
-            return lookup(texels, points, axes, box) + torch.sigmoid(points[..., 2:] * (-1 / BEHIND)) * behind
+            behind = torch.sigmoid(points[..., 2] * (-1 / BEHIND))
+            whole = torch.ones_like(behind)
+            return lookup(texels, points, (*axes, axes[0]), box, torch.stack([1 - behind, whole, whole, behind], -1) / 3)
 
         return features
+
+    def _back(self, planes: Tensor) -> Tensor:
+        """[B,1,C,R,R] what takes the place of the plane (x,y) behind the origin: its coarse part, and a free plane."""
+        size = planes.shape[-2:]
+        coarse = nn.functional.avg_pool2d(planes[:, 0], COARSE)
+        back, coarse = (
+            nn.functional.interpolate(one, size, mode="bilinear", align_corners=False) for one in (self.back_plane, coarse)
+        )
+        return (back + coarse)[:, None]
 
     def _with_prior(self, density: Tensor, points: Tensor) -> Tensor:
         prior, density = self.config.density_prior, self.config.density_gain * density

@@ -39,14 +39,19 @@ def as_texels(planes: Tensor, depth: int | None = None) -> Tensor:
     return planes.unflatten(2, (-1, depth)).permute(0, 1, 3, 4, 5, 2).contiguous()
 
 
-def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float) -> Tensor:
+def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float, shares: Tensor | None = None) -> Tensor:
     """Mean over the P planes of their features, [B,N,C], of points [B,N,3] (head units); linear in between, zeros outside.
+
+    `shares` [B,N,P] weigh the planes at every point, instead of 1/P each.
 
     texels [B,P,H,W,C] with axes of pairs or [B,P,D,H,W,C] of triples. q = 2 points / box_size, texel index ((q + 1) W - 1) / 2:
     the border of the box is the border of the outermost texels. A plane of ones returns 1 inside the box, 0.5 on its face, 0
     from half a texel outside. Three slices lie at q = -2/3, 0, 2/3; one slice is not a plane, it is multiplied by 1 - |q| / 2.
     """
     index, weight = taps(points * (2 / box_size), texels.shape[:-1], axes)
+    if shares is not None:
+        each = shares.reshape(-1, 1, len(axes)) * len(axes)
+        weight = (weight.unflatten(1, (-1, len(axes))) * each).flatten(1)
     rows = texels.reshape(-1, texels.shape[-1])
     if torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad):
         return _WeightedRows.apply(rows, index, weight).view(*points.shape[:2], -1)

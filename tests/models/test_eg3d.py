@@ -123,6 +123,12 @@ def test_the_back_plane_changes_only_what_is_behind() -> None:
     after, _ = generator.field(planes)(points)
     changed, z = (after - before).abs().amax(-1), points[..., 2]
     assert changed[z > 0.3].max() < 1e-3 < 0.02 < changed[z < -0.05].mean()
+    before = generator.field(planes)(points)[0]
+    checked = torch.tensor([1.0, -1.0]).repeat(16)
+    planes = planes.detach().clone()
+    planes[:, 0] += 8 * checked * checked[:, None]  # of fine detail in (x,y) nothing is heard behind
+    changed = (generator.field(planes)(points)[0] - before).abs().amax(-1)
+    assert changed[z < -0.3].max() < 1e-3 < 0.02 < changed[z > 0.05].mean()
     after.sum().backward()
     assert generator.back_plane.grad is not None and generator.back_plane.grad.any()
     assert "back_plane" not in EG3D(UNIT).state_dict()

@@ -29,6 +29,13 @@ def test_lookup_is_the_official_one(box_size: float):
     assert largest_difference(lookup(texels, inputs["pts"], axes, box_size), outputs["feats"].mean(1)) < 1e-5
 
 
+def test_planes_can_be_weighed_at_every_point():
+    texels, axes = torch.randn(2, 3, 8, 8, 2), PLANE_AXES["eg3d_fixed67"]
+    points, shares = torch.rand(2, 5, 3) - 0.5, torch.rand(2, 5, 3)
+    expected = torch.einsum("bnpc,bnp->bnc", each_plane(texels, points, axes, 1.0).movedim(1, 2), shares)
+    torch.testing.assert_close(lookup(texels, points, axes, 1.0, shares), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_planes_of_ones_end_at_the_box():
     texels = torch.ones(1, 3, 8, 8, 2)
     points = torch.tensor([[[0.0, 0.0, 0.0], [0.4, -0.4, 0.4], [0.7, 0.7, 0.7]]])
