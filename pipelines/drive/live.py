@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipelines.artifacts import SCHEMA, Avatar, load_avatar
+from pipelines.drive.aim import aimed
 from pipelines.drive.guard import captured
 from pipelines.drive.mapper import Mapper
 from pipelines.drive.render import Painter, make_background, picture_size
@@ -120,7 +121,7 @@ def live(
     origin = Provenance(avatar, settings.provenance)
     if out is not None:
         origin.check()
-    source, loaded = open_source(driver, settings), load_avatar(avatar, device)
+    source, loaded = open_source(driver, settings), aimed(load_avatar(avatar, device), settings.retarget.aim)
     size = picture_size(loaded.image_size, settings.size)
     painter, mapper = parts(avatar, loaded, size, settings)
     first = mapper(0.0, None, None)

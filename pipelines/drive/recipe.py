@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
+from pipelines.drive.aim import aimed
 from pipelines.drive.backdrop import TRANSPARENT, Film, beside, moving, within
 from pipelines.drive.checks import sound_of
 from pipelines.drive.drivers import Driver, open_driver
@@ -52,7 +53,7 @@ class Recipe:
 
     @cached_property
     def avatar(self) -> Avatar:
-        return load_avatar(self.avatar_folder, self.device)
+        return aimed(load_avatar(self.avatar_folder, self.device), self.settings.retarget.aim)
 
     @cached_property
     def driver(self) -> Driver:

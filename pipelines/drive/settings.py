@@ -51,6 +51,9 @@ class RetargetSettings:
     """Largest factor of that stretching."""
     overshoot: float = 0.1
     """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
+    aim: float = 1.0
+    """How far the expression map's latents are corrected by what the tracker reads off the avatar's renders (see
+    pipelines.drive.aim); 0: the map alone."""
     neutral_s: float | None = None
     """Time at which the driver's face is at rest; found automatically when not given."""
     smooth_hz: float = 1.5

@@ -1,0 +1,101 @@
+"""The expression map, aimed: its latents corrected until they show what was asked.
+
+The map was taught to hit latents, all directions of w alike, and where an expression says little about one it answers with the
+mean. So what the lips and brows do drowns a small opening of the jaw, and a smile comes out smaller than it was asked for. The
+pairs that taught it also say the reverse: what the tracker reads off the render of a latent. In the coordinates x of the map's
+basis that is nearly linear, `e(x) = c + G x`, with errors of covariance R. With x0 the map's answer to e, wrong by S over the
+pairs, the latent most likely to show e is
+
+    x = x0 + K (e - c - G x0),    K = S G^T (G S G^T + R / importance)^-1,
+
+which moves the latent where the map is unsure and leaves it where it knows. Jaw, smile and lids count `IMPORTANCE` times as
+much as other channels: a talking face is read by them. Worked number: with one coordinate, S = R = 1, G = 1 and an importance
+of 1, half of what is missing is made up for.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.expression_map import ExpressionMap, broadcast
+from pipelines.artifacts import Avatar
+from pipelines.files import read_arrays
+
+IMPORTANT = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")
+IMPORTANCE = 2.0
+REACH = 3.0
+"""Standard deviations of the person's latents that a coordinate never passes."""
+RIDGE = 10.0
+LEAST_PAIRS = 100
+"""Renders from which on a response is believed."""
+
+
+class AimedMap(nn.Module):
+    """An expression map whose w is corrected by the response of the renders."""
+
+    center: Tensor
+    """[E] c"""
+    response: Tensor
+    """[E,K] G"""
+    correction: Tensor
+    """[K,E] K, times the strength."""
+
+    def __init__(self, *, plain: ExpressionMap, center: Tensor, response: Tensor, correction: Tensor):
+        super().__init__()
+        self.plain = plain
+        for name, value in (("center", center), ("response", response), ("correction", correction)):
+            self.register_buffer(name, value)
+
+    def w(self, expression: Tensor) -> Tensor:
+        """[B,E] -> [B,w_dim]"""
+        first = coordinates(self.plain.w(expression), self.plain)
+        moved = first + (expression - self.center - first @ self.response.T) @ self.correction.T
+        return self.plain.mean_w + moved.clamp(-REACH, REACH) @ self.plain.basis
+
+    def forward(self, expression: Tensor) -> Tensor:
+        return broadcast(self.w(expression), self.plain.num_ws)
+
+
+def coordinates(w: Tensor, plain: ExpressionMap) -> Tensor:
+    """[B,K] of latents [B,w_dim] along the map's basis, whose rows are at right angles."""
+    return (w - plain.mean_w) @ (plain.basis / plain.basis.square().sum(1, keepdim=True)).T
+
+
+def aimed(avatar: Avatar, strength: float) -> Avatar:
+    """The avatar with its map aimed; as it is where it has no pairs or nothing is to be corrected."""
+    path = avatar.folder / "pairs.npz"
+    if strength == 0 or not path.exists():
+        return avatar
+    pairs = read_arrays(path)
+    rendered = ~pairs["anchor"].astype(bool) if "anchor" in pairs else np.ones(len(pairs["w"]), bool)
+    if rendered.sum() < LEAST_PAIRS:
+        return avatar
+    w, expression = pairs["w"][rendered], pairs["expression"][rendered]
+    return replace(avatar, expression_map=aim(avatar.expression_map, w, expression, avatar.names, strength))
+
+
+@torch.no_grad()
+def aim(plain: ExpressionMap, w: np.ndarray, expression: np.ndarray, names: tuple[str, ...], strength: float) -> AimedMap:
+    """`plain` aimed by latents [P,w_dim] and what the tracker read off their renders [P,E]."""
+    device = plain.mean.device
+    asked = torch.as_tensor(expression, dtype=torch.float32, device=device)
+    known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
+    missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
+    center, response, left = linear(known, np.asarray(expression, np.float64))
+    spread = missed.T @ missed / len(missed)
+    weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
+    doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)
+    correction = strength * np.linalg.solve(doubt, response @ spread).T
+    c, g, k = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction))
+    return AimedMap(plain=plain, center=c, response=g, correction=k).eval()
+
+
+def linear(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """c [E], G [E,K] and what is left [P,E] of outputs [P,E] = c + G inputs [P,K], by least squares with a ridge."""
+    middle, base = inputs.mean(0), outputs.mean(0)
+    x = inputs - middle
+    response = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (outputs - base)).T
+    center = base - response @ middle
+    return center, response, outputs - center - inputs @ response.T
