@@ -1,4 +1,4 @@
-"""`avatarcli evaluate`: the frozen evaluation of an avatar on the held-out end of a capture."""
+"""`avatarcli evaluate`: the frozen evaluation of an avatar on the held-out end of its capture, and what stands beside it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,16 +6,30 @@ from typing import Annotated
 import typer
 
 from avatarcli.console import console
-from avatarcli.options import Device, OnDevice, pick_device
+from avatarcli.options import Device, OnDevice, Overwrite, pick_device
 
 
 def evaluate(
     avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
-    capture: Annotated[Path, typer.Argument(help="A folder made by `avatarcli capture`.", show_default=False)],
+    capture: Annotated[
+        Path | None, typer.Argument(help="The capture it was made of; left out: beside it.", show_default=False)
+    ] = None,
+    compare: Annotated[Path | None, typer.Option(help="Another avatar of the same capture.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the page; left out: beside the avatar.", show_default=False)
+    ] = None,
     device: OnDevice = Device.auto,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Score an avatar on held-out frames, beside its baselines."""
+    """Score an avatar on held-out frames, beside its baselines or another avatar: figures, and a page with pictures."""
+    from pipelines.evaluate import default_out
     from pipelines.evaluate import evaluate as score
+    from pipelines.report_evaluate import sentences
 
-    figures = score(avatar, capture, device=pick_device(device))
-    console().result({"status": "done", "out": str(avatar), "figures": figures}, console().evaluation(figures))
+    figures = score(
+        avatar, capture, out=out, compare=compare, device=pick_device(device), progress=console(), overwrite=overwrite
+    )
+    console().evaluation(figures)
+    place = str(out or default_out(avatar, compare))
+    line = place if console().flags.quiet else "\n".join([*sentences(figures), place])
+    console().result({"status": "done", "out": place, "figures": figures}, line)

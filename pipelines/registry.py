@@ -116,6 +116,17 @@ def _fan(name: str, file: str) -> Entry:
     )  # fmt: skip
 
 
+def _lpips(name: str, file: str, size: int, sha256: str, of: str) -> Entry:
+    """Of torchvision's file the classifier, of the authors' repository the linear layers on it."""
+    linear = name.startswith("lpips-")
+    source = "github.com/richzhang/PerceptualSimilarity, lpips/weights/v0.1" if linear else "download.pytorch.org/models"
+    remote = f"https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/{file.split('_')[-1]}"
+    return Entry(
+        name=name, kind="weight", file=file, gives=f"LPIPS of evaluate: {of}", source=source, size=size, sha256=sha256,
+        license="BSD-2-Clause" if linear else UNKNOWN, url=remote if linear else f"https://download.pytorch.org/models/{file}",
+    )  # fmt: skip
+
+
 ENTRIES: tuple[Entry, ...] = (
     _network("eg3d-ffhq512-fixed", "ffhq-fixed-triplanes512-128.pkl", "faces at 512, repaired planes: GAN-Avatar's base"),
     _network("eg3d-ffhq512", "ffhq512-128.pkl", "faces at 512, planes as first released"),
@@ -149,6 +160,22 @@ ENTRIES: tuple[Entry, ...] = (
     _blazeface("anchors.npy", 28_800, "a10bb2fb93ab54ca426d6c750bfc3aad685028a16dcf231357d03694f261fd95", "the anchors"),
     _fan("2DFAN4", "2DFAN4-11f355bf06.pth.tar"),
     _fan("3DFAN4", "3DFAN4-7835d9f11d.pth.tar"),
+    _lpips("alexnet", "alexnet-owt-7be5be79.pth", 244_408_911,
+           "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02", "its classifier, AlexNet"),
+    _lpips("lpips-alex", "lpips_alex.pth", 6_009,
+           "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", "its linear layers on AlexNet"),
+    _lpips("vgg16", "vgg16-397923af.pth", 553_433_881,
+           "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", "another classifier, VGG-16"),
+    _lpips("lpips-vgg", "lpips_vgg.pth", 7_289,
+           "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", "its linear layers on VGG-16"),
+    Entry(
+        name="sface", kind="weight", file="face_recognition_sface_2021dec.onnx", license="Apache-2.0", size=38_696_353,
+        gives="a face recognizer: the likeness that evaluate measures",
+        source="github.com/opencv/opencv_zoo, models/face_recognition_sface",
+        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_recognition_sface/"
+        "face_recognition_sface_2021dec.onnx",
+        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+    ),
     Entry(
         name="feature-network", kind="weight", file="features.pt", license=UNKNOWN,
         gives="KID and FID of prior train as papers state them: --set features=feature-network",

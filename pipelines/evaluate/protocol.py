@@ -7,7 +7,6 @@ training frame nearest in expression and pose; `oracle` = the training frame wit
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,15 @@ class Pictures:
 
 def score(renders: np.ndarray, truth: Pictures) -> dict[str, float]:
     """Mean figures of renders [N,S,S,3] in 0..1 against the truth: PSNR in dB, SSIM, sharpness ratio; full and head."""
+    return mean_of(score_rows(renders, truth))
+
+
+def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def score_rows(renders: np.ndarray, truth: Pictures) -> list[dict[str, float]]:
+    """The figures of each frame, whose means `score` gives."""
     full = truth.inside.astype(np.float32)
     head = full * truth.matte
     rows = []
@@ -42,10 +50,10 @@ def score(renders: np.ndarray, truth: Pictures) -> dict[str, float]:
             {
                 "psnr_full": psnr(render, image, everywhere), "psnr_head": psnr(render, image, inside_head),
                 "ssim_full": weighted(similarity, everywhere), "ssim_head": weighted(similarity, inside_head),
-                "sharpness_head": sharpness(render, inside_head) / max(sharpness(image, inside_head), 1e-12),
+                "sharpness_head": sharpness_ratio(render, image, inside_head),
             }
         )  # fmt: skip
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return rows
 
 
 def psnr(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> float:
@@ -74,6 +82,11 @@ def sharpness(image: np.ndarray, weight: np.ndarray) -> float:
     """Mean squared gradient of the gray values where `weight` says."""
     down, across = np.gradient(image.mean(-1))
     return weighted(down**2 + across**2, weight)
+
+
+def sharpness_ratio(render: np.ndarray, image: np.ndarray, weight: np.ndarray) -> float:
+    """1 where the render has as much gradient as the truth."""
+    return sharpness(render, weight) / max(sharpness(image, weight), 1e-12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +120,16 @@ def oracle(truth: Pictures, train: np.ndarray) -> np.ndarray:
 
 
 def baselines(truth: Pictures, query: Poses, train_images: np.ndarray, train: Poses) -> dict[str, dict[str, float]]:
-    mean = np.broadcast_to(train_images.mean(0), truth.image.shape)
+    found = baseline_images(truth, query, train_images, train)
+    return {name: score(images, truth) for name, images in found.items()}
+
+
+def baseline_images(truth: Pictures, query: Poses, train_images: np.ndarray, train: Poses) -> dict[str, np.ndarray]:
+    """What each baseline shows [N,S,S,3]."""
     return {
-        "mean": score(mean, truth),
-        "retrieval": score(train_images[retrieve(query, train)], truth),
-        "oracle": score(train_images[oracle(truth, train_images)], truth),
+        "mean": np.broadcast_to(train_images.mean(0), truth.image.shape),
+        "retrieval": train_images[retrieve(query, train)],
+        "oracle": train_images[oracle(truth, train_images)],
     }
 
 
@@ -128,14 +146,6 @@ def poses(capture: "Any", split: str, expression: np.ndarray) -> Poses:
     rows = capture.rows(split)
     center = capture.box[rows, :2] + capture.box[rows, 2:] / 2
     return Poses(expression=expression[rows], rotation=capture.world_from_camera[rows, :3, :3], position_px=center)
-
-
-def evaluate(avatar: Path, capture: Path, device: str = "cpu") -> dict[str, Any]:
-    """Figures of an avatar on the held-out frames of a capture, beside the baselines; see the protocol above."""
-    from pipelines.artifacts import load_avatar, load_dataset
-
-    model, dataset = load_avatar(avatar, device), load_dataset(capture)
-    return evaluate_model(model, dataset, device)[0]
 
 
 def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str, Any], np.ndarray]:

@@ -1,0 +1,69 @@
+"""How good is an avatar, on frames it has never seen: the frozen protocol, what stands beside it, and a page with pictures."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.evaluate.protocol import (
+    PROTOCOL,
+    Pictures,
+    Poses,
+    baselines,
+    evaluate_model,
+    oracle,
+    pictures,
+    poses,
+    psnr,
+    render_rows,
+    retrieve,
+    score,
+    sharpness,
+    ssim,
+    tracked_expression,
+    weighted,
+)
+from pipelines.files import read_json
+from pipelines.stage import Progress, Silent, run_stage, step
+
+__all__ = [
+    "PAGE", "PROTOCOL", "Pictures", "Poses", "baselines", "default_out", "evaluate", "evaluate_model", "oracle", "pictures",
+    "poses", "psnr", "render_rows", "retrieve", "score", "sharpness", "ssim", "tracked_expression", "weighted",
+]  # fmt: skip
+VERSION = 1
+RECORD, PAGE = "evaluation.json", "report.html"
+
+
+def evaluate(
+    avatar: Path, capture: Path | None = None, *, out: Path | None = None, compare: Path | None = None, device: str = "cpu",
+    progress: Progress | None = None, overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of an avatar on the held-out frames of its capture, and `out` with evaluation.json and report.html.
+
+    Without `capture` it is looked for beside the avatar; without `out` the result lies there too and is renewed when it is out
+    of date. `compare` puts another avatar of the same capture beside it. UnusableMaterial when the frames or the folders do not
+    allow to judge. The keys of protocol `heldout-1` are at the top of the record.
+    """
+    from pipelines.evaluate.folders import capture_of, insist_comparable
+    from pipelines.evaluate.networks import lpips_tool, recognizer_tool
+    from pipelines.evaluate.recipe import Recipe
+
+    progress, place = progress or Silent(), out or default_out(avatar, compare)
+    capture = capture_of(avatar, capture)
+    if compare is not None:
+        insist_comparable(avatar, compare)
+    recipe = Recipe(
+        avatar=avatar, capture=capture, compare=compare, lpips=lpips_tool(device), recognizer=recognizer_tool(), device=device,
+        progress=progress,
+    )  # fmt: skip
+    report = run_stage(
+        "evaluate", version=VERSION, inputs=recipe.inputs, settings=recipe.asked, out=place, overwrite=overwrite or out is None,
+        work=lambda partial: step(partial, "evaluation", lambda: recipe.run(partial)),
+    )  # fmt: skip
+    known = {"done": "made", "unchanged": "is there already, made from the same"}[report.status]
+    progress.say(f"{place / PAGE} {known}.")
+    return read_json(place / RECORD)
+
+
+def default_out(avatar: Path, compare: Path | None) -> Path:
+    """`anna.evaluation` beside `anna.avatar`, `anna-and-bert.evaluation` when compared with `bert.avatar`."""
+    names = [folder.name.removesuffix(".avatar") for folder in (avatar, compare) if folder is not None]
+    return avatar.parent / f"{'-and-'.join(names)}.evaluation"

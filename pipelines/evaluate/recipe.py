@@ -1,0 +1,77 @@
+"""One evaluation: avatar (or two) and capture in, evaluation.json and report.html out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.evaluate import PAGE, RECORD
+from pipelines.evaluate.compare import difference, insist_same_frames
+from pipelines.evaluate.faces import Find, tracker
+from pipelines.evaluate.folders import open_both
+from pipelines.evaluate.networks import Tool
+from pipelines.evaluate.record import Shown, Tools, measure
+from pipelines.evaluate.seconds import seconds_of_stages
+from pipelines.files import write_json, write_text
+from pipelines.stage import Progress, fingerprint_of, warn_in_record
+
+FEW_FOUND = 0.5
+"""Share of the renders in which a face is found, below which that is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is judged, and with what."""
+
+    avatar: Path
+    capture: Path
+    compare: Path | None
+    lpips: Tool
+    recognizer: Tool
+    device: str
+    progress: Progress
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        return {"avatar": self.avatar, "capture": self.capture, **({"compared avatar": self.compare} if self.compare else {})}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What else the result depends on: the weights that are on this machine."""
+        return {"lpips_sha256": list(self.lpips.sha256), "recognizer_sha256": list(self.recognizer.sha256)}
+
+    def run(self, partial: Path) -> dict[str, Any]:
+        """Both files; the figures for the stage's record."""
+        from pipelines.report_evaluate import evaluation_report
+
+        with tracker() as find:
+            shown = self.judged(self.avatar, find, partial)
+            other = self.judged(self.compare, find, partial) if self.compare is not None else None
+        record = shown.record
+        if other is not None:
+            insist_same_frames(shown, other)
+            record = {**record, "compared": other.record, "difference": difference(record, other.record)}
+        write_json(partial / RECORD, record)
+        write_text(partial / PAGE, evaluation_report(record, shown, other))
+        return {name: value for name, value in record.items() if name not in ("definitions", "per_frame", "compared")}
+
+    def judged(self, avatar: Path, find: Find, partial: Path) -> Shown:
+        """Everything about one avatar; its record says whose it is and how long it took."""
+        model, dataset = open_both(avatar, self.capture, self.device)
+        tools = Tools(find=find, lpips=self.lpips, recognizer=self.recognizer, device=self.device)
+        shown = measure(model, dataset, tools, self.progress)
+        found, count = shown.record["tracking"]["avatar"]["found"], len(shown.names)
+        if found < FEW_FOUND * count:
+            self.warn(
+                f"the tracker finds a face in only {found} of {count} renders of {avatar.name}: mouth state and distances are "
+                "of these alone; train it longer.",
+                partial,
+            )
+        shown.record.update(
+            name=avatar.name, fingerprint=fingerprint_of(avatar), capture=model.record["capture"],
+            seconds=seconds_of_stages(self.capture, avatar),
+        )  # fmt: skip
+        return shown
+
+    def warn(self, text: str, partial: Path) -> None:
+        self.progress.warn(text)
+        warn_in_record(partial, text)

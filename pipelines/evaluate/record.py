@@ -1,0 +1,146 @@
+"""Everything that is measured of an avatar on held-out frames, in one record: the frozen figures and what stands beside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.artifacts import Avatar, Dataset
+from pipelines.evaluate import faces, networks, regions, series
+from pipelines.evaluate.faces import Faces, Find
+from pipelines.evaluate.networks import Tool
+from pipelines.evaluate.protocol import (
+    PROTOCOL,
+    Pictures,
+    baseline_images,
+    mean_of,
+    pictures,
+    poses,
+    render_rows,
+    score_rows,
+    tracked_expression,
+)
+from pipelines.stage import Progress
+
+SCHEMA = 1
+BASELINES = ("mean", "retrieval", "oracle")
+DEFINITIONS = {
+    **regions.DEFINITIONS, **faces.DEFINITIONS, **series.DEFINITIONS, **networks.DEFINITIONS,
+    "mean": "the mean of the training frames", "retrieval": "the training frame nearest in expression and pose",
+    "oracle": "the training frame with the least pixel error to the frame that is asked for",
+    "tracker": "the filmed frames at the evaluated size against the capture's own tracking: what the tracker loses by the size",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What measures beside plain arithmetic."""
+
+    find: Find
+    lpips: Tool
+    recognizer: Tool
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One avatar's held-out frames as they were compared."""
+
+    names: list[str]
+    renders: np.ndarray
+    """[N,S,S,3]"""
+    truth: Pictures
+    regions: regions.Regions
+    record: dict[str, Any]
+
+
+def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -> Shown:
+    """Every figure of an avatar on the held-out frames of a capture."""
+    rows, size = dataset.rows("test"), model.image_size
+    expression = tracked_expression(dataset, model)
+    truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
+    with progress.task("rendering held-out frames"):
+        renders = render_rows(model, dataset, rows, expression, tools.device)
+    own, train = poses(dataset, "test", expression), poses(dataset, "train", expression)
+    sequences = {"avatar": renders, **baseline_images(truth, own, seen.image, train)}
+    scores = {name: score_rows(images, truth) for name, images in sequences.items()}
+    where = regions.regions_of(dataset, rows, truth, model.prior_landmarks)
+    with progress.task("comparing"):
+        record = {
+            "schema": SCHEMA, **frozen(scores, size),
+            "regions": {**where.record(), **{name: regions.region_figures(images, truth, where)
+                                             for name, images in sequences.items()}},
+            "flicker": flickers(sequences, truth, dataset, rows),
+            "yaw_bins": yaw_bins(scores, series.yaw_deg(dataset.world_from_camera[rows])),
+            "lpips": networks.perceptual(tools.lpips, sequences, truth, tools.device),
+        }  # fmt: skip
+    with progress.task("tracking renders and filmed frames"):
+        record |= tracked(sequences, truth, dataset, model.prior_landmarks, tools)
+    record |= {"definitions": DEFINITIONS, "per_frame": per_frame(dataset, rows, scores["avatar"])}
+    names = [dataset.names[row] for row in rows]
+    return Shown(names=names, renders=renders, truth=truth, regions=where, record=record)
+
+
+def frozen(scores: dict[str, list[dict[str, float]]], size: int) -> dict[str, Any]:
+    """The record of protocol `heldout-1`."""
+    found = {name: mean_of(rows) for name, rows in scores.items()}
+    return {
+        "protocol": PROTOCOL, "frames": len(scores["avatar"]), "image_size": size, "background": "mid gray",
+        "region": "head matte", "avatar": found["avatar"], "baselines": {name: found[name] for name in BASELINES},
+    }  # fmt: skip
+
+
+def flickers(sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
+    pairs = series.following(rows, dataset.time_s[rows])
+    found: dict[str, Any] = {name: series.flicker(images, truth, pairs) for name, images in sequences.items()}
+    if not len(pairs):
+        return {**found, "pairs": 0, "why": "no two held-out frames follow one another."}
+    return {
+        **found,
+        "pairs": len(pairs),
+        "step_s": float(np.median(dataset.time_s[rows[pairs + 1]] - dataset.time_s[rows[pairs]])),
+    }
+
+
+def yaw_bins(scores: dict[str, list[dict[str, float]]], yaw: np.ndarray) -> dict[str, Any]:
+    bins = series.bin_of(yaw)
+    counts = np.bincount(bins, minlength=len(series.EDGES_DEG) - 1).tolist()
+    found = {name: series.by_bin(rows, bins) for name, rows in scores.items()}
+    return {"edges_deg": list(series.EDGES_DEG), "frames": counts, "range_deg": [float(yaw.min()), float(yaw.max())], **found}
+
+
+def tracked(
+    sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, canonical: np.ndarray, tools: Tools
+) -> dict[str, Any]:
+    """Mouth state, AED, APD and likeness, of the avatar, the baselines and the tracker itself."""
+    rows = dataset.rows("test")
+    intrinsics, size = dataset.intrinsics[rows], truth.image.shape[1]
+    real = faces.look(truth.image, tools.find, canonical, intrinsics)
+    seen = {name: faces.look(images, tools.find, canonical, intrinsics) for name, images in sequences.items()}
+    compared = {**seen, "tracker": captured(dataset, rows, canonical, size)}
+    both = {name: (sequences[name], one) for name, one in seen.items()}
+    return {
+        "mouth_state": {name: faces.mouth_state(one, real) for name, one in compared.items()},
+        "tracking": {
+            "filmed_found": int(real.found.sum()), **{name: faces.distances(one, real) for name, one in compared.items()}
+        },
+        "identity": networks.likeness(tools.recognizer, both, (truth.image, real)),
+    }  # fmt: skip
+
+
+def captured(dataset: Dataset, rows: np.ndarray, canonical: np.ndarray, size: int) -> Faces:
+    """The capture's own tracking of the held-out frames, in pixels of their crops at `size`."""
+    points = dataset.tracking()["landmarks"][rows].astype(np.float64)
+    there = np.isfinite(points).all((1, 2)) & (np.ptp(points[..., :2], axis=1).min(1) > 1)
+    points[..., :2] -= dataset.box[rows, None, :2]
+    points *= size / dataset.box[rows, None, 2:]
+    known = [one if here else None for one, here in zip(points, there, strict=True)]
+    return faces.describe(known, canonical, dataset.intrinsics[rows], size)
+
+
+def per_frame(dataset: Dataset, rows: np.ndarray, scores: list[dict[str, float]]) -> list[dict[str, Any]]:
+    yaw = series.yaw_deg(dataset.world_from_camera[rows])
+    return [
+        {"name": dataset.names[row], "time_s": float(dataset.time_s[row]), "yaw_deg": round(float(angle), 2), **one}
+        for row, angle, one in zip(rows, yaw, scores, strict=True)
+    ]

@@ -1,0 +1,222 @@
+"""The page of an evaluation: figures beside the baselines and another avatar, and pictures of what they mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines import html, svg
+from pipelines.evaluate.compare import at
+from pipelines.report import comparison, verdict
+from pipelines.svg_evaluate import grouped
+
+if TYPE_CHECKING:
+    from pipelines.evaluate.protocol import Pictures
+    from pipelines.evaluate.record import Shown
+
+BASELINES = ("mean", "retrieval", "oracle")
+EACH = 4
+"""Best, worst and typical frames shown."""
+STRONGER = 3
+"""How much the differences are strengthened in the pictures."""
+SHOWN_PX = 200
+REGION_COLORS = {"mouth": (221, 60, 60), "eyes": (40, 160, 70), "hair": (43, 108, 176)}
+MORE: dict[str, tuple[str, ...]] = {
+    "mouth state right": ("mouth_state", "*", "share"), "of frames": ("mouth_state", "*", "asked"),
+    "face found": ("tracking", "*", "found"), "AED": ("tracking", "*", "aed"), "APD, degrees": ("tracking", "*", "apd_deg"),
+    "APD, 1/100 box": ("tracking", "*", "apd_shift"), "flicker, gray levels": ("flicker", "*"), "LPIPS": ("lpips", "*"),
+    "identity": ("identity", "*"),
+}  # fmt: skip
+"""Columns of the second table, and where the figure lies; `*` is the row's name."""
+Row = tuple[str, Mapping[str, Any], str]
+"""What a row of a table is called, the record it is from, and what it is called there."""
+
+
+def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown | None" = None) -> str:
+    """The page of one record; `other` is the avatar it is compared with."""
+    rows = _rows(record)
+    made_of = f"judged on {record['frames']} frames of {record['capture']['name']} that it has never seen"
+    names = " and ".join([record["name"], *([other.record["name"]] if other is not None else [])])
+    sections = [
+        ("In words", "".join(html.sentence(text) for text in sentences(record))),
+        ("Beside the baselines", _figures(record)),
+        ("Mouth, motion, likeness", _more(rows)),
+        ("Regions", _regions(rows) + _region_pictures(shown)),
+        ("Worst frames", _frames(ranked(record)[:EACH], shown, other)),
+        ("Best frames", _frames(ranked(record)[::-1][:EACH], shown, other)),
+        ("Frames over time", _frames(spread(len(shown.names)), shown, other) + _curves(record)),
+        ("By the side the head is seen from", _bins(rows, record["yaw_bins"])),
+        *([("First less second", html.facts(record["difference"]))] if other is not None else []),
+        ("Seconds from the raw video on", _seconds(record, other)),
+        ("How it is measured", html.facts(record["definitions"])),
+    ]
+    return html.page(f"Evaluation of {names}", made_of, sections)
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """What the figures mean, for people who do not read tables; what is missing is said."""
+    said = list(verdict(record))
+    if "mouth_state" not in record:
+        return said
+    mouth, count = record["mouth_state"]["avatar"], record["frames"]
+    if mouth["share"] is not None:
+        said.append(
+            f"The mouth is right, open or closed, in {mouth['right']} of {mouth['asked']} frames ({mouth['share']:.0%}): "
+            f"{mouth['open_right']} of {mouth['open']} filmed open, {mouth['closed_right']} of {mouth['closed']} filmed closed."
+        )
+    else:
+        said.append("The state of the mouth cannot be said: in no frame is it clear in the film and the face found in both.")
+    said.append(f"The tracker finds the face in {record['tracking']['avatar']['found']} of {count} renders.")
+    said += [f"No {name}: {record[name]['why']}" for name in ("lpips", "identity") if "why" in record[name]]
+    if "compared" in record:
+        own, less = record["compared"], record["difference"]["psnr_head"]
+        word = "above" if less >= 0 else "below"
+        said.append(f"Inside the head {record['name']} lies {abs(less):.2f} dB {word} {own['name']} on the same frames.")
+    return said
+
+
+def ranked(record: Mapping[str, Any]) -> list[int]:
+    """Numbers of the frames, the worst inside the head first."""
+    return sorted(range(record["frames"]), key=lambda number: record["per_frame"][number]["psnr_head"])
+
+
+def spread(count: int) -> list[int]:
+    return np.unique(np.linspace(0, count - 1, min(EACH, count)).round().astype(int)).tolist()
+
+
+def _rows(record: Mapping[str, Any]) -> list[Row]:
+    """The avatar, the one it is compared with, and the baselines."""
+    second: list[Row] = [(record["compared"]["name"], record["compared"], "avatar")] if "compared" in record else []
+    return [(record["name"], record, "avatar"), *second, *((name, record, name) for name in BASELINES)]
+
+
+def _figures(record: Mapping[str, Any]) -> str:
+    head, rows = comparison(record)
+    named = [[record["name"], *rows[0][1:]], *rows[1:]]
+    if "compared" in record:
+        named.insert(1, [record["compared"]["name"], *comparison(record["compared"])[1][0][1:]])
+    return html.table(named, head=head, strong=0)
+
+
+def _more(rows: Sequence[Row]) -> str:
+    """Mouth state, flicker, tracking, LPIPS, identity; last the tracker's own loss."""
+    first = rows[0][1]
+    tracker: Row = ("tracker itself", first, "tracker")
+    table = [
+        [called, *(at(dict(record), tuple(name if part == "*" else part for part in place)) for place in MORE.values())]
+        for called, record, name in (*rows, tracker)
+    ]
+    missing = [f"{name} is missing: {first[name]['why']}" for name in ("lpips", "identity", "flicker") if "why" in first[name]]
+    note = "AED, APD, flicker and LPIPS: lower is better. The last row is what tracking small pictures costs by itself."
+    notes = "".join(html.sentence(text, "warn") for text in missing)
+    return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet") + notes
+
+
+def _regions(rows: Sequence[Row]) -> str:
+    names = ("mouth", "eyes", "hair")
+    figures = {"psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness"}
+    head = ["", *(f"{name}: {said}" for name in names for said in figures.values())]
+    table = [
+        [called, *(record["regions"][own][name][figure] for name in names for figure in figures)]
+        for called, record, own in rows
+    ]
+    count = rows[0][1]["regions"]["avatar"]
+    looked = ", ".join(f"{name} in {count[name]['frames']} frames" for name in names)
+    return html.table(table, head=head, strong=0) + html.sentence(f"Seen: {looked}.", "quiet")
+
+
+def _region_pictures(shown: "Shown") -> str:
+    """The regions in color over some filmed frames."""
+    pictures = []
+    for number in spread(len(shown.names)):
+        image = shown.truth.image[number] * 255
+        for name, color in REGION_COLORS.items():
+            mask = shown.regions.masks[name][number][..., None]
+            image = np.where(mask, 0.6 * image + 0.4 * np.array(color), image)
+        pictures.append(html.picture(enlarged(image.round().astype(np.uint8)), shown.names[number]))
+    return html.row(pictures) + html.sentence("Red mouth, green eyes, blue hair.", "quiet")
+
+
+def _frames(numbers: Sequence[int], shown: "Shown", other: "Shown | None") -> str:
+    """A strip for each frame: filmed, rendered, difference, and render and difference of the other avatar."""
+    strips = [html.picture(strip(number, shown, other), _caption(number, shown, other)) for number in numbers]
+    columns = "filmed, rendered, difference" + (f", and of {other.record['name']}" if other is not None else "")
+    note = f"From the left: {columns}; differences are {STRONGER} times as strong, black is equal."
+    return html.row(strips) + html.sentence(note, "quiet")
+
+
+def _caption(number: int, shown: "Shown", other: "Shown | None") -> str:
+    frame = shown.record["per_frame"][number]
+    second = f", {other.record['per_frame'][number]['psnr_head']:.1f}" if other is not None else ""
+    where = f"{frame['time_s']:.1f} s, yaw {frame['yaw_deg']:.0f}°"
+    return f"{frame['name']}: {frame['psnr_head']:.1f}{second} dB in the head, {where}"
+
+
+def strip(number: int, shown: "Shown", other: "Shown | None" = None) -> np.ndarray:
+    """uint8 [H,W,3] of one frame, its parts side by side."""
+    truth = shown.truth
+    parts = [truth.image[number]]
+    for one in (shown, other) if other is not None else (shown,):
+        parts += [one.renders[number], distance(one.renders[number], truth, number)]
+    pictures = [enlarged((part * 255).round().astype(np.uint8)) for part in parts]
+    return np.concatenate(pictures, axis=1)
+
+
+def distance(render: np.ndarray, truth: "Pictures", number: int) -> np.ndarray:
+    """[S,S,3] strengthened absolute difference, 0 outside the source frame."""
+    off = np.abs(render - truth.image[number]) * truth.inside[number][..., None]
+    return np.clip(STRONGER * off, 0, 1)
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """At least SHOWN_PX wide, by a whole factor, pixels as they are."""
+    factor = max(1, -(-SHOWN_PX // image.shape[1]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _curves(record: Mapping[str, Any]) -> str:
+    parts = []
+    for one in (record, record.get("compared")):
+        if one is not None:
+            points = [(frame["time_s"], frame["psnr_head"]) for frame in one["per_frame"]]
+            parts.append(svg.curve(points, f"{one['name']}: PSNR in the head, dB, last", width=460, x_label="s"))
+    return html.row(parts)
+
+
+def _bins(rows: Sequence[Row], bins: Mapping[str, Any]) -> str:
+    edges = bins["edges_deg"]
+    labels = [f"{low}° to {high}°" for low, high in zip(edges, edges[1:], strict=False)]
+    named = {called: record["yaw_bins"][own] for called, record, own in rows}
+    plot = grouped(
+        labels,
+        bins["frames"],
+        {called: one["psnr_head"] for called, one in named.items()},
+        "PSNR in the head by |yaw|",
+        unit="dB",
+    )
+    figures = ("psnr_head", "ssim_head", "sharpness_head")
+    table = [
+        [label, count, *(one[figure][number] for one in named.values() for figure in figures)]
+        for number, (label, count) in enumerate(zip(labels, bins["frames"], strict=True)) if count
+    ]  # fmt: skip
+    head = ["|yaw|", "frames", *(f"{called}: {said}" for called in named for said in ("PSNR", "SSIM", "sharpness"))]
+    low, high = bins["range_deg"]
+    note = f"Held-out frames are seen from {low:.0f} to {high:.0f} degrees; bins without frames are left out."
+    return plot + html.table(table, head=head) + html.sentence(note, "quiet")
+
+
+def _seconds(record: Mapping[str, Any], other: "Shown | None") -> str:
+    parts = []
+    for one in [record, *([other.record] if other is not None else [])]:
+        seconds = one["seconds"]
+        stages = {
+            "capture": seconds["capture"],
+            "train": seconds["train"],
+            **{f"drive {k}": v for k, v in seconds["drive"].items()},
+        }
+        rows = [[stage, *item] for stage, steps in stages.items() for item in steps.items() if item[0] != "all"]
+        sums = [[stage, "all", steps["all"]] for stage, steps in stages.items()]
+        last = ["video to avatar", "", seconds["video_to_avatar"]]
+        table = html.table([*rows, *sums, last], head=[one["name"], "step", "seconds"], strong=len(rows) + len(sums))
+        parts.append(f"<div>{table}</div>")
+    return html.row(parts)
