@@ -40,6 +40,8 @@ CAMERA_FROM_UPRIGHT = np.diag([1.0, -1.0, -1.0])
 EYE_TURN = 0.6
 """Radians of a full look to one side, about 35 degrees; only written."""
 DAY_S = 86400.0
+LARGEST = {"shape": 1000.0, "angle": 2 * math.pi}
+"""Beyond it no shape (0 to 1; some tools write percent) and no angle of a head (radians)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, 
     times, forwards = clock(table, rate_hz)
     names = tuple(name for name in ARKIT_52 if name in table.columns)
     turned = {name: factor * table.columns[name] for name, factor in zip(ANGLES, signs, strict=False) if name in table.columns}
+    check_sizes(table, turned)
     poses = head_poses(table.columns | turned, len(times))
     step = typical_step(times[forwards])
     usual = min(COMMON, key=lambda one: abs(one * step - 1))
@@ -124,6 +127,23 @@ def numbers(path: Path, lines: list[int], cells: list[list[str]], at: int, name:
             said = repr(cell[at]) if at < len(cell) else "nothing"
             raise UnusableMaterial(f"{path}, line {line}: {name} is {said}, not a number; export the take again.")
     return result
+
+
+def check_sizes(table: Table, angles: dict[str, np.ndarray]) -> None:
+    """UnusableMaterial when shapes or angles [T] of the head are too large to be such."""
+    for name in ARKIT_52:
+        if name in table.columns and np.abs(table.columns[name]).max() > LARGEST["shape"]:
+            row = int(np.abs(table.columns[name]).argmax())
+            raise UnusableMaterial(
+                f"{table.path}, line {table.lines[row]}: {name} is {table.columns[name][row]:g}; shapes go from 0 to 1, "
+                "export the take again."
+            )
+    for name in ANGLES[:3]:
+        if name in angles and np.abs(angles[name]).max() > LARGEST["angle"]:
+            raise UnusableMaterial(
+                f"{table.path}: {name} reaches {np.abs(angles[name]).max():g}, more than a whole turn in radians; for degrees "
+                "give --set track.head_signs=[0.01745,0.01745,0.01745]."
+            )
 
 
 def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -127,6 +127,20 @@ def test_faults_inside_name_the_line(tmp_path: Path):
             read_livelink(path)
 
 
+def test_degrees_and_runaway_shapes_are_one_sentence_and_the_hint_helps(tmp_path: Path):
+    times = np.arange(30) / 60
+    plain = iphone_csv(tmp_path / "a.csv", codes(times), list(np.linspace(0, 1, 30))).read_text().splitlines()
+    turned = [plain[0], *(",".join([*row.split(",")[:54], "20.0", *row.split(",")[55:]]) for row in plain[1:])]
+    (tmp_path / "deg.csv").write_text("\n".join(turned))
+    with pytest.raises(UnusableMaterial, match="HeadYaw reaches 20, more than a whole turn.*head_signs"):
+        read_livelink(tmp_path / "deg.csv")
+    pose = read_livelink(tmp_path / "deg.csv", signs=(0.01745, 0.01745, 0.01745)).world_from_head[0]
+    assert np.degrees(np.arccos(abs(pose[2, 2]))) == pytest.approx(20, abs=0.1)
+    (tmp_path / "huge.csv").write_text("\n".join([*plain[:9], plain[9].replace("0.1", "1e30", 1), *plain[10:]]))
+    with pytest.raises(UnusableMaterial, match="line 10: eyeBlinkLeft is 1e[+]30; shapes go from 0 to 1"):
+        read_livelink(tmp_path / "huge.csv")
+
+
 @pytest.mark.parametrize("between", [";", "\t"])
 def test_a_table_saved_with_semicolons_or_tabs_is_read(tmp_path: Path, between: str):
     times, jaw = np.arange(30) / 60, np.linspace(0, 1, 30)
