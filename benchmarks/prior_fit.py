@@ -23,6 +23,7 @@ from pipelines.priors import load_codes, load_prior
 from pipelines.stage import Silent
 from pipelines.train.frames import Frames, face_detail
 from pipelines.train.networks import make_networks
+from pipelines.train.room import free_directions, make_room
 from pipelines.train.settings import QUICK
 from pipelines.train.start import invert, unseen_views
 from pipelines.train.steps import Batches, sampling, train_step
@@ -46,15 +47,14 @@ def fit(name: str, frames: Frames, seconds: float, seed: int):
         prior = replace(prior, weights=None, codes=None)
     begun, asked = time.perf_counter(), settings.finetune
     generator, discriminator, _ = make_networks(prior, settings, "cpu")
-    codes, latents, views = load_codes(prior), None, None
+    codes, person, room, views = load_codes(prior), None, None, None
     if codes is not None:
         twin, _, _ = make_networks(prior, settings, "cpu")
         how = lambda random: sampling(asked, random)  # noqa: E731
-        person, latents = invert(
-            twin, codes, frames, how, steps=asked.inversion_steps, batch=asked.batch, seed=seed, progress=Silent()
-        )
-        views = unseen_views(twin, person, frames, sampling(asked, None))
-    trainer = make_trainer(generator, discriminator, frames, asked, seed, start=latents)
+        person = invert(twin, codes, frames, how, steps=asked.inversion_steps, batch=asked.batch, seed=seed, progress=Silent())
+        views, room = unseen_views(twin, person, frames, sampling(asked, None)), free_directions(codes)
+        make_room(generator, room, person)
+    trainer = make_trainer(generator, discriminator, frames, asked, seed, start=person, room=room)
     batches = Batches(frames, generator, asked, views)
     print(f"  begun after {time.perf_counter() - begun:.0f} s", flush=True)
     first = time.perf_counter()

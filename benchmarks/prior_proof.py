@@ -99,7 +99,7 @@ def held_out(proof: Proof, truth: Truth, out: Path, people: int, steps: int) -> 
             weight=torch.ones(4), time_s=torch.arange(4).float(),
         )  # fmt: skip
         how = lambda random: Sampling(coarse=12, fine=12, jitter="random", generator=random)  # noqa: E731
-        w, _ = invert(proof.generator, proof.codes, frames, how, steps=steps, batch=4, seed=0, progress=Silent())
+        w = invert(proof.generator, proof.codes, frames, how, steps=steps, batch=4, seed=0, progress=Silent())
         row = []
         for kind, number in (("view", 0), ("state", 1), ("state", 2)):
             chosen = states[number][4:] if kind == "view" else states[number][[0, 1]]

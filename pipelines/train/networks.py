@@ -19,7 +19,7 @@ from pipelines.train.settings import TrainSettings
 
 FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")
 ENLARGING = "superresolution."
-PERSON_PLANES = 12
+PERSON_PLANES = 24
 """Free plane sets that a person gets beside the prior's."""
 
 

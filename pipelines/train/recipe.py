@@ -26,6 +26,7 @@ from pipelines.train.networks import config_for, is_fresh, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
 from pipelines.train.plan import Plan, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
+from pipelines.train.room import free_directions, make_room
 from pipelines.train.settings import TrainSettings
 from pipelines.train.start import invert, unseen_views
 from pipelines.train.steps import Batches, sampling, train_step
@@ -91,22 +92,19 @@ class Recipe:
         return plain + share * (judged - plain)
 
     def start(self) -> dict[str, Any]:
-        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people.
-
-        What the frames' faces do is not taken from there: in so few steps most of it is noise, and hides the jaw.
-        """
+        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
         codes, asked = load_codes(self.prior), self.settings.finetune
         if codes is None or asked.inversion_steps == 0 or is_fresh(self.prior, self.settings):
             return {"inversion": 0}
         torch.set_num_threads(max(cores() // 2, 1))
         generator, _, _ = make_networks(self.prior, self.settings, self.device)
-        person, _ = invert(
+        person = invert(
             generator, codes, self.frames, lambda random: sampling(asked, random), steps=asked.inversion_steps,
             batch=asked.batch, seed=self.settings.seed, progress=self.progress,
         )  # fmt: skip
         views = unseen_views(generator, person, self.frames, sampling(asked, None)) if asked.remembered > 0 else None
         known = {} if views is None else {"label": views.camera.label(), "raw": views.raw, "alpha": views.alpha}
-        arrays = {"person": person, **known}
+        arrays = {"person": person, "room": free_directions(codes), **known}
         write_arrays(self.folder / START, **{name: value.cpu().numpy() for name, value in arrays.items()})
         return {"inversion": asked.inversion_steps, "views_to_remember": len(known.get("raw", ()))}
 
@@ -119,8 +117,10 @@ class Recipe:
         views = None
         if "raw" in found:
             views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
-        asked, person = self.settings.finetune, found.get("person")
-        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=person)
+        asked, person, room = self.settings.finetune, found.get("person"), found.get("room")
+        if person is not None and room is not None:
+            make_room(generator, room, person)
+        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=person, room=room)
         return trainer, Batches(self.frames, generator, asked, views), begun
 
     @cached_property

@@ -41,10 +41,11 @@ NEAR_DEG = 25.0
 def invert(
     generator: EG3D, codes: PriorCodes, frames: Frames, how: Callable[[torch.Generator], Sampling], *, steps: int, batch: int,
     seed: int, progress: Progress,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The person's latent [w_dim] and the frames' [N,w_dim]: coordinates among the prior's people, plus labels of each frame.
+) -> Tensor:  # fmt: skip
+    """The person's latent [w_dim], base + a P among the prior's people P.
 
-    w_i = base + a P + e_i spread B, by the photometric distance of the raw image at half the rays; the generator stands still.
+    Frame i is explained by base + a P + e_i spread B, in photometric distance of the raw image at half the rays; the generator
+    stands still. What the faces do (e) is only held apart from who they belong to: a frame comes too rarely to know it.
     """
     device = frames.image.device
     generator.requires_grad_(False)
@@ -66,9 +67,7 @@ def invert(
             (loss + likely).backward()
             optimizer.step()
             task.advance()
-    with torch.no_grad():
-        person = base + who @ people
-        return person, person + does @ directions
+    return (base + who @ people).detach()
 
 
 class Seen:

@@ -63,16 +63,16 @@ class Trainer:
 
 def make_trainer(
     generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int,
-    start: Tensor | None = None,
+    start: Tensor | None = None, room: Tensor | None = None,
 ) -> Trainer:  # fmt: skip
-    """Latents start at `start` ([w_dim], or [N,w_dim]), else the generator's mean w, spread by what tells the frames apart.
+    """Latents start at `start` [w_dim], else the generator's mean w, spread by what tells the frames apart.
 
-    The spread (pipelines.train.codes) is random in what it does, but different frames begin apart: where it was left out, a
-    prior's start was 0.7 dB behind after 100 steps. Static planes have a learning rate of their own.
+    The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it (pipelines.train.room). Free
+    planes have a learning rate of their own.
     """
     mean = generator.backbone.mapping.w_avg.detach() if start is None else start
     codes = initial_codes(
-        frames, generator.latent.w_dim, settings.components, settings.latent_spread, keyed(seed, 0, "latents")
+        frames, generator.latent.w_dim, settings.components, settings.latent_spread, keyed(seed, 0, "latents"), room
     )
     latents = nn.Parameter(mean + codes)
     planes = [parameter for name, parameter in generator.named_parameters() if name in FREE_PLANES]
