@@ -67,8 +67,8 @@ def make_trainer(
 ) -> Trainer:  # fmt: skip
     """Latents start at `start` [w_dim], else the generator's mean w, spread by what tells the frames apart.
 
-    The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it (pipelines.train.room). Free
-    planes have a learning rate of their own.
+    The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
+    (pipelines.train.room). Free planes have a learning rate of their own.
     """
     mean = generator.backbone.mapping.w_avg.detach() if start is None else start
     codes = initial_codes(
