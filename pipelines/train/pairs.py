@@ -18,6 +18,7 @@ from models.expression_map import broadcast
 from models.sampling import Sampling
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, write_arrays
+from pipelines.priors import PriorCodes
 from pipelines.stage import Progress
 from pipelines.train.frames import GRAY
 from pipelines.train.settings import PairSettings
@@ -42,11 +43,10 @@ class Pairs:
 
 
 def make_pairs(
-    generator: EG3D, latents: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, count: int, seed: int,
-    folder: Path, how: Sampling, progress: Progress,
+    generator: EG3D, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, seed: int, folder: Path,
+    how: Sampling, progress: Progress,
 ) -> Pairs:  # fmt: skip
-    """Render `count` latents frontally and measure each; UnusableMaterial when most renders show the tracker no face."""
-    w = propose(generator, latents, settings, count, seed)
+    """Render w [P,w_dim] frontally and measure each; UnusableMaterial when most renders show the tracker no face."""
     rows: list[np.ndarray] = []
     with progress.task("labeling renders", len(w)) as task:
         for first in range(0, len(w), CHUNK):
@@ -95,6 +95,18 @@ def propose(generator: EG3D, latents: Tensor, settings: PairSettings, count: int
     moved = base + (torch.randn(extra, kept, generator=random).to(latents.device) * step) @ directions[:kept]
     fitted = latents if len(latents) <= count else latents[torch.linspace(0, len(latents) - 1, count).round().long()]
     return torch.cat([fitted, moved])
+
+
+def unfilmed(person: Tensor, codes: PriorCodes, count: int, seed: int) -> Tensor:
+    """w [count,w_dim]: the person making faces of the prior's people, along its named directions; half of them fainter.
+
+    Expressions that were never filmed are reached, if not in the person's own way.
+    """
+    random = keyed(seed, 0, "unfilmed")
+    chosen = torch.randint(len(codes.labels), (count,), generator=random)
+    strength = torch.where(torch.arange(count) % 2 == 0, 1.0, torch.rand(count, generator=random))
+    labels = strength[:, None] * torch.from_numpy(codes.labels)[chosen]
+    return person + (labels @ torch.from_numpy(codes.directions)).to(person)
 
 
 def label_chunk(

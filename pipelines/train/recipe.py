@@ -23,7 +23,7 @@ from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_for, is_fresh, make_networks
-from pipelines.train.pairs import Labeler, Pairs, make_pairs, with_anchors
+from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, unfilmed, with_anchors
 from pipelines.train.plan import Plan, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.room import free_directions, make_room
@@ -164,8 +164,8 @@ class Recipe:
         latents = torch.from_numpy(read_arrays(self.folder / "latents.npz")["w"]).to(self.device)
         with Labeler(self.space, self.prior.landmarks) as label:
             pairs = make_pairs(
-                self.generator, latents, self.frontal, label, self.settings.pairs, count=plan.pairs, seed=self.settings.seed,
-                folder=self.folder, how=sampling(self.settings.finetune, None), progress=self.progress,
+                self.generator, self.proposed(latents, plan.pairs), self.frontal, label, self.settings.pairs,
+                seed=self.settings.seed, folder=self.folder, how=sampling(self.settings.finetune, None), progress=self.progress,
             )  # fmt: skip
             names = label.names
         pairs = pairs if not self.settings.pairs.anchors else with_anchors(pairs, self.anchors(latents.cpu().numpy()))
@@ -185,6 +185,14 @@ class Recipe:
             "space": self.space,
             "names": names,
         }
+
+    def proposed(self, latents: Tensor, count: int) -> Tensor:
+        """Latents to render: the frames' own and such near them, and where the prior has names, what was never filmed."""
+        asked, codes, seed = self.settings.pairs, load_codes(self.prior), self.settings.seed
+        w = propose(self.generator, latents, asked, count, seed)
+        if codes is None or is_fresh(self.prior, self.settings):
+            return w
+        return torch.cat([w, unfilmed(latents.mean(0), codes, round(asked.unfilmed * count), seed)])
 
     def anchors(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Latents and tracked expressions of the training frames that see the face from near the front."""

@@ -100,6 +100,8 @@ class PairSettings:
     """Principal directions of the fitted latents that perturbations use."""
     spread: float = 0.6
     """Standard deviation of a perturbation, in standard deviations of the direction."""
+    unfilmed: float = 0.2
+    """Further pairs, as a share of them, along the named directions of a prior that has them. Paper: 0."""
     anchors: bool = True
     """Add the fitted latents of near-frontal frames with the frames' own tracked expressions: the tracker sees renders and a
     camera's pictures a little differently. The appearance is frozen by then. Paper: False."""
@@ -191,7 +193,7 @@ PAPER = replace(
         fine=48,
         ema_images=10_000.0,
     ),
-    pairs=PairSettings(count=1000, source="sampled", anchors=False),
+    pairs=PairSettings(count=1000, source="sampled", anchors=False, unfilmed=0.0),
     expression_map=MapSettings(directions=512, learning_rate=1e-4, weight_decay=0.0, noise=0.0, image_steps=6000),
 )
 PRESETS = {"quick": QUICK, "workstation": WORKSTATION, "paper": PAPER}

@@ -15,10 +15,11 @@ from pipelines.artifacts import load_avatar
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.face_fit import space_names
 from pipelines.files import read_arrays, read_json, write_json
+from pipelines.priors import PriorCodes
 from pipelines.stage import Silent
 from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.expression_map import explained, fit_expression_map
-from pipelines.train.pairs import Pairs, propose
+from pipelines.train.pairs import Pairs, propose, unfilmed
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from tests.worlds import write_solid_capture, write_unit_prior
 
@@ -107,6 +108,22 @@ def test_pairs_keep_the_fitted_latents_and_step_along_their_directions() -> None
     plane = torch.linalg.svd(latents - latents.mean(0), full_matrices=False)[2][:2]
     off = (w - latents.mean(0)) - (w - latents.mean(0)) @ plane.T @ plane
     assert off.abs().max() < 1e-4, "perturbations leave the span of what was fitted"
+
+
+def test_unfilmed_faces_are_those_of_the_priors_people() -> None:
+    random = np.random.default_rng(0)
+    codes = PriorCodes(
+        base=np.zeros(8, np.float32), people=np.zeros((2, 8), np.float32), names=("jawOpen", "mouthPucker"),
+        directions=random.normal(size=(2, 8)).astype(np.float32), spread=np.ones(2, np.float32),
+        labels=np.array([[0.0, 0.0], [0.8, 0.0], [0.0, 0.6]], np.float32),
+    )  # fmt: skip
+    person = torch.randn(8, generator=torch.Generator().manual_seed(0))
+    w = unfilmed(person, codes, 40, seed=1)
+    labels = torch.linalg.lstsq(torch.from_numpy(codes.directions).T, (w - person).T).solution.T
+    torch.testing.assert_close(labels @ torch.from_numpy(codes.directions), w - person, atol=1e-5, rtol=1e-4)
+    assert 0.79 < labels[:, 0].max() < 0.81 and 0.59 < labels[:, 1].max() < 0.61 and labels.min() > -1e-4
+    assert (labels[::2].round(decimals=4).unique(dim=0).shape[0]) == 3, "every other one is a face that occurred"
+    assert torch.equal(w, unfilmed(person, codes, 40, seed=1))
 
 
 def test_the_map_recovers_held_out_latents_better_than_their_mean() -> None:
