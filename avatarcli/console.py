@@ -46,15 +46,26 @@ class Bar:
     def __init__(self, *, console: "Console", name: str, total: int | None) -> None:
         self.console, self.name, self.total = console, name, total
         self.done, self.said, self.remark = 0, time.monotonic(), ""
+        self.begun, self.before = self.said, 0
+        """When counting began, and what an earlier run had done."""
         self.task: TaskID | None = console.bars.add_task(name, total=total, note="") if console.bars else None
 
     def advance(self, count: int = 1) -> None:
+        if self.done == 0 and count > 1:
+            self.before = count
         self.done += count
         if self.console.bars and self.task is not None:
             self.console.bars.advance(self.task, count)
         elif time.monotonic() - self.said > LINE_EVERY_S:
             self.said = time.monotonic()
-            self.console.say(f"  {self.name} {self.done}{f'/{self.total}' if self.total else ''} {self.remark}")
+            of = f"/{self.total}, {self.left()} left" if self.total else ""
+            self.console.say(f"  {self.name} {self.done}{of} {self.remark}")
+
+    def left(self) -> str:
+        """Time that the rest takes at the pace so far."""
+        done = max(self.done - self.before, 1)
+        seconds = (time.monotonic() - self.begun) * ((self.total or 0) - self.done) / done
+        return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 0):.0f} s"
 
     def note(self, text: str) -> None:
         self.remark = text

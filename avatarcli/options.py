@@ -23,6 +23,10 @@ SettingsFile = Annotated[Path | None, typer.Option("--settings", metavar="FILE.t
 OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 Preset = Annotated[str, typer.Option("--preset", help="quick (a laptop, minutes), workstation or paper (a GPU).")]
 Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="How long it may take: 90s, 10m, 1h30m.")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="What a training step may take: 12g, 800m; graphics memory on a GPU."),
+]
 Consent = Annotated[
     str | None,
     typer.Option("--consent", metavar="TEXT|FILE", help="Who agreed: 'NAME: statement', a text or .toml file, a spoken clip."),
@@ -38,6 +42,17 @@ def seconds(text: str | None) -> float | None:
     total = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
     if total <= 0:
         raise SettingError(f"--budget {text}: write a time such as 90s, 10m or 1h30m.")
+    return total
+
+
+def gigabytes(text: str | None) -> float | None:
+    """`12g`, `1.5gb`, `800m` in gigabytes of 10^9 bytes; None stays None."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([gm])(?:i?b)?", text.strip().lower())
+    total = float(found[1]) * {"g": 1.0, "m": 1e-3}[found[2]] if found else 0.0
+    if total <= 0:
+        raise SettingError(f"--memory {text}: write a size such as 12g or 800m.")
     return total
 
 

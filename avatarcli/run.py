@@ -10,12 +10,14 @@ from avatarcli.options import (
     Budget,
     Consent,
     Device,
+    Memory,
     OnDevice,
     Overwrite,
     Preset,
     Set,
     SettingsFile,
     chosen,
+    gigabytes,
     pick_device,
     preset,
     seconds,
@@ -29,6 +31,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all results.", show_default=False)],
     preset_name: Preset = "quick",
     budget: Budget = None,
+    memory: Memory = None,
     consent: Consent = None,
     changes: Set = None,
     settings: SettingsFile = None,
@@ -36,14 +39,14 @@ def run(
     overwrite: Overwrite = False,
 ) -> None:
     """From footage to a driven video, the whole way."""
-    budget_s = seconds(budget)
+    named = {"train__budget_s": seconds(budget), "train__memory_gb": gigabytes(memory)}
     from pipelines.provenance.consent import consent_of
     from pipelines.run import RunSettings
     from pipelines.run import run as make
     from pipelines.train import PRESETS
 
     base = RunSettings(train=preset(PRESETS, preset_name))
-    asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(train__budget_s=budget_s)])
+    asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(**named)])
     given = consent_of(consent) if consent is not None else None
     reports = make(
         video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite, consent=given

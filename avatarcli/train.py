@@ -9,6 +9,7 @@ from avatarcli.console import console
 from avatarcli.options import (
     Budget,
     Device,
+    Memory,
     OnDevice,
     Out,
     Overwrite,
@@ -16,6 +17,7 @@ from avatarcli.options import (
     Set,
     SettingsFile,
     chosen,
+    gigabytes,
     pick_device,
     preset,
     seconds,
@@ -30,6 +32,7 @@ def train(
     out: Out,
     preset_name: Preset = "quick",
     budget: Budget = None,
+    memory: Memory = None,
     torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
@@ -37,10 +40,10 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Make an avatar from a capture."""
-    budget_s = seconds(budget)
+    budget_s, memory_gb = seconds(budget), gigabytes(memory)
     from pipelines.train import PRESETS
     from pipelines.train import train as make
 
-    flags = chosen(torso=torso, budget_s=budget_s)
+    flags = chosen(torso=torso, budget_s=budget_s, memory_gb=memory_gb)
     asked = resolve(preset(PRESETS, preset_name), file=settings, stage="train", assignments=[*(changes or []), *flags])
     console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
 from pipelines.errors import AvatarError, SettingError
 from pipelines.stage import Report, Work
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)
-"""How long a process waits for the others; the first one's figures and files lie within."""
+PATIENCE = timedelta(hours=6)
+"""How long a process waits for the others: for all that the first one does alone, such as a person's expression map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,19 @@ class Processes:
     def first(self) -> bool:
         return self.rank == 0
 
-    def mine(self, pieces: Iterable[T]) -> list[T]:
-        """Every `count`-th: of five pieces process 0 of 2 takes the first, third and fifth. SettingError when one gets none."""
+    @property
+    def beside(self) -> int:
+        """Processes on this machine, which share its cores."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if self.count > 1 else 1
+
+    def mine(self, pieces: Iterable[T], *, spare: bool = False) -> list[T]:
+        """Every `count`-th: of five pieces process 0 of 2 takes the first, third and fifth. SettingError when one gets none.
+
+        `spare`: the last process takes the first piece, and some may get none.
+        """
         every = list(pieces)
+        if spare:
+            return every[self.count - 1 - self.rank :: self.count]
         if len(every) < self.count:
             raise SettingError(
                 f"a batch of {len(every)} micro-batches cannot occupy {self.count} processes: "
@@ -61,6 +71,27 @@ class Processes:
                 dist.all_reduce(message)
             for tensor, total in zip(alike, message.split([tensor.numel() for tensor in alike]), strict=True):
                 tensor.detach().copy_(total.view_as(tensor))
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Gradients are added up; one that a process lacks counts as zeros there, one that all lack stays none."""
+        if self.count == 1:
+            return
+        every = list(parameters)
+        there = torch.tensor([float(one.grad is not None) for one in every])
+        self.add(there)
+        taken = [one for one, number in zip(every, there.tolist(), strict=True) if number]
+        for one in taken:
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+        self.add(*(one.grad for one in taken if one.grad is not None))
+
+    def most(self, number: int) -> int:
+        """The largest of the processes' numbers: what one of them has to say, all of them hear."""
+        if self.count == 1:
+            return number
+        message = torch.tensor(number, device=self.device)
+        with self._heard():
+            dist.all_reduce(message, dist.ReduceOp.MAX)
+        return int(message)
 
     def from_first(self, value: T) -> T:
         """The first process's value (a small one), on all of them."""

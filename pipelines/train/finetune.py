@@ -1,41 +1,153 @@
 """Appearance: one person's generator, from images and cameras only (GAN-Avatar section 3.1), step by step to the end.
 
-Every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one.
+Notable choices:
+- every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one;
+- Ctrl-C and SIGTERM let the step in hand end and keep it in a checkpoint before they are obeyed;
+- a step that does not fit in memory is made again in smaller pieces; nothing but rounding depends on the size of the pieces;
+- of several processes (pipelines.distributed) the first one alone reads and writes files; what makes one of them stop or try
+  again makes all of them.
 """
 
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipelines.stage import Progress
-from pipelines.train.checkpoint import load_checkpoint, save_checkpoint
+import torch
+
+from pipelines.distributed import ALONE, Processes
+from pipelines.signals import Asked, noted
+from pipelines.stage import Progress, Task
+from pipelines.train.board import Board
+from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
+from pipelines.train.memory import OutOfMemory, said, smaller
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.steps import Batches, train_step
+from pipelines.train.steps import Batches, Step
 from pipelines.train.trainer import Trainer
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
+ON, LATE, ENDED = 0, 1, 2
+"""What a process has to say after a step: on, the budget is used up, a signal came."""
 
 
 def finetune(
     trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int, folder: Path,
-    progress: Progress, probe: Callable[[Trainer], dict[str, float]],
-) -> None:  # fmt: skip
-    """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`."""
-    checkpoint, log = folder / "checkpoint.safetensors", folder / "train_log.jsonl"
-    if checkpoint.exists():
-        trainer.load(*load_checkpoint(checkpoint, str(trainer.latents.device)))
-    _cut_log(log, trainer.step)
-    start = time.perf_counter()
-    with progress.task("appearance", steps) as task:
+    progress: Progress, probe: Callable[[Trainer], dict[str, float]], processes: Processes = ALONE,
+    late: Callable[[float, int], bool] = lambda seconds, steps: False,
+    shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None, board: Board | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`.
+
+    `late(seconds, steps)` may end it early, at a checkpoint; `shrunk(settings, why)` is told when less had to do at once.
+    Returns the steps that were made and planned, and what had to be made smaller.
+    """
+    run = Finetuning(
+        trainer=trainer, batches=batches, settings=settings, steps=steps, seed=seed, folder=folder, progress=progress,
+        probe=probe, processes=processes, late=late, shrunk=shrunk, board=board,
+    )  # fmt: skip
+    run.resume()
+    with progress.task("appearance", steps) as task, noted(patient=processes.count > 1) as asked:
         task.advance(trainer.step)
-        while trainer.step < steps:
-            figures = train_step(trainer, batches, settings, steps=steps, seed=seed)
+        ended = run.on(task, asked)
+    if ended == ENDED:
+        progress.say(f"saved after step {trainer.step} of {steps}; the same command goes on from there.")
+        asked.obey()
+        raise KeyboardInterrupt  # another process was asked
+    return {"steps": trainer.step, "planned_steps": steps, "made_smaller": run.made_smaller}
+
+
+@dataclass(kw_only=True)
+class Finetuning:
+    """One run of the loop; arguments as of `finetune`."""
+
+    trainer: Trainer
+    batches: Batches
+    settings: FinetuneSettings
+    steps: int
+    seed: int
+    folder: Path
+    progress: Progress
+    probe: Callable[[Trainer], dict[str, float]]
+    processes: Processes
+    late: Callable[[float, int], bool]
+    shrunk: Callable[[FinetuneSettings, str], None]
+    board: Board | None
+    before_s: float = 0.0
+    """Seconds of the steps that an earlier run kept."""
+    begun: float = field(default_factory=time.perf_counter)
+    made_smaller: list[str] = field(default_factory=list)
+    heldout: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return self.before_s + time.perf_counter() - self.begun
+
+    def resume(self) -> None:
+        """The trainer of the checkpoint, or of the first process, in all of them; log rows beyond it are cut off."""
+        path, processes = self.folder / CHECKPOINT, self.processes
+        there = processes.from_first(path.exists())
+        if there or processes.count > 1:
+            step, tree = self.trainer.step, self.trainer.tree()
+            if there:
+                step, tree = load_checkpoint(path, str(self.trainer.latents.device)) if processes.first else (0, {})
+            optimizers = {"generator_optimizer": {}, "discriminator_optimizer": {}}
+            self.trainer.load(processes.from_first(step), optimizers | unflatten(processes.share(flatten(tree))))
+        if processes.first:
+            self.before_s = _cut_log(self.folder / LOG, self.trainer.step)
+
+    def on(self, task: Task, asked: Asked) -> int:
+        """Steps until the last, or until it is late, or a signal came; says which."""
+        ended = ON if not self.too_late() else LATE
+        while self.trainer.step < self.steps and ended == ON:
+            figures = self.step()
             task.advance()
-            if trainer.step % settings.checkpoint_every == 0 or trainer.step == steps:
-                figures |= probe(trainer)
-                save_checkpoint(checkpoint, trainer.step, trainer.tree())
-                task.note(", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
-            if trainer.step % 10 == 0 or trainer.step == steps:
-                _append(log, {"step": trainer.step, "seconds": round(time.perf_counter() - start, 2), **figures})
+            ended = self.processes.most(ENDED if asked.number else LATE if self.too_late() else ON)
+            if self.processes.first:
+                self.keep(figures, task, ended)
+        self.processes.most(ON)  # nobody leaves before the first one has saved
+        return ended
+
+    def too_late(self) -> bool:
+        return self.processes.first and self.trainer.step < self.steps and self.late(self.seconds, self.trainer.step)
+
+    def step(self) -> dict[str, float]:
+        """One step, in smaller pieces where it does not fit in memory."""
+        step = Step(
+            trainer=self.trainer, batches=self.batches, settings=self.settings, steps=self.steps, seed=self.seed,
+            processes=self.processes,
+        )  # fmt: skip
+        while True:
+            try:
+                return step.run()
+            except OutOfMemory:
+                less = smaller(self.settings, self.processes.count)
+                if less is None:
+                    raise
+            self.settings = step.settings = less
+            self.trainer.generator_optimizer.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            why = f"out of memory in step {self.trainer.step + 1}; it goes on with {said(less, self.processes.count)}"
+            self.made_smaller.append(why)
+            self.shrunk(less, why)
+
+    def keep(self, figures: dict[str, float], task: Task, ended: int) -> None:
+        """Checkpoint, held-out figures, sheet and log, each where it is its turn."""
+        step, last = self.trainer.step, ended == LATE or self.trainer.step == self.steps
+        losses = figures
+        if step % self.settings.checkpoint_every == 0 or last:
+            self.heldout = self.probe(self.trainer)
+            figures = losses | self.heldout
+            save_checkpoint(self.folder / CHECKPOINT, step, self.trainer.tree())
+        elif ended == ENDED:
+            save_checkpoint(self.folder / CHECKPOINT, step, self.trainer.tree())
+        task.note(", ".join(f"{name} {value:.3g}" for name, value in (losses | self.heldout).items()))
+        if step % 10 == 0 or last:
+            _append(self.folder / LOG, {"step": step, "seconds": round(self.seconds, 2), **figures})
+            if self.board:
+                self.board.figures(step, figures)
 
 
 def _append(log: Path, row: dict[str, float]) -> None:
@@ -43,8 +155,10 @@ def _append(log: Path, row: dict[str, float]) -> None:
         stream.write(json.dumps(row) + "\n")
 
 
-def _cut_log(log: Path, step: int) -> None:
-    """Drop lines past the checkpoint: the resumed run writes them again."""
-    if log.exists():
-        lines = [line for line in log.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
-        log.write_text("".join(line + "\n" for line in lines))
+def _cut_log(log: Path, step: int) -> float:
+    """Drop lines past the checkpoint, which the resumed run writes again; the seconds of the last one that stays."""
+    if not log.exists():
+        return 0.0
+    lines = [line for line in log.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+    log.write_text("".join(line + "\n" for line in lines))
+    return float(json.loads(lines[-1])["seconds"]) if lines else 0.0

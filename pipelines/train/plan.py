@@ -1,13 +1,39 @@
-"""A time budget becomes numbers once: `plan.json` holds them, and a resumed run obeys the same plan."""
+"""What a training was asked becomes numbers once: `plan.json` holds them, and a resumed run obeys the same plan.
+
+A time budget becomes steps and threads, a limit of memory becomes micro-batches. Only what happens on the way changes it:
+where memory does not suffice after all micro-batches become smaller, and a machine that became slower ends the steps early.
+"""
 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pipelines.errors import SettingError
 from pipelines.files import read_json, write_json
+from pipelines.train.settings import FinetuneSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What a step computes, and how much of it at once."""
+
+    batch: int = 0
+    """Images a step learns from."""
+    micro_batch: int | None = None
+    """Of these at once; none: all."""
+    memory: Literal["fast", "light"] = "fast"
+    image_size: int = 0
+    raw_size: int = 0
+    """Rays along a side."""
+    peak_gb: float = 0.0
+    """Measured of one step; 0 where no limit was given."""
+    memory_why: str = ""
+
+    def applied(self, settings: FinetuneSettings) -> FinetuneSettings:
+        return replace(settings, micro_batch=self.micro_batch or settings.micro_batch, memory=self.memory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +48,27 @@ class Plan:
     """Measured when the plan was made; 0 when the steps were given."""
     seconds_for_steps: float
     why: str
+    deadline_s: float = 0.0
+    """Seconds after which the steps end early, and what follows still fits the budget; 0: never."""
+    reserve_s: float = 0.0
+    """Seconds for what follows the steps."""
+    sizes: Sizes = Sizes()
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        known = read_json(path)
+        return cls(**known | {"sizes": Sizes(**known.get("sizes", {}))})
+
+    def late(self, spent_s: float, steps: int) -> bool:
+        """Whether to end after `steps` steps in `spent_s` seconds, because what follows would not fit the budget otherwise.
+
+        What follows takes as many times its planned seconds as the steps did theirs, once half of the time is over. 480 s for
+        steps of 0.2 s, 60 s for the rest: at 0.4 s a step it is late after 420 s, with 1,050 steps done.
+        """
+        if self.deadline_s == 0 or self.seconds_per_step == 0 or spent_s < 0.5 * self.deadline_s:
+            return False
+        slower = max(spent_s / (max(steps, 1) * self.seconds_per_step), 1.0)
+        return spent_s + self.reserve_s * (slower - 1) >= self.deadline_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +85,29 @@ class Share:
 
 
 def make_plan(
-    path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent_s: float, measure: Callable[[int], float],
-    share: Share | None = None,
+    path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent: Callable[[], float],
+    measure: Callable[[int], float], available: int | None = None, sizes: Sizes | None = None, share: Share | None = None,
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
-    Given `steps` win over the budget. `measure(threads)` returns seconds per step. Raises SettingError when neither is given or
-    the budget is used up before training starts.
+    Given `steps` win over the budget. `measure(threads)` returns seconds per step, `spent()` the seconds of the budget that are
+    gone by then; `available` threads may be used. Raises SettingError when neither is given or the budget is used up before
+    training starts.
     """
     if path.exists():
-        return Plan(**read_json(path))
+        return Plan.read(path)
+    threads, sizes = available or cores(), sizes or Sizes()
     if steps is not None:
         plan = Plan(
-            steps=steps, pairs=pairs, threads=cores(), seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
+            steps=steps, pairs=pairs, threads=threads, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
         )
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        plan = _from_budget(pairs, fastest(cores(), measure), budget_s, spent_s, share or Share())
+        pace = fastest(threads, measure)
+        plan = _from_budget(pairs, pace, budget_s, spent(), share or Share())
+    why = f"{plan.why}; {sizes.memory_why}" if sizes.memory_why else plan.why
+    plan = replace(plan, sizes=sizes, why=why)
     write_json(path, asdict(plan))
     return plan
 
@@ -72,9 +124,9 @@ def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
 
 def _from_budget(pairs: int, pace: tuple[float, int], budget_s: float, spent_s: float, share: Share) -> Plan:
     per_step, threads = pace
-    left = budget_s - spent_s - share.fixed_s
     labeling = min(share.labeling * budget_s, share.labeling_cap_s)
-    seconds = (left - labeling) * share.safety
+    left = budget_s - spent_s - share.fixed_s - labeling
+    seconds = left * share.safety
     if seconds < 10 * per_step:
         raise SettingError(
             f"the budget of {budget_s:.0f} s leaves {max(seconds, 0):.0f} s for training after {spent_s:.0f} s of capture; "
@@ -82,13 +134,9 @@ def _from_budget(pairs: int, pace: tuple[float, int], budget_s: float, spent_s: 
         )
     why = f"{seconds:.0f} s for steps of {per_step:.3f} s, of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
     return Plan(
-        steps=int(seconds / per_step),
-        pairs=pairs,
-        threads=threads,
-        seconds_per_step=per_step,
-        seconds_for_steps=seconds,
-        why=why,
-    )
+        steps=int(seconds / per_step), pairs=pairs, threads=threads, seconds_per_step=per_step, seconds_for_steps=seconds,
+        why=why, deadline_s=left, reserve_s=share.fixed_s + labeling,
+    )  # fmt: skip
 
 
 def median_seconds(run: Callable[[int], object], count: int = 5, warmup: int = 2) -> float:

@@ -4,12 +4,16 @@ A ridge regression from the capture's tracked expressions to the fitted latents 
 their renders are scored. It only watches: nothing of it enters the model.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from models.expression_map import broadcast
 from pipelines.artifacts import Dataset
 from pipelines.evaluate import pictures, score
+from pipelines.files import write_image
+from pipelines.train.board import Board
 from pipelines.train.frames import GRAY, camera_of
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import sampling
@@ -17,9 +21,16 @@ from pipelines.train.trainer import Trainer, averaged_generator
 
 
 class Probe:
-    """Callable on a Trainer -> psnr_full, psnr_head of `count` held-out frames in dB."""
+    """Callable on a Trainer -> psnr_full, psnr_head of `count` held-out frames in dB.
 
-    def __init__(self, dataset: Dataset, expression: np.ndarray, size: int, settings: FinetuneSettings, count: int = 6):
+    With a folder, a sheet stays there of every time: above the frames, below their renders.
+    """
+
+    def __init__(
+        self, dataset: Dataset, expression: np.ndarray, size: int, settings: FinetuneSettings, count: int = 6,
+        folder: Path | None = None, board: Board | None = None,
+    ):  # fmt: skip
+        self.folder, self.board = folder, board
         test = dataset.rows("test")
         self.rows = test[np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)]
         chosen = np.isin(test, self.rows)
@@ -42,8 +53,19 @@ class Probe:
                 camera = self.camera[[number]].to(device)
                 images.append(generator.synthesis(ws, camera, background=gray, sampling=sampling(self.settings, None)).image)
         renders = ((torch.cat(images).permute(0, 2, 3, 1).cpu().numpy() + 1) / 2).clip(0, 1)
+        self.show(trainer.step, renders)
         figures = score(renders, self.truth)
         return {"heldout_psnr_full": figures["psnr_full"], "heldout_psnr_head": figures["psnr_head"]}
+
+    def show(self, step: int, renders: np.ndarray) -> None:
+        """The sheet `step_000100.png` of renders [N,S,S,3] in 0..1."""
+        pairs = zip(self.truth.image, renders, strict=True)
+        sheet = np.concatenate([np.concatenate([above, below]) for above, below in pairs], axis=1)
+        sheet = (sheet * 255).round().astype(np.uint8)
+        if self.folder:
+            write_image(self.folder / f"step_{step:06d}.png", sheet)
+        if self.board:
+            self.board.sheet(step, sheet)
 
 
 def ridge(inputs: np.ndarray, targets: np.ndarray, queries: np.ndarray, strength: float = 3.0) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The steps of a training. Each leaves its files in the avatar folder: an interrupted training goes on behind the last."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,25 @@ from models.camera import Camera
 from models.eg3d import EG3D
 from pipelines import evaluate
 from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
+from pipelines.distributed import ALONE, Processes
 from pipelines.errors import UnusableMaterial
 from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
 from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
+from pipelines.train.board import Board
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, load_frames
+from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, is_fresh, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, unfilmed, with_anchors
-from pipelines.train.plan import Plan, cores, make_plan, median_seconds
+from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.room import free_directions, make_room
-from pipelines.train.settings import TrainSettings
+from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.start import invert, unseen_views
-from pipelines.train.steps import Batches, sampling, train_step
+from pipelines.train.steps import Batches, Step, sampling, train_step
 from pipelines.train.trainer import Trainer, averaged_generator, make_trainer
 from pipelines.train.views import Views
 
@@ -40,8 +44,12 @@ SMALL_JAW_RANGE = 0.2
 class Recipe:
     """One training: `capture` in, files in `folder` out. What a step needs from an earlier one it reads from there."""
 
-    def __init__(self, capture: Path, folder: Path, settings: TrainSettings, progress: Progress, device: str):
+    def __init__(
+        self, capture: Path, folder: Path, settings: TrainSettings, progress: Progress, device: str,
+        processes: Processes = ALONE,
+    ):  # fmt: skip
         self.capture, self.folder, self.settings, self.progress, self.device = capture, folder, settings, progress, device
+        self.processes = processes
 
     @cached_property
     def prior(self) -> Prior:
@@ -65,30 +73,69 @@ class Recipe:
             return self.settings.expression_space
         return "blendshapes" if "expression_blendshapes" in self.dataset.tracking() else "measured"
 
-    def plan(self, spent_s: float) -> dict[str, Any]:
-        """Budget to numbers, once, into plan.json."""
+    def together(self, work: str, **given: Any) -> Any:
+        """A method of this class by all processes; the first one calls this, the others are in `help`."""
+        self.processes.from_first((work, given))
+        return getattr(self, work)(**given)
+
+    def help(self) -> None:
+        """What the other processes do: take part in what the first one begins, until it says that no more will come."""
+        while (begun := self.processes.from_first(None)) is not None:
+            work, given = begun
+            getattr(self, work)(**given)
+
+    def plan(self, spent: Callable[[], float]) -> dict[str, Any]:
+        """Budget and memory to numbers, once, into plan.json."""
+        asked, available = self.settings.finetune, max(cores() // self.processes.beside, 1)
+        torch.set_num_threads(available)
+        sizes = self.sizes(asked)
         plan = make_plan(
-            self.folder / "plan.json", steps=self.settings.finetune.steps, pairs=self.settings.pairs.count,
-            budget_s=self.settings.budget_s, spent_s=spent_s, measure=self.measure_step,
+            self.folder / "plan.json", steps=asked.steps, pairs=self.settings.pairs.count, budget_s=self.settings.budget_s,
+            spent=spent, measure=lambda threads: self.together("pace", asked=sizes.applied(asked), threads=threads),
+            available=available, sizes=sizes,
         )  # fmt: skip
         self.progress.say(f"plan: {plan.steps} steps, {plan.pairs} pairs, {plan.threads} threads ({plan.why})")
         return asdict(plan)
 
-    def measure_step(self, threads: int) -> float:
+    def sizes(self, asked: FinetuneSettings) -> Sizes:
+        """What a step computes, as much of it at once as fits in the memory that was asked for."""
+        config = config_for(self.prior, self.settings)
+        known: dict[str, Any] = {"image_size": config.image_size, "raw_size": config.neural_rendering_resolution}
+        found, limit_gb = asked, self.settings.memory_gb
+        if limit_gb is not None:
+            peaks: dict[FinetuneSettings, tuple[float, float]] = {}
+
+            def peak(one: FinetuneSettings) -> tuple[float, float]:
+                return peaks.setdefault(one, self.together("peak", asked=one))
+
+            found, why = fitting(asked, limit_gb, self.processes.count, peak)
+            known |= {"peak_gb": round(peaks[found][1], 3), "memory_why": why}
+        micro_batch = asked.micro_batch if limit_gb is None else at_once(found, self.processes.count)
+        return Sizes(batch=asked.batch, micro_batch=micro_batch, memory=found.memory, **known)
+
+    def peak(self, asked: FinetuneSettings) -> tuple[float, float]:
+        """Gigabytes before and in the heaviest of all steps, on networks that are thrown away; the most of any process."""
+        trainer, batches, _ = self.begin()
+        every = asked.adversarial_every * asked.r1_every * asked.remember_every * 4
+        trainer.step = 1000 * every
+        step = Step(trainer=trainer, batches=batches, settings=asked, steps=trainer.step + 1, seed=0, processes=self.processes)
+        before, most = (self.processes.most(int(gigabytes * GB)) / GB for gigabytes in peak_of(step.run, self.device))
+        return before, most
+
+    def pace(self, asked: FinetuneSettings, threads: int) -> float:
         """Seconds a step, the adversarial part at its share, on networks that are thrown away."""
         torch.set_num_threads(threads)
-        settings = self.settings.finetune
         trainer, batches, _ = self.begin()
 
         def run(step: int, adversarial: bool) -> None:
-            trainer.step = 1000 * settings.adversarial_every + (0 if adversarial else 1)
-            train_step(trainer, batches, settings, steps=trainer.step + 1000, seed=step)
+            trainer.step = 1000 * asked.adversarial_every + (0 if adversarial else 1)
+            train_step(trainer, batches, asked, steps=trainer.step + 1000, seed=step, processes=self.processes)
 
-        plain = median_seconds(lambda step: run(step, False)) if settings.photometric > 0 else 0.0
-        if settings.adversarial == 0:
+        plain = median_seconds(lambda step: run(step, False)) if asked.photometric > 0 else 0.0
+        if asked.adversarial == 0:
             return plain
         judged = median_seconds(lambda step: run(step, True), count=3, warmup=1)
-        share = (1 - settings.adversarial_from) / settings.adversarial_every
+        share = (1 - asked.adversarial_from) / asked.adversarial_every
         return plain + share * (judged - plain)
 
     def start(self) -> dict[str, Any]:
@@ -112,8 +159,9 @@ class Recipe:
         """The networks, the latents where they start, and what the steps learn from."""
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
         found = {}
-        if (self.folder / START).exists():
+        if self.processes.first and (self.folder / START).exists():
             found = {name: torch.from_numpy(value).to(self.device) for name, value in read_arrays(self.folder / START).items()}
+        found = self.processes.share(found)
         views = None
         if "raw" in found:
             views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
@@ -130,15 +178,7 @@ class Recipe:
 
     def appearance(self) -> dict[str, Any]:
         """The generator, fine-tuned to the person."""
-        plan = Plan(**read_json(self.folder / "plan.json"))
-        torch.set_num_threads(plan.threads)
-        trainer, batches, begun = self.begin()
-        expression = self.dataset.tracking()[f"expression_{self.space}"]
-        probe = Probe(self.dataset, expression, trainer.generator.image_size, self.settings.finetune)
-        finetune(
-            trainer, batches, self.settings.finetune, steps=plan.steps, seed=self.settings.seed, folder=self.folder,
-            progress=self.progress, probe=probe,
-        )  # fmt: skip
+        trainer, figures = self.together("fine_tune", plan=Plan.read(self.folder / "plan.json"))
         generator = averaged_generator(trainer)
         write_bytes(self.folder / "generator.safetensors", save(contiguous(generator.state_dict())))
         write_arrays(
@@ -146,7 +186,37 @@ class Recipe:
         )
         write_arrays(self.folder / "landmarks.npz", landmarks=self.prior.landmarks)
         write_json(self.folder / "config.json", asdict(generator.config))
-        return {"begun": begun, "steps": trainer.step}
+        return figures
+
+    def fine_tune(self, plan: Plan) -> tuple[Trainer, dict[str, Any]]:
+        """The steps, by all processes, as the plan says."""
+        torch.set_num_threads(plan.threads)
+        trainer, batches, begun = self.begin()
+        expression, first = self.dataset.tracking()[f"expression_{self.space}"], self.processes.first
+        board = Board(self.folder, trainer.step) if first and self.settings.finetune.tensorboard else None
+        probe = Probe(
+            self.dataset, expression, trainer.generator.image_size, self.settings.finetune, folder=self.folder / "samples",
+            board=board,
+        )  # fmt: skip
+        figures = finetune(
+            trainer, batches, plan.sizes.applied(self.settings.finetune), steps=plan.steps, seed=self.settings.seed,
+            folder=self.folder, progress=self.progress, probe=probe, processes=self.processes, late=plan.late,
+            shrunk=self.shrink, board=board,
+        )  # fmt: skip
+        if board:
+            board.close()
+        if first and figures["steps"] < plan.steps:
+            self.warn(f"stopped early by the budget: {figures['steps']} of {plan.steps} steps; this machine became slower.")
+        return trainer, {"begun": begun, **figures}
+
+    def shrink(self, settings: FinetuneSettings, why: str) -> None:
+        """Less at once from now on, also when the training goes on later: kept in plan.json, and in the stage's record."""
+        if not self.processes.first:
+            return
+        self.warn(f"{why}.")
+        plan = Plan.read(self.folder / "plan.json")
+        sizes = replace(plan.sizes, micro_batch=settings.micro_batch, memory=settings.memory)
+        write_json(self.folder / "plan.json", asdict(replace(plan, sizes=sizes, why=f"{plan.why}; {why}")))
 
     @cached_property
     def generator(self) -> EG3D:
@@ -160,7 +230,7 @@ class Recipe:
 
     def pairs(self) -> dict[str, Any]:
         """Latents and the expressions of their near-frontal renders."""
-        plan = Plan(**read_json(self.folder / "plan.json"))
+        plan = Plan.read(self.folder / "plan.json")
         latents = torch.from_numpy(read_arrays(self.folder / "latents.npz")["w"]).to(self.device)
         with Labeler(self.space, self.prior.landmarks) as label:
             pairs = make_pairs(
@@ -271,10 +341,11 @@ class Recipe:
 
         write_text(self.folder / "report.html", avatar_report(self.folder))
         steps = {path.stem: read_json(path)["figures"] for path in (self.folder / "steps").glob("*.json")}
-        pairs = steps["pairs"]
+        pairs, made = steps["pairs"], steps["appearance"]
         return {
-            "steps": steps["appearance"]["steps"], "begun": steps["appearance"]["begun"], "evaluation": steps["evaluation"],
-            "pairs": pairs["pairs"], "jaw_range": pairs["jaw_range"], **steps["expression_map"],
+            "steps": made["steps"], "planned_steps": made.get("planned_steps", made["steps"]), "begun": made["begun"],
+            "evaluation": steps["evaluation"], "pairs": pairs["pairs"], "jaw_range": pairs["jaw_range"],
+            **steps["expression_map"],
         }  # fmt: skip
 
     def warn(self, text: str) -> None:

@@ -82,8 +82,13 @@ class FinetuneSettings:
     """Half-life of the averaged weights in images, at most a twentieth of what was seen. Paper: 10,000."""
     memory: Literal["fast", "light"] = "fast"
     """light: large activations are computed again in backward; a third of the memory for a tenth more time, the same result."""
+    micro_batch: int | None = None
+    """Images computed at once, whose gradients add up: less memory for the same step; none: as many as `--memory` and the batch
+    let."""
     checkpoint_every: int = 100
-    """Steps between checkpoints, each with a held-out probe."""
+    """Steps between checkpoints, each with a held-out probe and a sample sheet."""
+    tensorboard: bool = False
+    """Write losses, figures and sample sheets for TensorBoard into `events` as well; needs its package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +152,9 @@ class TrainSettings:
     smaller."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
+    memory_gb: float | None = None
+    """Gigabytes that a step may take, of the process on a CPU, of the graphics memory on a GPU: micro-batches and light memory
+    follow, nothing that is learned; none: nothing is measured."""
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
     expression_space: Literal["auto", "measured", "blendshapes"] = "auto"

@@ -1,29 +1,35 @@
 """One step of fine-tuning a person's generator (GAN-Avatar section 3.1).
 
 Two terms share the generator. Photometric: frame i has a free latent w_i (an auto-decoder), rendered under its own camera and
-compared with the frame. Adversarial: latents under other frames' cameras against real frames, R1 on the discriminator. No
-expression of a training frame is looked at. Beside them, sides that were not filmed stay as the prior showed them.
+compared with the frame. Adversarial (pipelines.train.adversary): latents under other frames' cameras against real frames, R1 on
+the discriminator. No expression of a training frame is looked at. Beside them, sides that were not filmed stay as the prior
+showed them. How a batch is divided changes nothing but rounding (pipelines.train.pieces).
 """
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from models.camera import Camera
 from models.compositing import over
 from models.compute import Compute
 from models.eg3d import EG3D
 from models.expression_map import broadcast
 from models.generator import Rendering
-from models.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
+from models.losses import density_smoothness
 from models.photometric import color_loss, gradient_loss, weighted_mean
-from models.sampling import Sampling
-from models.schedules import clean_gradients, r1_gamma
+from models.schedules import clean_gradients
+from pipelines.distributed import ALONE, Processes
+from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
 from pipelines.train.frames import Frames, choose_rays, foreground
 from pipelines.train.marching import gray, march_chosen, marched_of, render_chosen
+from pipelines.train.memory import within_memory
+from pipelines.train.pieces import Tally, drawn, part_of, parts_of, sampling
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import DENSITY_EVERY, Trainer, keyed, set_learning_rate, update_average
 from pipelines.train.views import Views
+
+__all__ = ["Batches", "Step", "sampling", "train_step"]
 
 
 class Batches:
@@ -43,155 +49,139 @@ class Batches:
         return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)
 
 
-def train_step(trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int) -> dict[str, float]:
-    """One optimizer step of the generator, and one of the discriminator when it is its turn."""
-    step = trainer.step
-    set_learning_rate(trainer, settings, step / steps)
-    trainer.generator_optimizer.zero_grad(set_to_none=True)
-    figures: dict[str, float] = {}
-    if settings.photometric > 0:
-        figures |= photometric_step(trainer, batches, settings, keyed(seed, step, "photometric"))
-    if settings.adversarial > 0 and step >= settings.adversarial_from * steps and step % settings.adversarial_every == 0:
-        figures |= adversarial_step(trainer, batches, settings, keyed(seed, step, "adversarial"))
-    if settings.density > 0 and step % DENSITY_EVERY == 0:
-        figures |= density_step(trainer, settings, keyed(seed, step, "density"))
-    clean_gradients(trainer.generator.parameters())
-    trainer.generator_optimizer.step()
-    trainer.step += 1
-    update_average(trainer, settings)
-    return figures
-
-
-def photometric_step(
-    trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator
+def train_step(
+    trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int, processes: Processes = ALONE
 ) -> dict[str, float]:
+    """One optimizer step of the generator, and one of the discriminator when it is its turn."""
+    return Step(trainer=trainer, batches=batches, settings=settings, steps=steps, seed=seed, processes=processes).run()
+
+
+@dataclass(kw_only=True)
+class Step:
+    """One step. OutOfMemory may end `run` before the generator moved; after a change of `settings` it can be run again."""
+
+    trainer: Trainer
+    batches: Batches
+    settings: FinetuneSettings
+    steps: int
+    """Of the whole training: schedules follow."""
+    seed: int
+    processes: Processes = ALONE
+    tally: Tally = field(default_factory=Tally)
+    judged: dict[str, float] = field(default_factory=dict)
+    """Figures of the discriminator's step once it is made, which no second `run` repeats."""
+
+    def run(self) -> dict[str, float]:
+        trainer, settings, step = self.trainer, self.settings, self.trainer.step
+        set_learning_rate(trainer, settings, step / self.steps)
+        trainer.generator_optimizer.zero_grad(set_to_none=True)
+        self.tally = Tally()
+        if settings.photometric > 0:
+            with within_memory(self.processes):
+                photometric_step(self)
+        if (
+            settings.adversarial > 0
+            and step >= settings.adversarial_from * self.steps
+            and step % settings.adversarial_every == 0
+        ):
+            adversarial_step(self)
+        if settings.density > 0 and step % DENSITY_EVERY == 0:
+            with within_memory(self.processes):
+                density_step(self)
+        self.processes.add_gradients([*trainer.generator.parameters(), trainer.latents])
+        clean_gradients(trainer.generator.parameters())
+        trainer.generator_optimizer.step()
+        trainer.step += 1
+        update_average(trainer, settings)
+        return self.figures()
+
+    def figures(self) -> dict[str, float]:
+        """The losses over the whole batch, the discriminator's in front of what it says about the generator."""
+        own = self.tally.total(self.processes)
+        after = {name: own.pop(name) for name in ("adversarial", "density") if name in own}
+        return own | self.judged | after
+
+    def random(self, purpose: str) -> torch.Generator:
+        return keyed(self.seed, self.trainer.step, purpose)
+
+    @property
+    def device(self) -> torch.device:
+        return self.trainer.latents.device
+
+    @property
+    def compute(self) -> Compute:
+        return Compute(recompute=self.settings.memory == "light")
+
+
+def photometric_step(step: Step) -> None:
     """Fitted latents under their own cameras against their own frames; gradients are added, nothing is stepped."""
+    trainer, batches, settings, random = step.trainer, step.batches, step.settings, step.random("photometric")
     chosen = batches.draw(settings.batch, random)
-    frames, generator = batches.frames, trainer.generator
     rays = choose_rays(batches.foreground[chosen], batches.raw_inside[chosen], batches.background_rays, random)
-    w = trainer.latents[chosen]
-    camera, how = frames.camera[chosen], sampling(settings, random)
-    rendering = render_chosen(generator, w, camera, rays, how, batches.raw_size, compute_of(settings))
-    known = batches.raw_inside[chosen] * marched_of(rays, batches.raw_size)
-    raw = color_loss(rendering.raw, batches.raw_image[chosen], known * (1 + settings.detail * batches.raw_detail[chosen]))
-    matte = weighted_mean((rendering.alpha - batches.raw_alpha[chosen]).abs(), known)
-    weight = frames.inside[chosen] * (1 + settings.detail * frames.detail[chosen])
-    image = color_loss(rendering.image, frames.image[chosen], weight)
-    edges = gradient_loss(rendering.image, frames.image[chosen], weight)
-    photometric = raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
-    latent = settings.latent_prior * (w - trainer.latents.mean(0)).square().mean() + settings.latent_smoothness * roughness(
-        trainer.latents
-    )
-    (settings.photometric * photometric + latent).backward()
-    figures = figures_of(raw=raw, matte=matte, image=image, edges=edges)
+    how = drawn(sampling(settings, random), *rays.shape)
+    for part in step.processes.mine(parts_of(len(chosen), settings, step.processes)):
+        w, camera = trainer.latents[chosen[part]], batches.frames.camera[chosen[part]]
+        fine = part_of(how, part, step.device)
+        shown = render_chosen(trainer.generator, w, camera, rays[part], fine, batches.raw_size, step.compute)
+        photometric = photometric_loss(step, chosen, rays, part, shown)
+        (settings.photometric * photometric + latent_loss(step, w) * (len(w) / len(chosen))).backward()
     if batches.remembered is not None and trainer.step % settings.remember_every == 0:
-        figures |= remembering_step(trainer, batches.remembered, settings, random)
-    return figures
+        remembering_step(step, batches.remembered, random)
 
 
-def remembering_step(trainer: Trainer, views: Views, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
+def photometric_loss(step: Step, chosen: Tensor, rays: Tensor, part: slice, shown: Rendering) -> Tensor:
+    """The part's share of raw image, matte, image and its edges against the chosen frames [B], at the rays [B,K]."""
+    batches, settings, frames = step.batches, step.settings, step.batches.frames
+    own, known = chosen[part], batches.raw_inside[chosen] * marched_of(rays, batches.raw_size)
+    weight = known * (1 + settings.detail * batches.raw_detail[chosen])
+    raw = color_loss(shown.raw, batches.raw_image[own], weight[part], of=weight)
+    matte = weighted_mean((shown.alpha - batches.raw_alpha[own]).abs(), known[part], of=known)
+    weight = frames.inside[chosen] * (1 + settings.detail * frames.detail[chosen])
+    image = color_loss(shown.image, frames.image[own], weight[part], of=weight)
+    edges = gradient_loss(shown.image, frames.image[own], weight[part], of=weight)
+    step.tally.add(raw=raw, matte=matte, image=image, edges=edges)
+    return raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
+
+
+def latent_loss(step: Step, w: Tensor) -> Tensor:
+    """Keeps the latents w [B,w_dim] near the mean of all, and all neighbors in time near each other."""
+    settings, latents = step.settings, step.trainer.latents
+    apart = (w - latents.mean(0)).square().mean()
+    return settings.latent_prior * apart + settings.latent_smoothness * roughness(latents)
+
+
+def remembering_step(step: Step, views: Views, random: torch.Generator) -> None:
     """The mean latent from a side that was never filmed against what the prior showed there; gradients are added."""
+    trainer, settings = step.trainer, step.settings
     chosen = torch.randint(len(views.raw), (settings.remember_batch,), generator=random)
     size, raw, alpha = views.raw.shape[-1], views.raw[chosen], views.alpha[chosen]
     rays = choose_rays(foreground(alpha), torch.ones_like(alpha), settings.background_rays, random)
-    ws = broadcast(trainer.latents.detach().mean(0, keepdim=True).expand(len(chosen), -1), trainer.generator.latent.num_ws)
-    how, camera = sampling(settings, random), views.camera[chosen]
-    features, _, opaque = march_chosen(trainer.generator, ws, camera, rays, how, size, compute_of(settings))
-    marched = marched_of(rays, size)
-    color = color_loss(over(features[:, :3], opaque, gray(opaque)), raw, marched)
-    loss = color + weighted_mean((opaque - alpha).abs(), marched)
-    (settings.remember_every * settings.remembered * loss).backward()
-    return figures_of(remembered=loss)
+    how, marched = drawn(sampling(settings, random), *rays.shape), marched_of(rays, size)
+    step.tally.expect("remembered")
+    for part in step.processes.mine(parts_of(len(chosen), settings, step.processes), spare=True):
+        own, camera = chosen[part], views.camera[chosen[part]]
+        ws = broadcast(trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1), trainer.generator.latent.num_ws)
+        fine = part_of(how, part, step.device)
+        features, _, opaque = march_chosen(trainer.generator, ws, camera, rays[part], fine, size, step.compute)
+        color = color_loss(over(features[:, :3], opaque, gray(opaque)), raw[part], marched[part], of=marched)
+        loss = color + weighted_mean((opaque - alpha[part]).abs(), marched[part], of=marched)
+        (settings.remember_every * settings.remembered * loss).backward()
+        step.tally.add(remembered=loss)
 
 
-def adversarial_step(
-    trainer: Trainer, batches: Batches, settings: FinetuneSettings, random: torch.Generator
-) -> dict[str, float]:
-    """The discriminator's step, then the generator's gradients of softplus(-D); see the EG3D losses."""
-    count, frames = settings.adversarial_batch, batches.frames
-    views, real = batches.draw(count, random), batches.draw(count, random)
-    camera = frames.camera[views]
-    fake = trainer.generator.synthesis(
-        fake_latents(trainer, settings, count, random),
-        camera,
-        background=gray(frames.image),
-        sampling=sampling(settings, random),
-        compute=compute_of(settings),
-    )
-    figures = discriminator_step(trainer, batches, settings, real, fake, camera, random)
-    trainer.discriminator.requires_grad_(False)
-    loss = generator_loss(judged(trainer, fake.image, fake.raw, camera, random))
-    (settings.adversarial * loss).backward()
-    trainer.discriminator.requires_grad_(True)
-    return figures | figures_of(adversarial=loss)
-
-
-def discriminator_step(
-    trainer: Trainer, batches: Batches, settings: FinetuneSettings, real: Tensor, fake: Rendering, camera: Camera,
-    random: torch.Generator,
-) -> dict[str, float]:  # fmt: skip
-    """softplus(D(fake)) + softplus(-D(real)), with R1 over image and raw image, before augmentation, every `r1_every` steps."""
-    discriminator, optimizer = trainer.discriminator, trainer.discriminator_optimizer
-    turn = trainer.step // settings.adversarial_every
-    image = batches.frames.image[real].clone().requires_grad_(True)
-    raw = F.interpolate(image.detach(), size=(batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
-    raw.requires_grad_(True)
-    logits = judged(trainer, image, raw, batches.frames.camera[real], random)
-    loss = discriminator_loss(real=logits, fake=judged(trainer, fake.image.detach(), fake.raw.detach(), camera, random))
-    if turn % settings.r1_every == 0:
-        gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
-        loss = loss + settings.r1_every * (gamma / 2) * r1_penalty(logits, image, raw).mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    clean_gradients(discriminator.parameters())
-    optimizer.step()
-    trainer.augmentation.observe(logits)
-    return figures_of(discriminator=loss, real_sign=logits.sign().mean(), augment=trainer.augmentation.p)
-
-
-def judged(trainer: Trainer, image: Tensor, raw: Tensor, camera: Camera, random: torch.Generator) -> Tensor:
-    """Logits [B,1] of the discriminator, which sees augmented images."""
-    image, raw = trainer.augmentation(image, raw, random)
-    return trainer.discriminator({"image": image, "image_raw": raw}, camera).logits
-
-
-def fake_latents(trainer: Trainer, settings: FinetuneSettings, count: int, random: torch.Generator) -> Tensor:
-    """ws [count,num_ws,w_dim] for the discriminator: fitted ones, or mapping(z) without a camera, as in the paper."""
-    latent = trainer.generator.latent
-    device = trainer.latents.device
-    if settings.latents == "fitted":
-        chosen = torch.randint(len(trainer.latents), (count,), generator=random)
-        return broadcast(trainer.latents[chosen].detach(), latent.num_ws)
-    z = torch.randn(count, latent.z_dim, generator=random).to(device)
-    ws = trainer.generator.mapping(z)
-    trainer.generator.backbone.mapping.track(ws[:, 0])
-    return ws
-
-
-def density_step(trainer: Trainer, settings: FinetuneSettings, random: torch.Generator) -> dict[str, float]:
-    """Neighboring points should have like density: EG3D's lazy regularization."""
-    ws = fake_latents(trainer, settings, 1, random)
+def density_step(step: Step) -> None:
+    """Neighboring points should have like density: EG3D's lazy regularization, by one process."""
+    trainer, random = step.trainer, step.random("density")
+    who = draw_latents(trainer, step.settings, 1, random)
     points = (torch.rand(1, 1000, 3, generator=random) * 2 - 1) * (trainer.generator.config.box_warp / 2)
     twins = points + 0.004 * torch.randn(points.shape, generator=random)
-    planes = trainer.generator.planes(ws)
-    both = torch.cat([points, twins], 1).to(planes.device)
-    loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
-    (DENSITY_EVERY * settings.density * loss).backward()
-    return figures_of(density=loss)
-
-
-def sampling(settings: FinetuneSettings, random: torch.Generator | None) -> Sampling:
-    """Jittered while training, at interval centers when `random` is None."""
-    jitter = "random" if random is not None else "mid"
-    return Sampling(coarse=settings.coarse, fine=settings.fine, jitter=jitter, generator=random)
-
-
-def compute_of(settings: FinetuneSettings) -> Compute:
-    return Compute(recompute=settings.memory == "light")
-
-
-def figures_of(**values: Tensor) -> dict[str, float]:
-    return {name: float(value.detach()) for name, value in values.items()}
+    step.tally.expect("density")
+    for part in step.processes.mine([slice(0, 1)], spare=True):
+        planes = trainer.generator.planes(latents_of(trainer, who[part]))
+        both = torch.cat([points, twins], 1).to(planes.device)
+        loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
+        (DENSITY_EVERY * step.settings.density * loss).backward()
+        step.tally.add(density=loss)
 
 
 def roughness(latents: Tensor) -> Tensor:
