@@ -42,8 +42,8 @@ def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown |
         ("Beside the baselines", _figures(record)),
         ("Mouth, motion, likeness", _more(rows)),
         ("Regions", _regions(rows) + _region_pictures(shown)),
-        ("Worst frames", _frames(ranked(record)[:EACH], shown, other)),
-        ("Best frames", _frames(ranked(record)[::-1][:EACH], shown, other)),
+        ("Worst frames", _frames(apart(ranked(record), record["frames"]), shown, other)),
+        ("Best frames", _frames(apart(ranked(record)[::-1], record["frames"]), shown, other)),
         ("Frames over time", _frames(spread(len(shown.names)), shown, other) + _curves(record)),
         ("By the side the head is seen from", _bins(rows, record["yaw_bins"])),
         *([("First less second", html.facts(record["difference"]))] if other is not None else []),
@@ -63,11 +63,13 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
         said.append(
             f"The mouth is right, open or closed, in {mouth['right']} of {mouth['asked']} frames ({mouth['share']:.0%}): "
             f"{mouth['open_right']} of {mouth['open']} filmed open, {mouth['closed_right']} of {mouth['closed']} filmed closed."
+            + (" So it says little: only one of both was filmed." if not (mouth["open"] and mouth["closed"]) else "")
         )
     else:
         said.append("The state of the mouth cannot be said: in no frame is it clear in the film and the face found in both.")
     said.append(f"The tracker finds the face in {record['tracking']['avatar']['found']} of {count} renders.")
-    said += [f"No {name}: {record[name]['why']}" for name in ("lpips", "identity") if "why" in record[name]]
+    names = {"lpips": "LPIPS", "identity": "The likeness of the face", "flicker": "Flicker"}
+    said += [f"{called} is not measured: {record[name]['why']}" for name, called in names.items() if "why" in record[name]]
     if "compared" in record:
         own, less = record["compared"], record["difference"]["psnr_head"]
         word = "above" if less >= 0 else "below"
@@ -80,36 +82,47 @@ def ranked(record: Mapping[str, Any]) -> list[int]:
     return sorted(range(record["frames"]), key=lambda number: record["per_frame"][number]["psnr_head"])
 
 
+def apart(order: Sequence[int], count: int) -> list[int]:
+    """The first EACH of `order` that lie a twelfth of the frames apart, so that not one moment is shown four times."""
+    chosen: list[int] = []
+    for number in order:
+        if all(abs(number - other) >= max(1, count // 12) for other in chosen):
+            chosen.append(number)
+    return chosen[:EACH]
+
+
 def spread(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(EACH, count)).round().astype(int)).tolist()
 
 
 def _rows(record: Mapping[str, Any]) -> list[Row]:
     """The avatar, the one it is compared with, and the baselines."""
-    second: list[Row] = [(record["compared"]["name"], record["compared"], "avatar")] if "compared" in record else []
-    return [(record["name"], record, "avatar"), *second, *((name, record, name) for name in BASELINES)]
+    second: list[Row] = [(short(record["compared"]), record["compared"], "avatar")] if "compared" in record else []
+    return [(short(record), record, "avatar"), *second, *((name, record, name) for name in BASELINES)]
+
+
+def short(record: Mapping[str, Any]) -> str:
+    """The avatar's name without its ending."""
+    return str(record["name"]).removesuffix(".avatar")
 
 
 def _figures(record: Mapping[str, Any]) -> str:
     head, rows = comparison(record)
-    named = [[record["name"], *rows[0][1:]], *rows[1:]]
+    named = [[short(record), *rows[0][1:]], *rows[1:]]
     if "compared" in record:
-        named.insert(1, [record["compared"]["name"], *comparison(record["compared"])[1][0][1:]])
+        named.insert(1, [short(record["compared"]), *comparison(record["compared"])[1][0][1:]])
     return html.table(named, head=head, strong=0)
 
 
 def _more(rows: Sequence[Row]) -> str:
     """Mouth state, flicker, tracking, LPIPS, identity; last the tracker's own loss."""
-    first = rows[0][1]
-    tracker: Row = ("tracker itself", first, "tracker")
+    tracker: Row = ("tracker itself", rows[0][1], "tracker")
     table = [
         [called, *(at(dict(record), tuple(name if part == "*" else part for part in place)) for place in MORE.values())]
         for called, record, name in (*rows, tracker)
     ]
-    missing = [f"{name} is missing: {first[name]['why']}" for name in ("lpips", "identity", "flicker") if "why" in first[name]]
     note = "AED, APD, flicker and LPIPS: lower is better. The last row is what tracking small pictures costs by itself."
-    notes = "".join(html.sentence(text, "warn") for text in missing)
-    return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet") + notes
+    return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet")
 
 
 def _regions(rows: Sequence[Row]) -> str:
@@ -140,7 +153,7 @@ def _region_pictures(shown: "Shown") -> str:
 def _frames(numbers: Sequence[int], shown: "Shown", other: "Shown | None") -> str:
     """A strip for each frame: filmed, rendered, difference, and render and difference of the other avatar."""
     strips = [html.picture(strip(number, shown, other), _caption(number, shown, other)) for number in numbers]
-    columns = "filmed, rendered, difference" + (f", and of {other.record['name']}" if other is not None else "")
+    columns = "filmed, rendered, difference" + (f", and of {short(other.record)}" if other is not None else "")
     note = f"From the left: {columns}; differences are {STRONGER} times as strong, black is equal."
     return html.row(strips) + html.sentence(note, "quiet")
 
@@ -179,7 +192,7 @@ def _curves(record: Mapping[str, Any]) -> str:
     for one in (record, record.get("compared")):
         if one is not None:
             points = [(frame["time_s"], frame["psnr_head"]) for frame in one["per_frame"]]
-            parts.append(svg.curve(points, f"{one['name']}: PSNR in the head, dB, last", width=460, x_label="s"))
+            parts.append(svg.curve(points, f"{short(one)}: PSNR in the head, dB, last", width=460, x_label="s"))
     return html.row(parts)
 
 
@@ -217,6 +230,6 @@ def _seconds(record: Mapping[str, Any], other: "Shown | None") -> str:
         rows = [[stage, *item] for stage, steps in stages.items() for item in steps.items() if item[0] != "all"]
         sums = [[stage, "all", steps["all"]] for stage, steps in stages.items()]
         last = ["video to avatar", "", seconds["video_to_avatar"]]
-        table = html.table([*rows, *sums, last], head=[one["name"], "step", "seconds"], strong=len(rows) + len(sums))
+        table = html.table([*rows, *sums, last], head=[short(one), "step", "seconds"], strong=len(rows) + len(sums))
         parts.append(f"<div>{table}</div>")
     return html.row(parts)

@@ -1,0 +1,269 @@
+"""The whole evaluation of small avatars on a solid: the frozen figures, what stands beside them, the page, and bad folders."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.artifacts import load_avatar, load_dataset
+from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.evaluate import default_out, evaluate, evaluate_model, faces, series
+from pipelines.evaluate.compare import COMPARED, at, difference
+from pipelines.evaluate.faces import Find
+from pipelines.files import read_json, write_json
+from pipelines.priors import load_prior
+from pipelines.report_evaluate import apart, sentences
+from pipelines.stage import Silent
+from tests.pipelines.test_report import check
+from tests.tiny import write_tiny_avatar
+from tests.worlds import write_solid_capture
+
+
+@pytest.fixture(autouse=True)
+def drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker that sees the prior's face everywhere, its mouth the more open the brighter the picture; it runs no network."""
+    points = load_prior("quick").landmarks
+
+    @contextmanager
+    def tracker() -> Iterator[Find]:
+        def find(image: np.ndarray) -> np.ndarray:
+            seen = (points * (1, -1, -1) + 0.5) * len(image)
+            seen[14, 1] = seen[13, 1] + 0.1 * len(image) * image.mean() / 255
+            return seen
+
+        yield find
+
+    monkeypatch.setattr("pipelines.evaluate.recipe.tracker", tracker)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """a.capture with anna.avatar and bert.avatar made of it."""
+    write_solid_capture(tmp_path / "a.capture")
+    add_avatar(tmp_path / "anna.avatar", "1", 0.1)
+    add_avatar(tmp_path / "bert.avatar", "2", 0.5)
+    return tmp_path
+
+
+def add_avatar(folder: Path, fingerprint: str, seconds: float) -> None:
+    write_tiny_avatar(folder)
+    change(folder / "avatar.json", capture={"fingerprint": "a" * 64, "name": "a.capture"})
+    change(folder / "stage.json", fingerprint=fingerprint * 64, seconds={"plan": seconds, "appearance": 10.0})
+
+
+def change(path: Path, **values: Any) -> None:
+    write_json(path, {**read_json(path), **values})
+
+
+def test_the_record_and_the_page(place: Path) -> None:
+    found = evaluate(place / "anna.avatar")
+    out = place / "anna.evaluation"
+    assert found == read_json(out / "evaluation.json") and found["frames"] == 3
+    model, dataset = load_avatar(place / "anna.avatar"), load_dataset(place / "a.capture")
+    frozen = evaluate_model(model, dataset, "cpu")[0]
+    assert {name: found[name] for name in frozen} == frozen, "protocol heldout-1 stays what it is"
+    assert found["capture"] == {"fingerprint": "a" * 64, "name": "a.capture"} and found["name"] == "anna.avatar"
+    assert found["seconds"]["video_to_avatar"] == 10.1 and found["seconds"]["train"]["all"] == 10.1
+    assert found["tracking"]["avatar"]["found"] == found["tracking"]["filmed_found"] == 3
+    assert sum(found["yaw_bins"]["frames"]) == 3 and len(found["per_frame"]) == 3
+    assert found["regions"]["frames_by_mean_face"] == 3 and found["regions"]["oracle"]["mouth"]["frames"] == 3
+    assert found["lpips"]["avatar"] is None and found["identity"]["avatar"] is None
+    assert found["flicker"]["pairs"] == 2 and found["flicker"]["avatar"] > 0
+    record = read_json(out / "stage.json")
+    assert record["stage"] == "evaluate" and "per_frame" not in record["figures"] and record["seconds"]["evaluation"] > 0
+    page = (out / "report.html").read_text()
+    check(page)
+    assert page.count("data:image/jpeg;base64,") == 3 + 3 * 3
+    assert "prior fetch alexnet" in page and "PSNR in the head by |yaw|" in page
+    assert str(place) not in page + (out / "evaluation.json").read_text()
+
+
+def test_what_is_there_already_is_not_measured_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate(place / "anna.avatar")
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.evaluate.recipe.measure", never)
+        assert evaluate(place / "anna.avatar") == first
+    change(place / "anna.avatar" / "stage.json", fingerprint="9" * 64)
+    assert evaluate(place / "anna.avatar")["fingerprint"] == "9" * 64, "beside the avatar it is renewed"
+    change(place / "anna.avatar" / "stage.json", fingerprint="8" * 64)
+    with pytest.raises(SettingError, match="--overwrite"):
+        evaluate(place / "anna.avatar", out=place / "anna.evaluation")
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(place: Path) -> None:
+    (place / "anna.evaluation").mkdir()
+    (place / "anna.evaluation" / "letter.txt").write_text("dear")
+    with pytest.raises(SettingError, match="was not made by"):
+        evaluate(place / "anna.avatar")
+    assert (place / "anna.evaluation" / "letter.txt").read_text() == "dear"
+
+
+def test_an_interrupted_evaluation_leaves_no_result(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.report_evaluate.evaluation_report", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(place / "anna.avatar")
+    assert not (place / "anna.evaluation").exists()
+    assert evaluate(place / "anna.avatar")["frames"] == 3
+    assert not list(place.glob("*.partial"))
+
+
+def test_two_avatars_beside_each_other(place: Path) -> None:
+    found = evaluate(place / "anna.avatar", compare=place / "bert.avatar")
+    out = place / "anna-and-bert.evaluation"
+    assert default_out(place / "anna.avatar", place / "bert.avatar") == out
+    assert found == read_json(out / "evaluation.json") and found["compared"]["name"] == "bert.avatar"
+    assert found["compared"]["avatar"] == found["avatar"], "they have the same weights"
+    assert found["difference"]["psnr_head"] == 0 and found["difference"]["regions.mouth.psnr"] == 0
+    assert found["difference"]["lpips"] is None
+    assert found["difference"]["seconds.video_to_avatar"] == pytest.approx(-0.4)
+    page = (out / "report.html").read_text()
+    check(page)
+    assert "First less second" in page and "anna lies 0.00 dB above bert" in page.replace(".avatar", "")
+    assert page.count("<td>bert</td>") >= 3
+
+
+def test_differences_are_first_less_second() -> None:
+    first = {"avatar": {"psnr_head": 25.0}, "regions": {"avatar": {"mouth": {"psnr": 20.0}}}, "flicker": {"avatar": None}}
+    second = {"avatar": {"psnr_head": 24.0}, "regions": {"avatar": {"mouth": {"psnr": None}}}, "flicker": {"avatar": 3.0}}
+    found = difference(first, second)
+    assert found["psnr_head"] == 1.0 and found["regions.mouth.psnr"] is None and found["flicker"] is None
+    assert len(found) == len(COMPARED) and at(first, ("regions", "avatar", "eyes", "psnr")) is None
+
+
+def test_avatars_of_other_captures_or_sizes_are_not_compared(place: Path) -> None:
+    change(place / "bert.avatar" / "avatar.json", image_size=64)
+    with pytest.raises(UnusableMaterial, match="cannot be compared: their pictures have"):
+        evaluate(place / "anna.avatar", compare=place / "bert.avatar")
+    change(place / "bert.avatar" / "avatar.json", capture={"fingerprint": "b" * 64, "name": "b.capture"})
+    with pytest.raises(UnusableMaterial, match=r"one was made of the capture a\.capture \(aaaaaaaa\), the other of b\.capture"):
+        evaluate(place / "anna.avatar", compare=place / "bert.avatar")
+    with pytest.raises(UnusableMaterial, match=r"nobody\.avatar does not exist"):
+        evaluate(place / "anna.avatar", compare=place / "nobody.avatar")
+    assert not list(place.glob("*.evaluation*"))
+
+
+def test_the_capture_is_found_where_it_lies_and_under_another_name(place: Path) -> None:
+    (place / "a.capture").rename(place / "renamed.capture")
+    assert evaluate(place / "anna.avatar")["frames"] == 3
+    (place / "far").mkdir()
+    (place / "renamed.capture").rename(place / "far" / "a.capture")
+    with pytest.raises(UnusableMaterial, match=r"a\.capture \(aaaaaaaa\) that bert\.avatar was made of does not lie beside it"):
+        evaluate(place / "bert.avatar")
+    assert evaluate(place / "bert.avatar", place / "far" / "a.capture")["frames"] == 3
+
+
+def test_another_capture_is_refused(place: Path) -> None:
+    shutil.copytree(place / "a.capture", place / "b.capture")
+    change(place / "b.capture" / "stage.json", fingerprint="b" * 64)
+    with pytest.raises(UnusableMaterial, match=r"was made of the capture a\.capture \(aaaaaaaa\), not of b\.capture") as caught:
+        evaluate(place / "anna.avatar", place / "b.capture")
+    assert caught.value.exit_code == 4
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def other_schema(path: Path) -> None:
+    change(path, schema=99)
+
+
+def without_origin(path: Path) -> None:
+    write_json(path, {name: value for name, value in read_json(path).items() if name != "capture"})
+
+
+def all_train(path: Path) -> None:
+    record = read_json(path)
+    write_json(path, {**record, "items": [{**item, "split": "train"} for item in record["items"]]})
+
+
+def without_items(path: Path) -> None:
+    write_json(path, {"schema": 1})
+
+
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("anna.avatar/avatar.json", Path.unlink), ("anna.avatar/avatar.json", truncate),
+        ("anna.avatar/avatar.json", other_schema), ("anna.avatar/avatar.json", without_origin),
+        ("anna.avatar/stage.json", Path.unlink), ("anna.avatar/generator.safetensors", Path.unlink),
+        ("anna.avatar/generator.safetensors", truncate), ("anna.avatar/expression_map.safetensors", truncate),
+        ("anna.avatar/landmarks.npz", truncate), ("a.capture/dataset.json", Path.unlink), ("a.capture/dataset.json", all_train),
+        ("a.capture/dataset.json", without_items), ("a.capture/stage.json", truncate), ("a.capture/tracking.npz", Path.unlink),
+        ("a.capture/tracking.npz", truncate), ("a.capture/crops/000057.png", Path.unlink),
+        ("a.capture/heads/000003.png", truncate),
+    ],
+)  # fmt: skip
+def test_a_broken_folder_is_one_sentence_and_leaves_nothing(place: Path, file: str, fault) -> None:  # noqa: ANN001
+    fault(place / file)
+    with pytest.raises(UnusableMaterial) as caught:
+        evaluate(place / "anna.avatar", place / "a.capture")
+    said = str(caught.value)
+    assert caught.value.exit_code == 4 and "\n" not in said and said.endswith("."), said
+    assert not list(place.glob("*.evaluation*"))
+
+
+def test_drives_beside_the_avatar_are_told_if_they_are_its_own(place: Path) -> None:
+    for name, avatar in (("own", "1" * 64), ("other", "7" * 64)):
+        record = {"stage": "drive", "seconds": {"render": 3.0, "track": 1.0}, "figures": {"provenance": {"avatar": avatar}}}
+        write_json(place / f"{name}.json", record)
+    (place / "broken.json").write_text("{")
+    (place / "list.json").write_text("[1]")
+    found = evaluate(place / "anna.avatar")
+    assert found["seconds"]["drive"] == {"own": {"render": 3.0, "track": 1.0, "all": 4.0}}
+    assert found["seconds"]["video_to_avatar"] == 10.1
+
+
+def test_renders_without_a_face_are_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Heard(Silent):
+        def warn(self, text: str) -> None:
+            warned.append(text)
+
+    @contextmanager
+    def blind() -> Iterator[Find]:
+        yield lambda image: None
+
+    warned: list[str] = []
+    monkeypatch.setattr("pipelines.evaluate.recipe.tracker", blind)
+    found = evaluate(place / "anna.avatar", progress=Heard())
+    assert found["mouth_state"]["avatar"]["share"] is None and found["tracking"]["avatar"]["aed"] is None
+    assert "in only 0 of 3 renders of anna.avatar" in warned[0]
+    assert warned[0] in read_json(place / "anna.evaluation" / "stage.json")["warnings"]
+    assert any("cannot be said" in text for text in sentences(found))
+    check((place / "anna.evaluation" / "report.html").read_text())
+
+
+def test_sentences_say_when_a_figure_proves_little(place: Path) -> None:
+    found = evaluate(place / "anna.avatar")
+    mouth = {"share": 0.5, "right": 1, "asked": 2, "open": 1, "open_right": 1, "closed": 1, "closed_right": 0}
+    both = " ".join(sentences({**found, "mouth_state": {"avatar": mouth}}))
+    assert "right, open or closed, in 1 of 2 frames (50%): 1 of 1 filmed open, 0 of 1 filmed closed." in both
+    assert "says little" not in both
+    one = " ".join(sentences({**found, "mouth_state": {"avatar": {**mouth, "open": 0, "open_right": 0}}}))
+    assert "says little" in one and "LPIPS is not measured: " in one
+    assert sentences({}) == []
+
+
+def test_shown_frames_are_not_all_of_one_moment() -> None:
+    assert apart([20, 21, 19, 22, 5, 40, 41, 6, 30], 48) == [20, 5, 40, 30]
+    assert apart([1, 0, 2], 3) == [1, 0, 2]
+
+
+def test_every_definition_is_in_the_record(place: Path) -> None:
+    found = evaluate(place / "anna.avatar")
+    assert set(faces.DEFINITIONS) | set(series.DEFINITIONS) | {"mouth", "eyes", "hair", "lpips"} <= set(found["definitions"])
+    assert not re.search("nan|inf", json.dumps(found).lower().replace("inference", "").replace("mean", "").replace("info", ""))
