@@ -63,8 +63,8 @@ def adversarial_step(step: "Step") -> None:
     step.trainer.discriminator.requires_grad_(False)
     with within_memory(step.processes):
         for group in groups:
-            image, raw = fakes.pop() if fakes else fake(step, seen, group)
-            logits = judged(step, image, raw, step.batches.frames.camera[seen.views[group]], f"augment G {int(group[0])}")
+            pair = fakes.pop() if fakes else fake(step, seen, group)
+            logits = judged(step, pair, step.batches.frames.camera[seen.views[group]], group, "G")
             loss = generator_loss(logits) * share(group, seen)
             (settings.adversarial * loss).backward()
             step.tally.add(adversarial=loss)
@@ -106,12 +106,12 @@ def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: l
 def group_loss(step: "Step", seen: Drawn, group: Tensor, shown: Pair) -> tuple[Tensor, Tensor]:
     """The group's share of the discriminator's loss, and the logits of its real images."""
     settings, frames, own = step.settings, step.batches.frames, seen.real[group]
-    turn, first = step.trainer.step // settings.adversarial_every, int(group[0])
+    turn = step.trainer.step // settings.adversarial_every
     image = frames.image[own].clone().requires_grad_(True)
     raw = F.interpolate(image.detach(), size=(step.batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
     raw.requires_grad_(True)
-    real = judged(step, image, raw, frames.camera[own], f"augment real {first}")
-    loss = discriminator_loss(real=real, fake=judged(step, *shown, frames.camera[seen.views[group]], f"augment fake {first}"))
+    real = judged(step, (image, raw), frames.camera[own], group, "real")
+    loss = discriminator_loss(real=real, fake=judged(step, shown, frames.camera[seen.views[group]], group, "fake"))
     if turn % settings.r1_every == 0:
         gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
         loss = loss + settings.r1_every * (gamma / 2) * r1_penalty(real, image, raw).mean()
@@ -140,13 +140,27 @@ def shown(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Pair:
     return rendering.image, rendering.raw
 
 
-def judged(step: "Step", image: Tensor, raw: Tensor, camera: Camera, purpose: str) -> Tensor:
-    """Logits [B,1] of the discriminator, which sees augmented images."""
-    random = step.random(purpose)
-    image, raw = step.trainer.augmentation(image, raw, random)
+def judged(step: "Step", shown: Pair, camera: Camera, group: Tensor, purpose: str) -> Tensor:
+    """Logits [B,1] of the discriminator, which sees augmented images; `group` are their places in the batch."""
+    image, raw = augmented(step, shown, group, purpose)
     if step.trainer.discriminator.label_noise > 0:  # it draws from PyTorch's own generator
-        torch.manual_seed(random.initial_seed())
+        torch.manual_seed(step.random(f"labels {purpose} {int(group[0])}").initial_seed())
     return step.trainer.discriminator({"image": image, "image_raw": raw}, camera).logits
+
+
+def augmented(step: "Step", shown: Pair, places: Tensor, purpose: str) -> Pair:
+    """Every group that the discriminator compares with random numbers of its own, whichever groups come at once."""
+    if step.trainer.augmentation.p == 0:
+        return shown
+    groups = places % max(step.settings.adversarial_batch // step.trainer.discriminator.b4.group_size, 1)
+    rows = [(groups == number).nonzero()[:, 0] for number in groups.unique().tolist()]
+    parts = [
+        step.trainer.augmentation(shown[0][own], shown[1][own], step.random(f"augment {purpose} {int(groups[own[0]])}"))
+        for own in rows
+    ]
+    back = torch.cat(rows).argsort()
+    image, raw = (torch.cat(values)[back] for values in zip(*parts, strict=True))
+    return image, raw
 
 
 def share(group: Tensor, seen: Drawn) -> float:
