@@ -7,6 +7,8 @@ import numpy as np
 
 from pipelines import html, svg
 from pipelines.evaluate.compare import at
+from pipelines.evaluate.faces import OPEN
+from pipelines.evaluate.series import BINNED
 from pipelines.report import comparison, verdict
 from pipelines.svg_evaluate import grouped
 
@@ -22,9 +24,9 @@ STRONGER = 3
 SHOWN_PX = 200
 REGION_COLORS = {"mouth": (221, 60, 60), "eyes": (40, 160, 70), "hair": (43, 108, 176)}
 MORE: dict[str, tuple[str, ...]] = {
-    "mouth state right": ("mouth_state", "*", "share"), "of frames": ("mouth_state", "*", "asked"),
-    "face found": ("tracking", "*", "found"), "AED": ("tracking", "*", "aed"), "APD, degrees": ("tracking", "*", "apd_deg"),
-    "APD, 1/100 box": ("tracking", "*", "apd_shift"), "flicker, gray levels": ("flicker", "*"), "LPIPS": ("lpips", "*"),
+    "mouth right": ("mouth_state", "*", "share"), "of frames": ("mouth_state", "*", "asked"),
+    "faces": ("tracking", "*", "found"), "AED": ("tracking", "*", "aed"), "APD, °": ("tracking", "*", "apd_deg"),
+    "APD, 1/100": ("tracking", "*", "apd_shift"), "flicker": ("flicker", "*"), "LPIPS": ("lpips", "*"),
     "identity": ("identity", "*"),
 }  # fmt: skip
 """Columns of the second table, and where the figure lies; `*` is the row's name."""
@@ -37,6 +39,7 @@ def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown |
     rows = _rows(record)
     made_of = f"judged on {record['frames']} frames of {record['capture']['name']} that it has never seen"
     names = " and ".join([record["name"], *([other.record["name"]] if other is not None else [])])
+    wrong = [number for number, frame in enumerate(record["per_frame"]) if frame["mouth_right"] is False]
     sections = [
         ("In words", "".join(html.sentence(text) for text in sentences(record))),
         ("Beside the baselines", _figures(record)),
@@ -44,6 +47,7 @@ def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown |
         ("Regions", _regions(rows) + _region_pictures(shown)),
         ("Worst frames", _frames(apart(ranked(record), record["frames"]), shown, other)),
         ("Best frames", _frames(apart(ranked(record)[::-1], record["frames"]), shown, other)),
+        *([("Mouths that are wrong", _frames(apart(wrong, record["frames"]), shown, other))] if wrong else []),
         ("Frames over time", _frames(spread(len(shown.names)), shown, other) + _curves(record)),
         ("By the side the head is seen from", _bins(rows, record["yaw_bins"])),
         *([("First less second", html.facts(record["difference"]))] if other is not None else []),
@@ -71,9 +75,9 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     names = {"lpips": "LPIPS", "identity": "The likeness of the face", "flicker": "Flicker"}
     said += [f"{called} is not measured: {record[name]['why']}" for name, called in names.items() if "why" in record[name]]
     if "compared" in record:
-        own, less = record["compared"], record["difference"]["psnr_head"]
+        less = record["difference"]["psnr_head"]
         word = "above" if less >= 0 else "below"
-        said.append(f"Inside the head {record['name']} lies {abs(less):.2f} dB {word} {own['name']} on the same frames.")
+        said.append(f"Inside the head {short(record)} lies {abs(less):.2f} dB {word} {other_name(record)} on the same frames.")
     return said
 
 
@@ -97,7 +101,7 @@ def spread(count: int) -> list[int]:
 
 def _rows(record: Mapping[str, Any]) -> list[Row]:
     """The avatar, the one it is compared with, and the baselines."""
-    second: list[Row] = [(short(record["compared"]), record["compared"], "avatar")] if "compared" in record else []
+    second: list[Row] = [(other_name(record), record["compared"], "avatar")] if "compared" in record else []
     return [(short(record), record, "avatar"), *second, *((name, record, name) for name in BASELINES)]
 
 
@@ -106,11 +110,17 @@ def short(record: Mapping[str, Any]) -> str:
     return str(record["name"]).removesuffix(".avatar")
 
 
+def other_name(record: Mapping[str, Any]) -> str:
+    """The name of the avatar that the first one is compared with; it may lie in another folder under the same."""
+    name = short(record["compared"])
+    return name if name != short(record) else f"{name} (the other)"
+
+
 def _figures(record: Mapping[str, Any]) -> str:
     head, rows = comparison(record)
     named = [[short(record), *rows[0][1:]], *rows[1:]]
     if "compared" in record:
-        named.insert(1, [short(record["compared"]), *comparison(record["compared"])[1][0][1:]])
+        named.insert(1, [other_name(record), *comparison(record["compared"])[1][0][1:]])
     return html.table(named, head=head, strong=0)
 
 
@@ -118,11 +128,22 @@ def _more(rows: Sequence[Row]) -> str:
     """Mouth state, flicker, tracking, LPIPS, identity; last the tracker's own loss."""
     tracker: Row = ("tracker itself", rows[0][1], "tracker")
     table = [
-        [called, *(at(dict(record), tuple(name if part == "*" else part for part in place)) for place in MORE.values())]
+        [
+            called,
+            *(rounded(at(dict(record), tuple(name if part == "*" else part for part in place))) for place in MORE.values()),
+        ]
         for called, record, name in (*rows, tracker)
     ]
-    note = "AED, APD, flicker and LPIPS: lower is better. The last row is what tracking small pictures costs by itself."
+    note = (
+        "AED (expression), APD (head pose, in degrees and hundredths of the head box), flicker (gray levels) and LPIPS: lower "
+        "is better. The last row is what tracking small pictures costs by itself."
+    )
     return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet")
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to three places."""
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _regions(rows: Sequence[Row]) -> str:
@@ -130,7 +151,7 @@ def _regions(rows: Sequence[Row]) -> str:
     figures = {"psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness"}
     head = ["", *(f"{name}: {said}" for name in names for said in figures.values())]
     table = [
-        [called, *(record["regions"][own][name][figure] for name in names for figure in figures)]
+        [called, *(rounded(record["regions"][own][name][figure]) for name in names for figure in figures)]
         for called, record, own in rows
     ]
     count = rows[0][1]["regions"]["avatar"]
@@ -152,17 +173,23 @@ def _region_pictures(shown: "Shown") -> str:
 
 def _frames(numbers: Sequence[int], shown: "Shown", other: "Shown | None") -> str:
     """A strip for each frame: filmed, rendered, difference, and render and difference of the other avatar."""
-    strips = [html.picture(strip(number, shown, other), _caption(number, shown, other)) for number in numbers]
+    wide = 500 if other is None else 1040
+    strips = [html.picture(strip(number, shown, other), _caption(number, shown, other), longest_px=wide) for number in numbers]
     columns = "filmed, rendered, difference" + (f", and of {short(other.record)}" if other is not None else "")
     note = f"From the left: {columns}; differences are {STRONGER} times as strong, black is equal."
-    return html.row(strips) + html.sentence(note, "quiet")
+    mouths = f"Mouth: how far it is open as filmed, then as rendered; above {OPEN} is open."
+    return html.row(strips) + html.sentence(f"{note} {mouths}", "quiet")
 
 
 def _caption(number: int, shown: "Shown", other: "Shown | None") -> str:
     frame = shown.record["per_frame"][number]
     second = f", {other.record['per_frame'][number]['psnr_head']:.1f}" if other is not None else ""
     where = f"{frame['time_s']:.1f} s, yaw {frame['yaw_deg']:.0f}°"
-    return f"{frame['name']}: {frame['psnr_head']:.1f}{second} dB in the head, {where}"
+    openings = [frame["mouth_filmed"], frame["mouth_rendered"]]
+    if other is not None:
+        openings.append(other.record["per_frame"][number]["mouth_rendered"])
+    mouth = ", ".join("lost" if opening is None else f"{opening:.2f}" for opening in openings)
+    return f"{frame['name']}: {frame['psnr_head']:.1f}{second} dB in the head, mouth {mouth}, {where}"
 
 
 def strip(number: int, shown: "Shown", other: "Shown | None" = None) -> np.ndarray:
@@ -200,19 +227,14 @@ def _bins(rows: Sequence[Row], bins: Mapping[str, Any]) -> str:
     edges = bins["edges_deg"]
     labels = [f"{low}° to {high}°" for low, high in zip(edges, edges[1:], strict=False)]
     named = {called: record["yaw_bins"][own] for called, record, own in rows}
-    plot = grouped(
-        labels,
-        bins["frames"],
-        {called: one["psnr_head"] for called, one in named.items()},
-        "PSNR in the head by |yaw|",
-        unit="dB",
-    )
-    figures = ("psnr_head", "ssim_head", "sharpness_head")
+    heads = {called: one["psnr_head"] for called, one in named.items()}
+    plot = grouped(labels, bins["frames"], heads, "PSNR in the head by |yaw|", unit="dB")
+    avatars = {called: figures for (called, _, own), figures in zip(rows, named.values(), strict=True) if own == "avatar"}
     table = [
-        [label, count, *(one[figure][number] for one in named.values() for figure in figures)]
+        [label, count, *(rounded(one[figure][number]) for one in avatars.values() for figure in BINNED)]
         for number, (label, count) in enumerate(zip(labels, bins["frames"], strict=True)) if count
     ]  # fmt: skip
-    head = ["|yaw|", "frames", *(f"{called}: {said}" for called in named for said in ("PSNR", "SSIM", "sharpness"))]
+    head = ["|yaw|", "frames", *(f"{called}: {said}" for called in avatars for said in ("PSNR", "SSIM", "sharpness"))]
     low, high = bins["range_deg"]
     note = f"Held-out frames are seen from {low:.0f} to {high:.0f} degrees; bins without frames are left out."
     return plot + html.table(table, head=head) + html.sentence(note, "quiet")

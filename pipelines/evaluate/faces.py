@@ -103,6 +103,20 @@ def mouth_opening(points: np.ndarray) -> float:
     return float(gap / max(np.linalg.norm(points[OUTER_CORNERS[0]] - points[OUTER_CORNERS[1]]), 1e-9))
 
 
+def mouths(render: Faces, truth: Faces) -> list[dict[str, Any]]:
+    """Of each frame how far the mouth was filmed and rendered open, and whether that is right; None where it cannot be said."""
+    rows = []
+    for filmed, rendered, seen, known in zip(truth.opening, render.opening, render.found, truth.found, strict=True):
+        asked = bool(seen and known and abs(filmed - OPEN) > UNSURE)
+        rows.append(
+            {
+                "mouth_filmed": float(filmed) if known else None, "mouth_rendered": float(rendered) if seen else None,
+                "mouth_right": bool((filmed > OPEN) == (rendered > OPEN)) if asked else None,
+            }
+        )  # fmt: skip
+    return rows
+
+
 def mouth_state(render: Faces, truth: Faces) -> dict[str, Any]:
     """How often a mouth is open where it was filmed open, and closed where closed; `share` is None where no frame counts.
 

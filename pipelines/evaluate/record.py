@@ -75,8 +75,8 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
             "lpips": networks.perceptual(tools.lpips, sequences, truth, tools.device),
         }  # fmt: skip
     with progress.task("tracking renders and filmed frames"):
-        record |= tracked(sequences, truth, dataset, model.prior_landmarks, tools)
-    record |= {"definitions": DEFINITIONS, "per_frame": per_frame(dataset, rows, scores["avatar"])}
+        found, mouths = tracked(sequences, truth, dataset, model.prior_landmarks, tools)
+    record |= {**found, "definitions": DEFINITIONS, "per_frame": per_frame(dataset, rows, scores["avatar"], mouths)}
     names = [dataset.names[row] for row in rows]
     return Shown(names=names, renders=renders, truth=truth, regions=where, record=record)
 
@@ -111,21 +111,22 @@ def yaw_bins(scores: dict[str, list[dict[str, float]]], yaw: np.ndarray) -> dict
 
 def tracked(
     sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, canonical: np.ndarray, tools: Tools
-) -> dict[str, Any]:
-    """Mouth state, AED, APD and likeness, of the avatar, the baselines and the tracker itself."""
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Mouth state, AED, APD and likeness, of the avatar, the baselines and the tracker itself; and the mouth in each frame."""
     rows = dataset.rows("test")
     intrinsics, size = dataset.intrinsics[rows], truth.image.shape[1]
     real = faces.look(truth.image, tools.find, canonical, intrinsics)
     seen = {name: faces.look(images, tools.find, canonical, intrinsics) for name, images in sequences.items()}
     compared = {**seen, "tracker": captured(dataset, rows, canonical, size)}
     both = {name: (sequences[name], one) for name, one in seen.items()}
-    return {
+    record = {
         "mouth_state": {name: faces.mouth_state(one, real) for name, one in compared.items()},
         "tracking": {
             "filmed_found": int(real.found.sum()), **{name: faces.distances(one, real) for name, one in compared.items()}
         },
         "identity": networks.likeness(tools.recognizer, both, (truth.image, real)),
     }  # fmt: skip
+    return record, faces.mouths(seen["avatar"], real)
 
 
 def captured(dataset: Dataset, rows: np.ndarray, canonical: np.ndarray, size: int) -> Faces:
@@ -138,9 +139,12 @@ def captured(dataset: Dataset, rows: np.ndarray, canonical: np.ndarray, size: in
     return faces.describe(known, canonical, dataset.intrinsics[rows], size)
 
 
-def per_frame(dataset: Dataset, rows: np.ndarray, scores: list[dict[str, float]]) -> list[dict[str, Any]]:
+def per_frame(
+    dataset: Dataset, rows: np.ndarray, scores: list[dict[str, float]], mouths: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What is known of each held-out frame."""
     yaw = series.yaw_deg(dataset.world_from_camera[rows])
     return [
-        {"name": dataset.names[row], "time_s": float(dataset.time_s[row]), "yaw_deg": round(float(angle), 2), **one}
-        for row, angle, one in zip(rows, yaw, scores, strict=True)
+        {"name": dataset.names[row], "time_s": float(dataset.time_s[row]), "yaw_deg": round(float(angle), 2), **one, **mouth}
+        for row, angle, one, mouth in zip(rows, yaw, scores, mouths, strict=True)
     ]

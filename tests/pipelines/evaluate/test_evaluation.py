@@ -132,8 +132,17 @@ def test_two_avatars_beside_each_other(place: Path) -> None:
     assert found["difference"]["seconds.video_to_avatar"] == pytest.approx(-0.4)
     page = (out / "report.html").read_text()
     check(page)
-    assert "First less second" in page and "anna lies 0.00 dB above bert" in page.replace(".avatar", "")
+    assert "First less second" in page and "anna lies 0.00 dB above bert" in page
     assert page.count("<td>bert</td>") >= 3
+
+
+def test_two_folders_of_one_name(place: Path) -> None:
+    add_avatar(place / "older" / "anna.avatar", "3", 0.2)
+    out = place / "both.evaluation"
+    evaluate(place / "anna.avatar", out=out, compare=place / "older" / "anna.avatar")
+    page = (out / "report.html").read_text()
+    check(page)
+    assert "<td>anna (the other)</td>" in page
 
 
 def test_differences_are_first_less_second() -> None:
@@ -245,6 +254,27 @@ def test_renders_without_a_face_are_said(place: Path, monkeypatch: pytest.Monkey
     assert warned[0] in read_json(place / "anna.evaluation" / "stage.json")["warnings"]
     assert any("cannot be said" in text for text in sentences(found))
     check((place / "anna.evaluation" / "report.html").read_text())
+
+
+def test_frames_with_a_wrong_mouth_are_shown(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = load_prior("quick").landmarks
+    seen = iter([0.2] * 3 + [0.0] * 100)
+
+    @contextmanager
+    def tracker() -> Iterator[Find]:
+        def find(image: np.ndarray) -> np.ndarray:
+            found = (points * (1, -1, -1) + 0.5) * len(image)
+            found[14] = found[13] + (0, next(seen) * len(image), 0)
+            return found
+
+        yield find
+
+    monkeypatch.setattr("pipelines.evaluate.recipe.tracker", tracker)
+    found = evaluate(place / "anna.avatar")
+    assert found["mouth_state"]["avatar"]["share"] == 0.0 and found["mouth_state"]["avatar"]["open"] == 3
+    assert [frame["mouth_right"] for frame in found["per_frame"]] == [False] * 3
+    page = (place / "anna.evaluation" / "report.html").read_text()
+    assert "Mouths that are wrong" in page and "0 of 3 filmed open" in page
 
 
 def test_sentences_say_when_a_figure_proves_little(place: Path) -> None:

@@ -15,6 +15,7 @@ from pipelines.evaluate.faces import (
     look,
     mouth_opening,
     mouth_state,
+    mouths,
     tracker,
 )
 from pipelines.face_fit import MEASURED
@@ -58,6 +59,14 @@ def test_the_example_of_the_docstring() -> None:
     found = mouth_state(faces([0.07, 0.0, 0.08]), faces([0.10, 0.05, 0.01]))
     assert (found["share"], found["right"], found["asked"], found["unsure"]) == (0.5, 1, 2, 1)
     assert (found["open"], found["open_right"], found["closed"], found["closed_right"]) == (1, 1, 1, 0)
+
+
+def test_the_mouth_of_each_frame_adds_up_to_the_state() -> None:
+    render, truth = faces([0.07, 0.0, 0.08, 0.1], [True, True, True, False]), faces([0.10, 0.05, 0.01, 0.1])
+    rows = mouths(render, truth)
+    assert [row["mouth_right"] for row in rows] == [True, None, False, None]
+    assert rows[3]["mouth_rendered"] is None and rows[3]["mouth_filmed"] == 0.1
+    assert sum(row["mouth_right"] is True for row in rows) == mouth_state(render, truth)["right"]
 
 
 @pytest.mark.parametrize(("filmed", "asked"), [(0.039, 1), (0.041, 0), (0.079, 0), (0.081, 1)])
