@@ -30,7 +30,7 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
         torch.manual_seed(settings.seed)
         generator, discriminator = EG3D(config), DualDiscriminator(config)
     begun = "The generator starts from random weights in the prior's head space."
-    if prior.weights is not None and not is_fresh(prior, settings):
+    if prior.weights is not None and settings.network != "fresh":
         state, own = load_file(prior.weights), generator.state_dict()
         begun = f"The generator starts from the prior {prior.name}."
         if fresh := config.image_size != config_of(prior).image_size:
@@ -46,18 +46,10 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
 
 def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
     """Of a person's networks; all but fresh ones fit the prior's weights."""
-    if is_fresh(prior, settings):
+    if settings.network == "fresh":
         return QUICK if prior.codes is not None else config_of(prior)
     config = config_of(prior) if prior.weights is None else for_a_person(config_of(prior))
     return enlarged(config) if settings.network == "512" and config.image_size < FFHQ512.image_size else config
-
-
-def is_fresh(prior: Prior, settings: TrainSettings) -> bool:
-    """Whether a training begins with random weights: where asked, and by default from a prior taught on synthetic people.
-
-    From such a prior the sides that nobody filmed are far better, but in minutes the mouth opens half as far.
-    """
-    return settings.network == "fresh" or (settings.network == "auto" and prior.codes is not None)
 
 
 def enlarged(config: EG3DConfig) -> EG3DConfig:

@@ -26,7 +26,7 @@ from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import finetune
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.memory import GB, at_once, fitting, peak_of
-from pipelines.train.networks import config_for, is_fresh, make_networks
+from pipelines.train.networks import config_for, make_networks
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, unfilmed, with_anchors
 from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
@@ -141,7 +141,7 @@ class Recipe:
     def start(self) -> dict[str, Any]:
         """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
         codes, asked = load_codes(self.prior), self.settings.finetune
-        if codes is None or asked.inversion_steps == 0 or is_fresh(self.prior, self.settings):
+        if codes is None or asked.inversion_steps == 0 or self.settings.network == "fresh":
             return {"inversion": 0}
         torch.set_num_threads(max(cores() // 2, 1))
         generator, _, _ = make_networks(self.prior, self.settings, self.device)
@@ -260,7 +260,7 @@ class Recipe:
         """Latents to render: the frames' own and such near them, and where the prior has names, what was never filmed."""
         asked, codes, seed = self.settings.pairs, load_codes(self.prior), self.settings.seed
         w = propose(self.generator, latents, asked, count, seed)
-        if codes is None or is_fresh(self.prior, self.settings):
+        if codes is None or self.settings.network == "fresh":
             return w
         return torch.cat([w, unfilmed(latents.mean(0), codes, round(asked.unfilmed * count), seed)])
 

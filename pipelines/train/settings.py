@@ -18,7 +18,7 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
-    detail: float = 1.0
+    detail: float = 4.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
@@ -63,7 +63,7 @@ class FinetuneSettings:
     """Principal components of the frames that the fitted latents start from."""
     latent_spread: float = 0.5
     """Standard deviation of the fitted latents' start, a dimension."""
-    latent_learning_rate: float = 5e-3
+    latent_learning_rate: float = 2e-2
     """Of the fitted latents."""
     latent_prior: float = 1e-4
     """Weight of the squared distance of fitted latents from their mean."""
@@ -146,10 +146,9 @@ class TrainSettings:
     """Name of the preset these settings started from."""
     prior: str = "quick"
     """Shipped prior or prior folder."""
-    network: Literal["auto", "prior", "fresh", "512"] = "auto"
-    """prior: the prior's, with its weights; fresh: random weights in the prior's head space; auto: fresh for a prior taught on
-    synthetic people, such as `quick`, else the prior's; 512: at 512x512, from the prior's backbone and decoder where it is
-    smaller."""
+    network: Literal["prior", "fresh", "512"] = "prior"
+    """prior: the prior's, with its weights; fresh: random weights in the prior's head space; 512: at 512x512, from the prior's
+    backbone and decoder where it is smaller."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
     memory_gb: float | None = None
@@ -180,7 +179,6 @@ WORKSTATION = replace(
 PAPER = replace(
     QUICK,
     preset="paper",
-    network="prior",
     budget_s=None,
     finetune=FinetuneSettings(
         steps=2500,
