@@ -10,6 +10,7 @@ Notable choices:
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from pipelines.train.steps import Batches, Step
 from pipelines.train.trainer import Trainer
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
+RECENT = 40
+"""Steps over which it is seen how fast the machine is."""
 ON, LATE, ENDED = 0, 1, 2
 """What a process has to say after a step: on, the budget is used up, a signal came."""
 
@@ -35,12 +38,12 @@ ON, LATE, ENDED = 0, 1, 2
 def finetune(
     trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int, folder: Path,
     progress: Progress, probe: Callable[[Trainer], dict[str, float]], processes: Processes = ALONE,
-    late: Callable[[float, int], bool] = lambda seconds, steps: False,
+    late: Callable[[float, float], bool] = lambda seconds, pace: False,
     shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None, board: Board | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`.
 
-    `late(seconds, steps)` may end it early, at a checkpoint; `shrunk(settings, why)` is told when less had to do at once.
+    `late(seconds, pace)` may end it early, at a checkpoint; `shrunk(settings, why)` is told when less had to do at once.
     Returns the steps that were made and planned, and what had to be made smaller.
     """
     run = Finetuning(
@@ -71,7 +74,7 @@ class Finetuning:
     progress: Progress
     probe: Callable[[Trainer], dict[str, float]]
     processes: Processes
-    late: Callable[[float, int], bool]
+    late: Callable[[float, float], bool]
     shrunk: Callable[[FinetuneSettings, str], None]
     board: Board | None
     before_s: float = 0.0
@@ -79,10 +82,16 @@ class Finetuning:
     begun: float = field(default_factory=time.perf_counter)
     made_smaller: list[str] = field(default_factory=list)
     heldout: dict[str, float] = field(default_factory=dict)
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @property
     def seconds(self) -> float:
         return self.before_s + time.perf_counter() - self.begun
+
+    @property
+    def pace(self) -> float:
+        """Seconds a step of late, without checkpoints; 0 before there are enough."""
+        return sum(self.recent) / RECENT if len(self.recent) == RECENT else 0.0
 
     def resume(self) -> None:
         """The trainer of the checkpoint, or of the first process, in all of them; log rows beyond it are cut off."""
@@ -101,7 +110,9 @@ class Finetuning:
         """Steps until the last, or until it is late, or a signal came; says which."""
         ended = ON if not self.too_late() else LATE
         while self.trainer.step < self.steps and ended == ON:
+            start = time.perf_counter()
             figures = self.step()
+            self.recent.append(time.perf_counter() - start)
             task.advance()
             ended = self.processes.most(ENDED if asked.number else LATE if self.too_late() else ON)
             if self.processes.first:
@@ -110,7 +121,7 @@ class Finetuning:
         return ended
 
     def too_late(self) -> bool:
-        return self.processes.first and self.trainer.step < self.steps and self.late(self.seconds, self.trainer.step)
+        return self.processes.first and self.trainer.step < self.steps and self.late(self.seconds, self.pace)
 
     def step(self) -> dict[str, float]:
         """One step, in smaller pieces where it does not fit in memory."""

@@ -59,15 +59,15 @@ class Plan:
         known = read_json(path)
         return cls(**known | {"sizes": Sizes(**known.get("sizes", {}))})
 
-    def late(self, spent_s: float, steps: int) -> bool:
-        """Whether to end after `steps` steps in `spent_s` seconds, because what follows would not fit the budget otherwise.
+    def late(self, spent_s: float, pace: float) -> bool:
+        """Whether to end the steps after `spent_s` seconds, because what follows would not fit the budget otherwise.
 
-        What follows takes as many times its planned seconds as the steps did theirs, once half of the time is over. 480 s for
-        steps of 0.2 s, 60 s for the rest: at 0.4 s a step it is late after 420 s, with 1,050 steps done.
+        `pace` are seconds a step of late, 0 where too few were made: what follows takes as many times its planned seconds as a
+        step does. 480 s for steps of 0.2 s, 60 s for the rest: at 0.4 s a step it is late after 420 s.
         """
-        if self.deadline_s == 0 or self.seconds_per_step == 0 or spent_s < 0.5 * self.deadline_s:
+        if self.deadline_s == 0 or self.seconds_per_step == 0:
             return False
-        slower = max(spent_s / (max(steps, 1) * self.seconds_per_step), 1.0)
+        slower = max(pace / self.seconds_per_step, 1.0)
         return spent_s + self.reserve_s * (slower - 1) >= self.deadline_s
 
 

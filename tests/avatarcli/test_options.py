@@ -1,6 +1,6 @@
 import pytest
 
-from avatarcli.options import chosen, preset, seconds
+from avatarcli.options import chosen, gigabytes, preset, seconds
 from pipelines.errors import SettingError
 
 
@@ -15,6 +15,17 @@ def test_times(text: str | None, value: float | None) -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(SettingError, match="10m"):
         seconds(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("12g", 12.0), ("1.5gb", 1.5), ("800m", 0.8), ("2GiB", 2.0), (None, None)])
+def test_sizes(text: str | None, value: float | None) -> None:
+    assert gigabytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "12", "much", "0g", "-5g", "12h"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(SettingError, match="12g or 800m"):
+        gigabytes(text)
 
 
 def test_only_given_flags_are_settings() -> None:
