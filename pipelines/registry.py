@@ -172,8 +172,8 @@ ENTRIES: tuple[Entry, ...] = (
         name="sface", kind="weight", file="face_recognition_sface_2021dec.onnx", license="Apache-2.0", size=38_696_353,
         gives="a face recognizer: the likeness that evaluate measures",
         source="github.com/opencv/opencv_zoo, models/face_recognition_sface",
-        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_recognition_sface/"
-        "face_recognition_sface_2021dec.onnx",
+        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
+        "models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
         sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
     ),
     Entry(
