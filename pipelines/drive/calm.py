@@ -2,21 +2,24 @@
 
 A generator's picture changes a little everywhere when the expression changes; with a camera that stands still the eye sees it
 as shimmer. Outside the face the head of the resting expression is shown: `head = m head_t + (1 - m) head_rest`, m = 1 inside
-the hull of the face's landmarks, which is widened below for an open jaw, and a soft rim.
+the hull of the face as the tracker sees it at rest, which is widened below as far as the avatar opens its jaw, and a soft rim.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.drive.torso import project
+from pipelines.landmarks import FaceTracker
 
-RIM = 0.05
+RIM = 0.02
 """How far the moving part reaches beyond the landmarks, over the picture's side; the rim is as wide again."""
 LOWER = 0.35
 """Share of the face's height, from below, that follows an open jaw ..."""
 DROP = 0.22
-"""... down by this share of the height."""
+"""... down by this share of the height, when it is wide open."""
+
+ELSEWHERE = 0.1
+"""A face whose middle is further than this from where it should be is none of ours, over the picture's side."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,29 @@ class Calm:
         return self.share * head + (1 - self.share) * self.rest
 
 
-def face_share(landmarks: np.ndarray, world_from_camera: np.ndarray, intrinsics: np.ndarray, size: int) -> np.ndarray:
-    """float32 [size,size,1] where a face with canonical landmarks [478,3] moves, seen by a camera [4,4], [3,3]."""
+def face_seen(head: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """[V,2] over the picture's side: the tracker's points on a premultiplied `head` [size,size,4].
+
+    `expected` [V,2] where it sees no face, or one at another place.
+    """
+    picture = np.round(255 * np.clip(head[..., :3] + 0.5 * (1 - head[..., 3:]), 0, 1)).astype(np.uint8)
+    with FaceTracker(video=False) as tracker:
+        face = tracker.track(picture)
+    if face is None:
+        return expected
+    found = face.points[:, :2] / len(head)
+    return found if np.abs(found.mean(0) - expected.mean(0)).max() < ELSEWHERE else expected
+
+
+def face_share(face: np.ndarray, size: int, jaw: float = 1.0) -> np.ndarray:
+    """float32 [size,size,1] where a face at rest at [V,2] over the picture's side moves; `jaw` is how far it opens, 1 wide."""
     import cv2
 
-    height = np.ptp(landmarks[:, 1])
-    jaw = landmarks[landmarks[:, 1] < landmarks[:, 1].min() + LOWER * height] - np.array([0.0, DROP * height, 0.0])
-    seen = project(world_from_camera, intrinsics, np.concatenate([landmarks, jaw]))[:, :2] * size
+    height = np.ptp(face[:, 1])
+    below = face[face[:, 1] > face[:, 1].max() - LOWER * height] + np.array([0.0, jaw * DROP * height])
     mask = np.zeros((size, size), np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(seen.astype(np.float32)).round().astype(np.int32), 1.0)
+    outline = cv2.convexHull((size * np.concatenate([face, below])).astype(np.float32))
+    cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1.0)
     reach = max(1, round(RIM * size))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * reach + 1, 4 * reach + 1))
     inner = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))

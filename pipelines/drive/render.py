@@ -17,8 +17,8 @@ from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.backdrop import TRANSPARENT, Backdrop, check_text, covering
-from pipelines.drive.calm import Calm, face_share
-from pipelines.drive.torso import Torso
+from pipelines.drive.calm import Calm, face_seen, face_share
+from pipelines.drive.torso import Torso, project
 from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
 from pipelines.files import read_image, write_image
@@ -132,12 +132,19 @@ class Painter:
         rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
         factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
         lens = self.avatar.frontal.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
-        share = face_share(self.avatar.prior_landmarks, motion.world_from_camera[0], lens, self.size)
-        return replace(self, calm=Calm(self.heads(rest, slice(0, 1))[0], share))
+        expected = project(motion.world_from_camera[0], lens, self.avatar.prior_landmarks)[:, :2]
+        head = self.heads(rest, slice(0, 1))[0]
+        return replace(self, calm=Calm(head, face_share(face_seen(head, expected), self.size, jaw_room(self.avatar))))
 
     def behind(self, moved: np.ndarray, index: int) -> np.ndarray:
         back = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
         return back if self.torso is None else over(self.torso.placed(moved), back)
+
+
+def jaw_room(avatar: Avatar) -> float:
+    """How far the avatar's jaw opens, and half as far again, within 0.2 and 1: 0.1 at rest, 0.5 at most give 0.6."""
+    jaw = avatar.names.index("jawOpen")
+    return float(np.clip(1.5 * (avatar.high[jaw] - avatar.neutral[jaw]), 0.2, 1.0))
 
 
 def sampling_of(avatar: Avatar) -> Sampling | None:

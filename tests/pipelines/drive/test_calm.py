@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from pipelines.artifacts import save_track
+from pipelines.artifacts import Avatar, save_track
 from pipelines.drive import DriveSettings, ViewSettings, drive
-from pipelines.drive.calm import Calm, face_share
+from pipelines.drive.calm import Calm, face_seen, face_share
+from pipelines.drive.render import jaw_room
 from pipelines.drive.torso import project
 from pipelines.files import read_image
 from pipelines.priors import load_prior
@@ -20,6 +23,7 @@ FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])
 FRONTAL[2, 3] = 2.7
 LENS = np.array([[1.6, 0, 0.5], [0, 1.6, 0.5], [0, 0, 1]])
 LANDMARKS = load_prior("quick").landmarks.astype(np.float64)
+FACE = project(FRONTAL, LENS, LANDMARKS)[:, :2]
 
 
 def at(share: np.ndarray, point: np.ndarray) -> float:
@@ -28,7 +32,7 @@ def at(share: np.ndarray, point: np.ndarray) -> float:
 
 
 def test_the_whole_face_moves_with_room_for_the_jaw_and_nothing_else():
-    share = face_share(LANDMARKS, FRONTAL, LENS, 256)
+    share = face_share(FACE, 256)
     assert min(at(share, point) for point in LANDMARKS) > 0.9
     height, chin = np.ptp(LANDMARKS[:, 1]), LANDMARKS[152]
     assert at(share, chin - (0, 0.2 * height, 0)) > 0.9 and at(share, chin - (0, 0.6 * height, 0)) == 0
@@ -39,7 +43,7 @@ def test_the_whole_face_moves_with_room_for_the_jaw_and_nothing_else():
 def test_inside_the_face_nothing_changes():
     random = np.random.default_rng(0)
     head, rest = random.random((64, 64, 4), np.float32), random.random((64, 64, 4), np.float32)
-    share = face_share(LANDMARKS, FRONTAL, LENS, 64)
+    share = face_share(FACE, 64)
     shown = Calm(rest, share)(head)
     assert np.allclose(shown[share[..., 0] > 0.999], head[share[..., 0] > 0.999], atol=2e-3)
     assert np.array_equal(shown[share[..., 0] == 0], rest[share[..., 0] == 0])
@@ -55,3 +59,31 @@ def test_a_still_view_does_not_shimmer_beside_the_face(tmp_path: Path, calm: boo
     corner, middle = pictures[:, :6, :6], pictures[:, 24:40, 24:40]
     assert np.ptp(middle, axis=0).max() > 2
     assert (np.ptp(corner, axis=0).max() == 0) == calm
+
+
+def test_a_jaw_that_hardly_opens_gets_little_room():
+    wide, narrow = (face_share(FACE, 256, jaw) for jaw in (1.0, 0.3))
+    height, chin = np.ptp(LANDMARKS[:, 1]), LANDMARKS[152]
+    assert at(wide, chin - (0, 0.18 * height, 0)) > 0.9 and at(narrow, chin - (0, 0.18 * height, 0)) < 0.1
+    assert (narrow <= wide + 1e-6).all() and min(at(narrow, point) for point in LANDMARKS) > 0.9
+    avatar = SimpleNamespace(names=("jawLeft", "jawOpen"), neutral=np.array([0.0, 0.1]), high=np.array([1.0, 0.5]))
+    assert jaw_room(cast(Avatar, avatar)) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("there", "shift", "taken"), [(False, 0.0, False), (True, 0.03, True), (True, 0.2, False)])
+def test_the_face_is_where_the_tracker_sees_it_unless_that_is_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, there: bool, shift: float, taken: bool
+):
+    class Seeing:
+        def __init__(self, video: bool) -> None: ...
+        def __enter__(self) -> "Seeing":
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+        def track(self, image: np.ndarray) -> SimpleNamespace | None:
+            assert image.shape == (64, 64, 3) and image.dtype == np.uint8 and image[0, 0, 0] == 128, "over gray"
+            return SimpleNamespace(points=64 * np.column_stack([FACE + shift, np.zeros(len(FACE))])) if there else None
+
+    monkeypatch.setattr("pipelines.drive.calm.FaceTracker", Seeing)
+    found = face_seen(np.zeros((64, 64, 4), np.float32), FACE)
+    assert np.allclose(found, FACE + shift if taken else FACE)
