@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from models.camera import Camera
 from pipelines.artifacts import Dataset
+from pipelines.face_fit import space_names
+from pipelines.train.balance import rarity
 
 GRAY = 0.0
 """The background behind every supervised and evaluated image: mid gray in [-1,1]."""
@@ -32,6 +34,8 @@ class Frames:
     weight: Tensor
     """[N] confidence of the camera."""
     time_s: Tensor
+    rarity: Tensor | None = None
+    """[N] from 1 on, how rare face and view are (pipelines.train.balance)."""
 
     def __len__(self) -> int:
         return len(self.image)
@@ -56,7 +60,16 @@ def load_frames(dataset: Dataset, split: str, size: int, landmarks: np.ndarray, 
         detail=face_detail(camera, torch.from_numpy(landmarks).float().to(device), size),
         camera=camera,
         weight=torch.from_numpy(dataset.weight[rows]).float().to(device), time_s=torch.from_numpy(dataset.time_s[rows]).float(),
+        rarity=_rarity(dataset, rows),
     )  # fmt: skip
+
+
+def _rarity(dataset: Dataset, rows: np.ndarray) -> Tensor | None:
+    """None where no face was tracked."""
+    expression = dataset.tracking().get("expression_measured")
+    if expression is None:
+        return None
+    return torch.from_numpy(rarity(expression[rows], space_names("measured"), dataset.world_from_camera[rows]))
 
 
 def face_detail(camera: Camera, landmarks: Tensor, size: int) -> Tensor:

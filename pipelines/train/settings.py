@@ -20,6 +20,8 @@ class FinetuneSettings:
     """Weight of the image's gradients within the photometric term."""
     detail: float = 4.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
+    balance: float = 0.7
+    """Frames with a rare face or view come this power of their rarity more often (pipelines.train.balance). Paper: 0."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
     adversarial: float = 0.02
@@ -192,6 +194,7 @@ PAPER = replace(
         final_rate=1.0,
         inversion_steps=0,
         remembered=0.0,
+        balance=0.0,
         density=0.25,
         learning_rate=2.5e-3,
         planes_learning_rate=2.5e-3,

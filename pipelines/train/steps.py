@@ -42,10 +42,12 @@ class Batches:
         self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
         self.foreground = foreground(self.raw_alpha)
         self.odds = frames.weight.cpu().clamp(min=1e-3)
+        if frames.rarity is not None:
+            self.odds = self.odds * frames.rarity**settings.balance
         self.background_rays = settings.background_rays
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
-        """Frame numbers [count], by confidence, without repetition where there are enough frames."""
+        """Frame numbers [count], by confidence and rarity, without repetition where there are enough frames."""
         return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)
 
 

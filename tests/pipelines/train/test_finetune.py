@@ -156,14 +156,19 @@ def test_paper_mode_is_purely_adversarial(capture: Path) -> None:
     assert {"adversarial", "discriminator"} <= names and not names & {"raw", "image", "matte", "edges"}
 
 
-def test_appearance_never_looks_at_tracked_expressions(capture: Path) -> None:
-    before = run(capture, "before", {})
+def test_tracked_expressions_say_nothing_but_how_often_a_frame_comes(capture: Path) -> None:
+    before = run(capture, "before", {"balance": 0.0})
     tracking = read_arrays(capture / "tracking.npz")
     tracking["expression_measured"] = np.random.default_rng(0).random(tracking["expression_measured"].shape).astype(np.float32)
     tracking["landmarks"] += 100
     write_arrays(capture / "tracking.npz", **tracking)
-    after = run(capture, "after", {})
+    after = run(capture, "after", {"balance": 0.0})
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+    odds = []
+    for balance in (0.0, 0.7):
+        trainer, frames, settings = make(capture, {"balance": balance})
+        odds.append(Batches(frames, trainer.generator, settings).odds)
+    assert (odds[0] != odds[1]).any()
 
 
 def test_rays_cover_the_head_and_some_background_and_no_padding() -> None:

@@ -1,0 +1,29 @@
+"""Rare faces and views are drawn more often: who talks on film closes the eyes in a twentieth of the frames and smiles once.
+
+The tracked channels of a frame say nothing to the networks, only how often it comes; a capture without them trains as well.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+CHANNELS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp")
+ALIKE, ALIKE_YAW_DEG = 0.1, 8.0
+"""Frames so near in a channel, or in yaw, count as alike (standard deviation of a Gaussian)."""
+MOST = 6.0
+"""No frame counts as rarer than this."""
+
+
+def rarity(expression: np.ndarray, names: Sequence[str], world_from_camera: np.ndarray) -> np.ndarray:
+    """float32 [N] 1..6 of expressions [N,E] and cameras [N,4,4]: in the channel where a frame is rarest, how many times fewer
+    frames are like it than like the average frame. Faces that were not found count as average ones."""
+    signals = [(expression[:, names.index(name)], ALIKE) for name in CHANNELS if name in names]
+    yaw = np.degrees(np.arctan2(world_from_camera[:, 0, 2], -world_from_camera[:, 2, 2]))
+    result = np.ones(len(yaw))
+    for values, alike in [*signals, (yaw, ALIKE_YAW_DEG)]:
+        found = np.isfinite(values)
+        if found.any():
+            known = values[found]
+            near = np.exp(-0.5 * ((known[:, None] - known) / alike) ** 2).mean(1)
+            result[found] = np.maximum(result[found], near.mean() / near)
+    return np.minimum(result, MOST).astype(np.float32)
