@@ -14,7 +14,7 @@ from pipelines.landmarks import FaceTracker
 RIM = 0.02
 """How far the moving part reaches beyond the landmarks, over the picture's side; the rim is as wide again."""
 LOWER = 0.35
-"""Share of the face's height, from below, that follows an open jaw ..."""
+"""Share of the face's height, from below, that follows an open jaw, the chin altogether ..."""
 DROP = 0.22
 """... down by this share of the height, when it is wide open."""
 
@@ -54,7 +54,8 @@ def face_share(face: np.ndarray, size: int, jaw: float = 1.0) -> np.ndarray:
     import cv2
 
     height = np.ptp(face[:, 1])
-    below = face[face[:, 1] > face[:, 1].max() - LOWER * height] + np.array([0.0, jaw * DROP * height])
+    lowered = np.clip((face[:, 1] - face[:, 1].max()) / (LOWER * height) + 1, 0.0, 1.0)
+    below = face + np.column_stack([0 * lowered, jaw * DROP * height * lowered])
     mask = np.zeros((size, size), np.float32)
     outline = cv2.convexHull((size * np.concatenate([face, below])).astype(np.float32))
     cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1.0)
