@@ -5,6 +5,9 @@
 
 The frames are the first view of each of a person's states; all other views of the same states are held out. `scratch` starts
 from random weights in the same head space, with the same settings, in the same time. Writes OUT/figures.json and a sheet.
+
+With --unfilmed only states with a closed mouth and open lids are fitted, and then asked for by the prior's named directions:
+`r` is the correlation of label and re-tracked channel over six renders from the front.
 """
 
 import argparse
@@ -16,18 +19,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.camera import Camera
 from models.expression_map import broadcast
 from pipelines.files import write_image, write_json
-from pipelines.prior.truth import Truth, Views
-from pipelines.priors import load_codes, load_prior
+from pipelines.prior.truth import Truth, Views, label_names
+from pipelines.priors import PriorCodes, load_codes, load_prior
 from pipelines.stage import Silent
 from pipelines.train.frames import Frames, face_detail
 from pipelines.train.networks import make_networks
+from pipelines.train.pairs import Labeler, render_face
 from pipelines.train.room import free_directions, make_room
 from pipelines.train.settings import QUICK
 from pipelines.train.start import invert, unseen_views
 from pipelines.train.steps import Batches, sampling, train_step
 from pipelines.train.trainer import averaged_generator, make_trainer
+
+CLOSED = 0.12
+"""Jaw and lids in a state that counts as still."""
 
 
 def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
@@ -67,6 +75,20 @@ def fit(name: str, frames: Frames, seconds: float, seed: int):
     return averaged_generator(trainer), trainer.average["latents"]["w"], trainer.step
 
 
+def unfilmed(generator, person, codes: PriorCodes, landmarks: np.ndarray) -> dict[str, float]:
+    """Correlations for jaw and lids of the latent `person`, fitted without either."""
+    steps, found = np.linspace(0, 1, 6), {}
+    pose = Camera.frontal(2.7, 2.7 / 0.85)
+    with Labeler("measured", landmarks) as label:
+        for channel, names in (("jawOpen", ("jawOpen",)), ("eyeBlinkLeft", ("eyeBlinkLeft", "eyeBlinkRight"))):
+            move = torch.from_numpy(codes.directions[[codes.names.index(name) for name in names]].sum(0))
+            shown = [render_face(generator, person + float(t) * move, pose, 320, generator.config.sampling()) for t in steps]
+            values = np.array([label(image)[label.names.index(channel)] for image in shown])
+            found[f"r {channel}"] = float(np.corrcoef(steps, values)[0, 1])
+            found[f"range {channel}"] = float(values[-1] - values[0])
+    return found
+
+
 @torch.no_grad()
 def score(generator, w, views: Views, of: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     """Figures of views of the latents `of`, and their renders beside the truth."""
@@ -99,6 +121,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--priors", nargs="+", default=["quick", "scratch"])
+    parser.add_argument("--unfilmed", action="store_true", help="fit closed mouths and open lids, ask for the others")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     truth = Truth(folder=asked.shards, kept=1000)
@@ -107,6 +130,10 @@ def main() -> None:
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in asked.priors}
     for one in np.unique(person)[: asked.people]:
         states = [rows for rows in truth.states if person[rows[0]] == one]
+        if asked.unfilmed:
+            names = label_names(truth.expressions)
+            moving = [names.index(name) for name in ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")]
+            states = [rows for rows in states if truth.rows["label"][rows[0], moving].max() < CLOSED]
         first = np.array([rows[0] for rows in states])
         frames = frames_of(truth.views(first, first), load_prior("quick").landmarks)
         held = np.concatenate([rows[1:] for rows in states])
@@ -128,6 +155,9 @@ def main() -> None:
                 found, sheet = score(generator, w, part, of[chosen])
                 row |= {f"{key} {label}": value for key, value in found.items()}
                 sheets.append(sheet)
+            codes = load_codes(load_prior(name)) if name != "scratch" else None
+            if asked.unfilmed and codes is not None:
+                row |= unfilmed(generator, w.mean(0), codes, load_prior(name).landmarks)
             figures[name].append(row)
             print(int(one), name, {key: round(value, 3) for key, value in row.items()}, flush=True)
         width = min(sheet.shape[1] for sheet in sheets)
