@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import html, svg
+from pipelines.report_added import added_section
 from pipelines.report_capture import camera_angles, capture_report, check_report
 from pipelines.report_parts import ends, image_of, json_of, name_of
 
@@ -27,12 +28,13 @@ def avatar_report(folder: Path) -> str:
     sections = [
         ("Held-out frames", _heldout(folder, metrics)),
         ("Beside the baselines", _baselines(metrics)),
+        *added_section(folder),
         ("Training", _curves(folder / "train_log.jsonl")),
         ("Expressions", _expressions(record)),
         ("Plan", html.facts(json_of(folder / "plan.json"))),
         *ends(folder),
     ]
-    made_of = record.get("capture", {}).get("name", "")
+    made_of = " and ".join(one.get("name", "") for one in (record.get("capture", {}), *record.get("added", [])))
     return html.page(f"Avatar {name_of(folder)}", f"made of {made_of}" if made_of else "", sections)
 
 
@@ -51,8 +53,10 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def comparison(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows (avatar first) of the held-out figures beside their baselines."""
-    rows = {"avatar": metrics.get("avatar", {}), **metrics.get("baselines", {})}
+    """Header and rows (avatar first, then the one it is compared with) of the held-out figures beside their baselines."""
+    other = metrics.get("compared", {})
+    second = {f"compared: {other['name']}": other["avatar"]} if other else {}
+    rows = {"avatar": metrics.get("avatar", {}), **second, **metrics.get("baselines", {})}
     names = [name for name in FIGURES if name in rows["avatar"]]
     return ["", *(FIGURES[name] for name in names)], [
         [row, *(figures.get(name) for name in names)] for row, figures in rows.items()

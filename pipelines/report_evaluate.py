@@ -118,10 +118,10 @@ def other_name(record: Mapping[str, Any]) -> str:
 
 def _figures(record: Mapping[str, Any]) -> str:
     head, rows = comparison(record)
-    named = [[short(record), *rows[0][1:]], *rows[1:]]
+    rows[0][0] = short(record)
     if "compared" in record:
-        named.insert(1, [other_name(record), *comparison(record["compared"])[1][0][1:]])
-    return html.table(named, head=head, strong=0)
+        rows[1][0] = other_name(record)
+    return html.table(rows, head=head, strong=0)
 
 
 def _more(rows: Sequence[Row]) -> str:
@@ -148,7 +148,7 @@ def rounded(value: Any) -> Any:
 
 def _regions(rows: Sequence[Row]) -> str:
     names = ("mouth", "eyes", "hair")
-    figures = {"psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness"}
+    figures = {"psnr": "PSNR", "ssim": "SSIM", "sharpness": "sharpness"}
     head = ["", *(f"{name}: {said}" for name in names for said in figures.values())]
     table = [
         [called, *(rounded(record["regions"][own][name][figure]) for name in names for figure in figures)]
@@ -167,7 +167,7 @@ def _region_pictures(shown: "Shown") -> str:
         for name, color in REGION_COLORS.items():
             mask = shown.regions.masks[name][number][..., None]
             image = np.where(mask, 0.6 * image + 0.4 * np.array(color), image)
-        pictures.append(html.picture(enlarged(image.round().astype(np.uint8)), shown.names[number]))
+        pictures.append(html.picture(enlarged(image.round().astype(np.uint8)), shown.names[number], longest_px=236))
     return html.row(pictures) + html.sentence("Red mouth, green eyes, blue hair.", "quiet")
 
 
@@ -184,7 +184,7 @@ def _frames(numbers: Sequence[int], shown: "Shown", other: "Shown | None") -> st
 def _caption(number: int, shown: "Shown", other: "Shown | None") -> str:
     frame = shown.record["per_frame"][number]
     second = f", {other.record['per_frame'][number]['psnr_head']:.1f}" if other is not None else ""
-    where = f"{frame['time_s']:.1f} s, yaw {frame['yaw_deg']:.0f}°"
+    where = f"{frame['time_s']:.1f} s, yaw {round(frame['yaw_deg'])}°"
     openings = [frame["mouth_filmed"], frame["mouth_rendered"]]
     if other is not None:
         openings.append(other.record["per_frame"][number]["mouth_rendered"])

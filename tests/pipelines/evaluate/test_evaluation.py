@@ -18,6 +18,7 @@ from pipelines.evaluate.compare import COMPARED, at, difference
 from pipelines.evaluate.faces import Find
 from pipelines.files import read_json, write_json
 from pipelines.priors import load_prior
+from pipelines.report import comparison
 from pipelines.report_evaluate import apart, sentences
 from pipelines.stage import Silent
 from tests.pipelines.test_report import check
@@ -130,6 +131,7 @@ def test_two_avatars_beside_each_other(place: Path) -> None:
     assert found["difference"]["psnr_head"] == 0 and found["difference"]["regions.mouth.psnr"] == 0
     assert found["difference"]["lpips"] is None
     assert found["difference"]["seconds.video_to_avatar"] == pytest.approx(-0.4)
+    assert [row[0] for row in comparison(found)[1]] == ["avatar", "compared: bert.avatar", "mean", "retrieval", "oracle"]
     page = (out / "report.html").read_text()
     check(page)
     assert "First less second" in page and "anna lies 0.00 dB above bert" in page
