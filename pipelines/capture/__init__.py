@@ -67,6 +67,7 @@ def capture(
     settings, progress = settings or CaptureSettings(), progress or Silent()
     if is_file_output(out):
         raise SettingError(f"{out} has the name of a video, but a capture is a folder; give one like -o me.capture.")
+    mattes.check_model(settings.mattes)
     paths = [footage] if isinstance(footage, Path) else list(footage)
     prior, opened = load_prior(settings.prior), open_footage(paths, settings.frames.longest_side_px)
     inputs = {**opened.inputs, "prior": prior.folder / "landmarks.npz"}

@@ -85,13 +85,15 @@ def furthest(variety: np.ndarray, chosen: np.ndarray, allowed: np.ndarray, count
 def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = False) -> None:
     """UnusableMaterial when the face is not seen often and long enough."""
     usable = seen.usable
+    if len(seen.reason) and np.all(seen.reason == reason_code("black")):
+        raise UnusableMaterial(f"every frame of {name} is black; film again with the lens uncovered and some light.")
     if np.all(np.isin(seen.reason, [reason_code("no face"), reason_code("black")])):
         raise UnusableMaterial(
             f"no face was found in {name}; film one person from the chest up, facing the camera, in even light, for 10 to 30 s."
         )
     if still and len(usable) < settings.min_photos:
         raise UnusableMaterial(
-            f"{name} shows a usable face in {len(usable)} photos{_main_reason(seen)}; at least {settings.min_photos} are "
+            f"{name} shows a usable face in {_count(usable, 'photo')}{_main_reason(seen)}; at least {settings.min_photos} are "
             "needed, take 20 to 60 of one person from all sides the avatar is to be seen from, with one expression."
         )
     if still:
@@ -99,9 +101,13 @@ def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = F
     span = float(np.ptp(seen.time_s[usable])) if len(usable) else 0.0
     if len(usable) < settings.min_frames or span < settings.min_span_s:
         raise UnusableMaterial(
-            f"{name} shows a usable face in {len(usable)} frames over {span:.1f} s{_main_reason(seen)}; at least "
+            f"{name} shows a usable face in {_count(usable, 'frame')} over {span:.1f} s{_main_reason(seen)}; at least "
             f"{settings.min_frames} frames over {settings.min_span_s:g} s are needed, film 10 to 30 seconds."
         )
+
+
+def _count(rows: np.ndarray, name: str) -> str:
+    return f"{len(rows)} {name}{'' if len(rows) == 1 else 's'}"
 
 
 def _main_reason(seen: Scan) -> str:

@@ -14,12 +14,15 @@ from pipelines.capture.frames import Scan, frame_name
 from pipelines.capture.lens import Lens
 from pipelines.capture.mattes import region
 from pipelines.capture.poses import CameraSettings, Question, angle_deg
+from pipelines.capture.sfm_limits import SPENT
 from pipelines.capture.sfm_model import Model
 from pipelines.files import read_image, read_json, write_image, write_json
 
 Way = Literal["seeded", "grown", "at_once"]
-GROWING = 0.25
+GROWING = 0.4
 """Of COLMAP's time, for each further try: where the head's own poses lead to no model, hardly anything does."""
+HUNG = 40.0
+"""Times COLMAP's computing time, after which on the clock of the wall a process is given up that has not ended itself."""
 LEAST_VIEWS = 8
 """Of a model that is looked at."""
 FEW_VIEWS = 40
@@ -43,10 +46,10 @@ def reconstruct(asked: Question, way: Way, start: np.ndarray | None = None) -> l
         job = _job(asked)
         poses = (asked.reference.camera_from_world if start is None else start)[asked.rows, :3] if way == "seeded" else []
         job |= {"way": way, "poses": dict(zip(job["names"], (pose.tolist() for pose in poses), strict=False))}
-        job["timeout_s"] = (1.0 if name == "seeded" else GROWING) * asked.settings.sfm_timeout_s
+        limit_s = asked.settings.sfm_timeout_s
+        job |= {"timeout_s": limit_s if name == "seeded" else GROWING * limit_s, "longest_s": limit_s}
         write_json(asked.folder / f"{name}.job.json", job | {"result": f"{name}.json"})
-        limit_s = job["timeout_s"] if way == "at_once" else asked.settings.sfm_timeout_s  # GLOMAP knows no limit of its own
-        _run(asked.folder / f"{name}.job.json", asked.partial / "colmap.log", limit_s)
+        _run(asked.folder / f"{name}.job.json", asked.partial / "colmap.log", HUNG * limit_s)
     return _found(asked, name)
 
 
@@ -149,7 +152,7 @@ def _head_mask(
     return cv2.warpAffine(255 * rigid_mask(matte, points, (x0, y0, side)), matrix, size, flags=cv2.INTER_NEAREST)
 
 
-def _run(job: Path, log: Path, timeout_s: float) -> None:
+def _run(job: Path, log: Path, hung_s: float) -> None:
     """The child process; Failed when it breaks or takes too long."""
     home = str(Path(pipelines.__file__).resolve().parents[1])
     paths = os.pathsep.join(path for path in (home, os.environ.get("PYTHONPATH", "")) if path)
@@ -157,11 +160,13 @@ def _run(job: Path, log: Path, timeout_s: float) -> None:
     with log.open("ab") as words:
         try:
             done = subprocess.run(
-                command, stdout=words, stderr=words, stdin=subprocess.DEVNULL, timeout=timeout_s + 20,
+                command, stdout=words, stderr=words, stdin=subprocess.DEVNULL, timeout=hung_s,
                 env={**os.environ, "PYTHONPATH": paths},
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"COLMAP took longer than {timeout_s:.0f} s") from error
+            raise Failed(f"COLMAP hung for {hung_s:.0f} s") from error
+    if done.returncode == SPENT:
+        raise Failed("COLMAP's computing time was spent (cameras.sfm_timeout_s)")
     if done.returncode:
         raise Failed(f"COLMAP ended with code {done.returncode}, see colmap.log")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.frames import Scan, frame_name, positive
 from pipelines.capture.mattes import REGION_PX, cut_square, region
 from pipelines.files import read_image, write_image
 from pipelines.priors import Prior
@@ -29,6 +29,11 @@ class DatasetSettings:
     """Shoulders are looked for up to the first height above the chin, and fade out up to the second."""
     shoulder_distance_units: tuple[float, float] = (0.27, 0.40)
     """At these heights what is nearer to the neck's axis than the first stays, beyond the second it is shoulder."""
+
+    def __post_init__(self) -> None:
+        positive(self, "crop_size")
+        if not 0 <= self.held_out < 1:
+            raise ValueError("held_out must be a share from 0 to less than 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,8 @@ def open_footage(paths: Sequence[Path], longest_side_px: int) -> Footage:
         return _given(cameras, longest_side_px)
     if folders or all(path.suffix.lower() in photos.SUFFIXES for path in paths):
         return _photos(paths, longest_side_px)
+    if photo := next((path for path in paths if path.is_file() and path.suffix.lower() in photos.SUFFIXES), None):
+        raise SettingError(f"{photo} is a photo, but not all of the others are; give clips alone, or photos alone.")
     return of_clips([probe(path) for path in paths], longest_side_px)
 
 

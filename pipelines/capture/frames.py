@@ -63,6 +63,16 @@ class FrameSettings:
     max_samples: int = 3600
     """Bounds memory and time for videos of hours."""
 
+    def __post_init__(self) -> None:
+        positive(self, "max_frames", "longest_side_px", "sample_hz", "max_samples")
+
+
+def positive(settings: Any, *names: str) -> None:
+    """ValueError for a setting that is 0 or less."""
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise ValueError(f"{name} must be more than 0")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
@@ -203,9 +213,10 @@ def remarks(seen: Scan, scanned: dict[str, Any], footage: "Footage") -> list[str
     beside = float(np.mean(seen.other[faces, 2] > 0)) if faces.any() else 0.0
     left_out = float(np.mean(seen.reason[faces] == reason_code("another face"))) if faces.any() else 0.0
     if max(beside, left_out) > 0.03:
+        others = int(np.sum(seen.reason == reason_code("another face")))
         result.append(
             f"More than one person is in view ({max(beside, left_out):.0%} of the time): the one who is there longest and "
-            f"largest was taken, {int(np.sum(seen.reason == reason_code('another face')))} frames of others were left out."
+            f"largest was taken{f', {others} frames of others were left out' if others else ''}."
         )
     return result
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.closed_form import closed_form
-from pipelines.capture.frames import Scan, frame_name
-from pipelines.capture.rembg_models import rembg_matting
+from pipelines.capture.frames import Scan, frame_name, positive
+from pipelines.capture.rembg_models import rembg_matting, vouched_file
 from pipelines.capture.squares import REGION_SCALE, Square, cut_square, region
 from pipelines.capture.steady import Steadied, Steady, border_of
 from pipelines.files import read_arrays, read_image, write_arrays, write_image
@@ -48,6 +48,15 @@ class MatteSettings:
     """Side at which it is done, in 40 ms a frame; 384 and 512 px take 60 and 100 ms and are no better at the border."""
     steady: bool = True
     """Average neighbors in time where the picture has not changed."""
+
+    def __post_init__(self) -> None:
+        positive(self, "refine_px")
+
+
+def check_model(settings: MatteSettings) -> None:
+    """The errors of `matting`, before anything else is done."""
+    if settings.model != "mediapipe":
+        vouched_file(settings.model)
 
 
 def matting(settings: MatteSettings) -> Matting:

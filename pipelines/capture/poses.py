@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.capture.frames import Scan, frame_name
+from pipelines.capture.frames import Scan, frame_name, positive
 
 STEADY_S = 0.3
 """Half the time over which poses from landmarks are steadied: nine frames of the usual fifteen a second. Against known poses
@@ -34,10 +34,14 @@ class CameraSettings:
     sfm_overlap: int = 5
     """Neighbors each view is matched with, others at distances of powers of two, and as many again from near directions."""
     sfm_timeout_s: float = 300.0
+    """Computing time of COLMAP (CPU seconds): for features, for matches, and for a model from the landmark poses."""
     find_lens: bool = True
     """Look for radial distortion where the camera moves, and undo it once."""
     max_jump_deg: float = 4.0
     """A pose further than this from the way between its neighbors is dropped, unless landmarks and followed points fit it."""
+
+    def __post_init__(self) -> None:
+        positive(self, "sfm_views", "sfm_longest_side_px", "sfm_overlap", "sfm_timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,24 +12,34 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.capture.sfm_lens import with_lens
+from pipelines.capture.sfm_limits import Budget, alone
 from pipelines.capture.sfm_ways import LEAST_SIGHTINGS, at_once, explained, grown, optics, seeded
 
 WAYS = {"seeded": seeded, "grown": grown, "at_once": at_once}
 
 
 def main(job_path: Path) -> None:
+    """The job, once no other process works in its folder."""
+    job, budget = json.loads(job_path.read_text()), Budget()
+    with alone(job_path.parent):
+        if not (job_path.parent / job["result"]).exists():
+            solve(job, job_path.parent, budget)
+
+
+def solve(job: dict[str, Any], folder: Path, budget: Budget) -> None:
     """Features, matches and a model of the job's images; the result lists the models found, the largest first."""
-    job = json.loads(job_path.read_text())
-    folder, seconds = job_path.parent, {}
+    seconds: dict[str, float] = {}
     (folder / "models").mkdir(exist_ok=True)
     database = folder / "database.db"
     for name, work in (("features", _features), ("matches", _matches)):
         if not (folder / name).exists():
             start = time.perf_counter()
+            budget.allow(job["longest_s"])
             work(job, folder, database)
             seconds[name] = time.perf_counter() - start
             (folder / name).touch()
     start = time.perf_counter()
+    budget.allow(job["timeout_s"])
     models = WAYS[job["way"]](job, folder, database)
     seconds["mapping"] = time.perf_counter() - start
     lens: dict[str, Any] = {}

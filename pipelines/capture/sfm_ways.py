@@ -55,7 +55,6 @@ def grown(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
     options.mapper.init_min_tri_angle, options.mapper.init_min_num_inliers = 6.0, 50
     options.ba_global_frames_ratio, options.ba_global_points_ratio = 1.3, 1.3
     options.ba_global_max_num_iterations, options.ba_local_max_num_iterations = 30, 15
-    options.max_runtime_seconds = int(job["timeout_s"])
     found = pycolmap.incremental_mapping(str(database), str(folder / "images"), str(folder / "models"), options=options)
     return sorted(found.values(), key=lambda model: -model.num_reg_images())
 
@@ -156,7 +155,6 @@ def _with_the_others(job: dict[str, Any], folder: Path, database: Path, model: A
     mapper.abs_pose_refine_focal_length = mapper.abs_pose_refine_extra_params = False
     mapper.abs_pose_max_error, mapper.filter_max_reproj_error = 6.0, 2.5
     mapper.abs_pose_min_num_inliers, mapper.abs_pose_min_inlier_ratio = 15, 0.15
-    options.max_runtime_seconds = int(job["timeout_s"])
     found = pycolmap.incremental_mapping(
         str(database), str(folder / "images"), str(folder / "models"), options=options, input_path=str(core)
     )

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatarcli.settings import resolve
 from pipelines.artifacts import load_dataset
 from pipelines.capture import CaptureSettings, capture, records
 from pipelines.capture.dataset import DatasetSettings
 from pipelines.capture.frames import FrameSettings
+from pipelines.capture.mattes import MatteSettings
 from pipelines.capture.poses import CameraSettings
 from pipelines.encoder import write_video
 from pipelines.errors import SettingError, UnusableMaterial
@@ -137,11 +139,23 @@ def contents(folder: Path) -> dict[str, object]:
     }
 
 
+def test_settings_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="choose mediapipe or one of"):
+        capture(tmp_path / "not there.mp4", tmp_path / "a.capture", CaptureSettings(mattes=MatteSettings(model="nonsense")))
+    for key, value in (("frames.max_frames", "-3"), ("cameras.sfm_views", "0"), ("dataset.held_out", "1.5"),
+                       ("dataset.crop_size", "0"), ("mattes.refine_px", "0")):  # fmt: skip
+        with pytest.raises(SettingError, match=key.rpartition(".")[2]):
+            resolve(CaptureSettings(), assignments=[f"{key}={value}"])
+
+
 def test_no_face_and_too_short_are_refused_and_leave_no_capture(clip: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (12, 90, 120, 3)).astype(np.uint8)
     write_video(tmp_path / "noise.mp4", noise, 10)
     with pytest.raises(UnusableMaterial, match=r"no face was found in noise\.mp4; film"):
         capture(tmp_path / "noise.mp4", tmp_path / "a.capture", SETTINGS)
+    write_video(tmp_path / "black.mp4", [np.zeros((90, 120, 3), np.uint8)] * 12, 10)
+    with pytest.raises(UnusableMaterial, match=r"every frame of black\.mp4 is black; film"):
+        capture(tmp_path / "black.mp4", tmp_path / "a.capture", SETTINGS)
     write_video(tmp_path / "short.mp4", [frame.image for frame in read_frames(clip, indices={3, 4, 5})], 10)
     with pytest.raises(UnusableMaterial, match="at least 24 frames over 2 s"):
         capture(tmp_path / "short.mp4", tmp_path / "b.capture", SETTINGS)

@@ -13,6 +13,7 @@ from pipelines.capture.colmap import Failed
 from pipelines.capture.headpose import rigid_px
 from pipelines.capture.lens import Lens
 from pipelines.capture.poses import CameraSettings, Candidate
+from pipelines.capture.sfm_limits import SPENT
 from pipelines.capture.sfm_model import Model, disagreement_deg, look_at, triangulate
 from pipelines.face_fit import RIGID
 from pipelines.priors import load_prior
@@ -97,8 +98,11 @@ def test_a_child_that_breaks_or_hangs_is_a_sentence(tmp_path: Path, monkeypatch:
     sleeper.write_text("#!/bin/sh\nexec sleep 30\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
-    with pytest.raises(Failed, match="longer than"):
-        colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", -19.5)
+    with pytest.raises(Failed, match="hung"):
+        colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", 0.5)
+    sleeper.write_text(f"#!/bin/sh\nexit {SPENT}\n")
+    with pytest.raises(Failed, match="computing time was spent"):
+        colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", 60)
 
 
 @pytest.mark.parametrize(("way", "k1"), [("seeded", 0.0), ("seeded", -0.2), ("grown", 0.0), ("at_once", 0.0)])
@@ -137,7 +141,7 @@ def test_a_textured_room_is_reconstructed(tmp_path: Path, way: str, k1: float) -
         "way": way, "lens": way == "seeded", "names": names, "masks": False, "scale": 1.0, "first_octave": 0, "threads": 2,
         "peak_threshold": 0.0067, "focal_px": 660.0, "focal_known": False, "features": 2000, "width": SIZE[0],
         "height": SIZE[1], "center_px": CENTER.tolist(), "pairs": colmap.pairs(poses, 6), "result": "result.json", "seed": 0,
-        "poses": rough if way == "seeded" else {}, "timeout_s": 60,
+        "poses": rough if way == "seeded" else {}, "timeout_s": 60, "longest_s": 60,
     }  # fmt: skip
     from pipelines.files import read_json, write_json
 

@@ -140,6 +140,13 @@ def test_one_clip_is_not_touched_and_one_given_twice_is_refused(tmp_path: Path) 
         open_footage([one, tmp_path / "copy.mp4"], 1920)
 
 
+def test_photos_between_clips_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "b.jpg").touch()
+    with pytest.raises(SettingError, match=r"b\.jpg is a photo, but not all"):
+        open_footage([tmp_path / "a.mp4", tmp_path / "b.jpg"], 1920)
+
+
 def test_pictures_in_the_middle_of_a_canvas() -> None:
     assert np.array_equal(placed(picture(), 80, (80, 60)), picture())
     inside = placed(picture(), 80, (100, 100))
