@@ -31,7 +31,9 @@ def seeded(job: dict[str, Any], folder: Path, database: Path) -> list[Any]:
         share = explained(model, database)
         usual = sorted(share.values())[int(0.75 * len(share))] if share else 0.0
         good = {name for name, value in share.items() if value >= max(DOUBTFUL * usual, LEAST_EXPLAINED)}
-        if len(good) == len(poses) or len(good) < LEAST_SIGHTINGS:
+        if len(good) < LEAST_SIGHTINGS:
+            return [model]
+        if len(good) == len(poses):
             break
         poses = {name: pose for name, pose in poses_of(model).items() if name in good}
         model = rounds({**job, "focal_px": optics(model)[0]}, folder, database, poses, ROUNDS[1:])
@@ -190,7 +192,7 @@ def _posed(job: dict[str, Any], folder: Path, database: Path) -> Any:
 
 
 def adjust(model: Any, loss_px: float, focal_free: bool, lens_free: bool = False) -> float:
-    """Bundle adjustment with Cauchy's loss; the share by which it lowered the cost."""
+    """Bundle adjustment with Cauchy's loss; the share by which it lowered the cost, 0 where nothing is seen."""
     import pycolmap
 
     options = pycolmap.BundleAdjustmentOptions()
@@ -205,5 +207,5 @@ def adjust(model: Any, loss_px: float, focal_free: bool, lens_free: bool = False
         config.add_image(number)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     solved: Any = pycolmap.create_default_bundle_adjuster(options, config, model).solve()
-    costs = solved.ceres_summary
-    return float(1 - costs.final_cost / costs.initial_cost) if costs.initial_cost > 0 else 0.0
+    costs = getattr(solved, "ceres_summary", None)  # a model without points has none
+    return float(1 - costs.final_cost / costs.initial_cost) if costs and costs.initial_cost > 0 else 0.0

@@ -105,6 +105,23 @@ def test_a_child_that_breaks_or_hangs_is_a_sentence(tmp_path: Path, monkeypatch:
         colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", 60)
 
 
+def test_views_that_share_nothing_give_no_model(tmp_path: Path) -> None:
+    from pipelines.files import read_json, write_image, write_json
+
+    rng, poses, names = np.random.default_rng(0), looking(np.linspace(-14, 14, 9)), [f"{row:06d}.jpg" for row in range(9)]
+    for name in names:
+        write_image(tmp_path / "images" / name, speckled(rng, 240))
+    job = {
+        "way": "seeded", "lens": True, "names": names, "masks": False, "scale": 1.0, "first_octave": 0, "threads": 1, "seed": 0,
+        "peak_threshold": 0.0067, "focal_px": 300.0, "focal_known": False, "features": 500, "width": 240, "height": 240,
+        "center_px": [120.0, 120.0], "pairs": colmap.pairs(poses, 6), "result": "result.json", "timeout_s": 60,
+        "longest_s": 60, "poses": {name: pose[:3].tolist() for name, pose in zip(names, poses, strict=True)},
+    }  # fmt: skip
+    write_json(tmp_path / "job.json", job)
+    colmap._run(tmp_path / "job.json", tmp_path / "colmap.log", 280)
+    assert read_json(tmp_path / "result.json")["models"][0]["images"] == {}
+
+
 @pytest.mark.parametrize(("way", "k1"), [("seeded", 0.0), ("seeded", -0.2), ("grown", 0.0), ("at_once", 0.0)])
 def test_a_textured_room_is_reconstructed(tmp_path: Path, way: str, k1: float) -> None:
     """A wall and boxes seen by cameras whose poses are known to two degrees: real COLMAP and GLOMAP, in their own process."""
