@@ -43,7 +43,8 @@ def evaluate(
     allow to judge. The keys of protocol `heldout-1` are at the top of the record.
     """
     from pipelines.evaluate.folders import capture_of, insist_comparable
-    from pipelines.evaluate.networks import lpips_tool, recognizer_tool
+    from pipelines.evaluate.likeness import recognizer_tool
+    from pipelines.evaluate.perceptual import lpips_tool
     from pipelines.evaluate.recipe import Recipe
 
     progress, place = progress or Silent(), out or default_out(avatar, compare)

@@ -8,7 +8,7 @@ from pipelines.evaluate import PAGE, RECORD
 from pipelines.evaluate.compare import difference, insist_same_frames
 from pipelines.evaluate.faces import Find, tracker
 from pipelines.evaluate.folders import open_both
-from pipelines.evaluate.networks import Tool
+from pipelines.evaluate.perceptual import Tool
 from pipelines.evaluate.record import Shown, Tools, measure
 from pipelines.evaluate.seconds import seconds_of_stages
 from pipelines.files import write_json, write_text

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import Avatar, Dataset
-from pipelines.evaluate import faces, networks, regions, series
+from pipelines.evaluate import faces, likeness, perceptual, regions, series
 from pipelines.evaluate.faces import Faces, Find
-from pipelines.evaluate.networks import Tool
+from pipelines.evaluate.perceptual import Tool
 from pipelines.evaluate.protocol import (
     PROTOCOL,
     Pictures,
@@ -25,7 +25,8 @@ from pipelines.stage import Progress
 SCHEMA = 1
 BASELINES = ("mean", "retrieval", "oracle")
 DEFINITIONS = {
-    **regions.DEFINITIONS, **faces.DEFINITIONS, **series.DEFINITIONS, **networks.DEFINITIONS,
+    **regions.DEFINITIONS, **faces.DEFINITIONS, **series.DEFINITIONS, **perceptual.DEFINITIONS,
+    **likeness.DEFINITIONS,
     "mean": "the mean of the training frames", "retrieval": "the training frame nearest in expression and pose",
     "oracle": "the training frame with the least pixel error to the frame that is asked for",
     "tracker": "the filmed frames at the evaluated size against the capture's own tracking: what the tracker loses by the size",
@@ -72,7 +73,7 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
                                              for name, images in sequences.items()}},
             "flicker": flickers(sequences, truth, dataset, rows),
             "yaw_bins": yaw_bins(scores, series.yaw_deg(dataset.world_from_camera[rows])),
-            "lpips": networks.perceptual(tools.lpips, sequences, truth, tools.device),
+            "lpips": perceptual.perceptual(tools.lpips, sequences, truth, tools.device),
         }  # fmt: skip
     with progress.task("tracking renders and filmed frames"):
         found, mouths = tracked(sequences, truth, dataset, model.prior_landmarks, tools)
@@ -124,7 +125,7 @@ def tracked(
         "tracking": {
             "filmed_found": int(real.found.sum()), **{name: faces.distances(one, real) for name, one in compared.items()}
         },
-        "identity": networks.likeness(tools.recognizer, both, (truth.image, real)),
+        "identity": likeness.likeness(tools.recognizer, both, (truth.image, real)),
     }  # fmt: skip
     return record, faces.mouths(seen["avatar"], real)
 

@@ -19,7 +19,8 @@ from pipelines.evaluate.faces import Find
 from pipelines.files import read_json, write_json
 from pipelines.priors import load_prior
 from pipelines.report import comparison
-from pipelines.report_evaluate import apart, sentences
+from pipelines.report_evaluate import sentences
+from pipelines.report_evaluate_frames import apart
 from pipelines.stage import Silent
 from tests.pipelines.test_report import check
 from tests.tiny import write_tiny_avatar

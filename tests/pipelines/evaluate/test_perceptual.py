@@ -12,21 +12,18 @@ from models.lpips import CHANNELS, alexnet, linear_names
 from pipelines.errors import MissingTool
 from pipelines.evaluate import Pictures
 from pipelines.evaluate.faces import Faces
-from pipelines.evaluate.networks import (
+from pipelines.evaluate.likeness import (
     ANCHORS,
     MESH,
-    Tool,
     embeddings,
-    file_of,
     fitted,
     likeness,
     load_recognizer,
-    lpips_tool,
-    perceptual,
     recognizer_tool,
     similarity,
     upright,
 )
+from pipelines.evaluate.perceptual import Tool, file_of, lpips_tool, perceptual
 from pipelines.face_fit import MEASURED
 from pipelines.files import sha256_file
 from pipelines.weights import KNOWN
