@@ -29,8 +29,9 @@ class TrackSettings:
     """Frames between two files; a killed run repeats at most this many. Every chunk starts a fresh tracker."""
     bridge_s: float = 0.5
     """A face lost for no longer than this is interpolated; longer losses hold the last pose and expression."""
-    turned_deg: float = 50.0
-    """Expressions seen under a larger turn of the head count as lost: the points of the far side are guesses."""
+    turned_deg: float = 42.0
+    """Expressions seen under a larger turn of the head count as lost: the points of the far side are guesses. As the tracker
+    reads it; a real turn of 50 to 75 degrees is read as 42 to 50."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,8 +143,8 @@ def without_islands(found: np.ndarray) -> np.ndarray:
 
 
 def trust(poses: np.ndarray, error: np.ndarray, turned_deg: float) -> np.ndarray:
-    """[T] in 0..1: 1 for a frontal, well-fitted face, 0 from 15 degrees beyond `turned_deg` or an error of 1/10 of the face."""
-    turned = np.clip((turned_deg + 15.0 - facing_deg(poses)) / 20.0, 0.0, 1.0)
+    """[T] in 0..1: 1 for a frontal, well-fitted face, READABLE at `turned_deg`, 0 from an error of 1/10 of the face on."""
+    turned = np.clip((turned_deg + 5.0 - facing_deg(poses)) / 20.0, 0.0, 1.0)
     return turned * np.clip(1.5 - error / 0.066, 0.0, 1.0)
 
 
