@@ -32,6 +32,14 @@ def load_checkpoint(path: Path, device: str = "cpu") -> tuple[int, Tree]:
         ) from error
 
 
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, 0 where there is none."""
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as archive:
+        return int(archive.metadata()["step"])
+
+
 def optimizer_tree(optimizer: torch.optim.Optimizer) -> Tree:
     """Adam's moments and step counts by parameter number; learning rates follow from the step and are not stored."""
     return {str(number): dict(values) for number, values in optimizer.state_dict()["state"].items()}

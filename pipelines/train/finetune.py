@@ -16,14 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipelines.distributed import ALONE, Processes
 from pipelines.signals import Asked, noted
 from pipelines.stage import Progress, Task
 from pipelines.train.board import Board
 from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
-from pipelines.train.memory import OutOfMemory, said, smaller
+from pipelines.train.memory import OutOfMemory, give_back, said, smaller
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Batches, Step
 from pipelines.train.trainer import Trainer
@@ -138,8 +136,7 @@ class Finetuning:
                     raise
             self.settings = step.settings = less
             self.trainer.generator_optimizer.zero_grad(set_to_none=True)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            give_back()
             why = f"out of memory in step {self.trainer.step + 1}; it goes on with {said(less, self.processes.count)}"
             self.made_smaller.append(why)
             self.shrunk(less, why)

@@ -4,6 +4,8 @@ A batch is computed in micro-batches whose gradients add up; if one image at a t
 activations again. Neither changes what a step learns, but for rounding (pipelines.train.pieces).
 """
 
+import ctypes
+import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +21,10 @@ from pipelines.train.settings import FinetuneSettings
 GB = 1e9
 SAFETY = 0.9
 """A plan fills this part of the memory that was asked for."""
-SHORT = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory", re.IGNORECASE)
+SHORT = re.compile(
+    r"not enough memory|can('t|not) allocate memory|out of memory|could not create a (primitive|memory)", re.IGNORECASE
+)
+"""What PyTorch says; the last is oneDNN, which does not get what it needs for a convolution."""
 
 
 class OutOfMemory(AvatarError):
@@ -45,6 +50,15 @@ def within_memory(processes: Processes) -> Iterator[None]:
         short = True  # and the traceback is let go, with the tensors in it
     if processes.most(int(short)):
         raise OutOfMemory("a training step does not fit in memory, even image by image; train a smaller network.")
+
+
+def give_back() -> None:
+    """What is kept for later allocations goes back to the GPU, or to the operating system (glibc)."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def at_once(settings: FinetuneSettings, processes: int) -> int:

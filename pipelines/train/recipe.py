@@ -22,8 +22,9 @@ from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
 from pipelines.train.board import Board
+from pipelines.train.checkpoint import step_of
 from pipelines.train.expression_map import fit_expression_map
-from pipelines.train.finetune import finetune
+from pipelines.train.finetune import CHECKPOINT, finetune
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, make_networks
@@ -193,7 +194,8 @@ class Recipe:
         torch.set_num_threads(plan.threads)
         trainer, batches, begun = self.begin()
         expression, first = self.dataset.tracking()[f"expression_{self.space}"], self.processes.first
-        board = Board(self.folder, trainer.step) if first and self.settings.finetune.tensorboard else None
+        written = first and self.settings.finetune.tensorboard
+        board = Board(self.folder, step_of(self.folder / CHECKPOINT)) if written else None
         probe = Probe(
             self.dataset, expression, trainer.generator.image_size, self.settings.finetune, folder=self.folder / "samples",
             board=board,

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipelines.train.memory import at_once, fitting, is_short, ladder, peak_of
 from pipelines.train.pieces import groups_of, parts_of
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Batches, train_step
+from tests.avatarcli.cli import ROOT, environment
 from tests.pipelines.train.test_finetune import ADVERSARIAL, capture, make
 
 __all__ = ["capture"]
@@ -64,7 +67,8 @@ def test_parts_and_groups() -> None:
 
 def test_what_says_that_memory_is_short() -> None:
     assert is_short(MemoryError()) and is_short(RuntimeError(CPU)) and is_short(torch.cuda.OutOfMemoryError("x"))
-    assert is_short(RuntimeError("not enough memory: you tried to allocate 9 bytes."))
+    for text in ("not enough memory: you tried to allocate 9 bytes.", "cannot allocate memory", "could not create a primitive"):
+        assert is_short(RuntimeError(text))
     assert not is_short(RuntimeError("sizes differ")) and not is_short(ValueError("out of memory"))
 
 
@@ -143,6 +147,33 @@ def test_out_of_memory_goes_on_from_the_last_finished_step(
         assert torch.allclose(one, other, atol=2e-4), "its step was made once"
     for one, other in zip(whole.generator.parameters(), less.generator.parameters(), strict=True):
         assert (one - other).abs().max() < 1e-3 * max(one.abs().max(), 1)
+
+
+LIMITED = """
+import re, resource, sys
+from pathlib import Path
+import torch
+from tests.pipelines.train.test_memory import run
+torch.set_num_threads(1)
+capture, changes = Path(sys.argv[1]), {"batch": 96, "adversarial": 0.0}
+run(capture, "warm", {**changes, "micro_batch": 2}, 2)
+size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + 200_000_000, -1))
+trainer, figures = run(capture, "less", changes, 3)
+print(trainer.step, figures["made_smaller"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_a_process_that_may_have_200_mb_more_goes_on(capture: Path) -> None:
+    """The operating system really refuses."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(capture)], capture_output=True, text=True, timeout=400, cwd=ROOT,
+        env=environment({"OMP_NUM_THREADS": "1"}),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("3 ['out of memory in step "), done.stdout
 
 
 class Signaled(Exception):
