@@ -24,7 +24,7 @@ from pipelines.artifacts import Avatar
 from pipelines.files import read_arrays
 
 IMPORTANT = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")
-IMPORTANCE = 2.0
+IMPORTANCE = 4.0
 REACH = 3.0
 """Standard deviations of the person's latents that a coordinate never passes."""
 RIDGE = 10.0

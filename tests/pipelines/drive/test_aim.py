@@ -86,7 +86,7 @@ def test_one_coordinate_with_as_much_doubt_as_spread_makes_up_for_half():
     found = aim(plain, (plain.mean_w.numpy() + x @ plain.basis.numpy()), expression, MEASURED, 1.0)
     asked = torch.zeros(1, len(MEASURED))
     asked[0, JAW] = 1.0
-    assert coordinates(found.w(asked), plain)[0, 1].item() == pytest.approx(2 / 3, abs=0.03), "1 / (1 + 1/2)"
+    assert coordinates(found.w(asked), plain)[0, 1].item() == pytest.approx(0.8, abs=0.03), "1 / (1 + 1/4)"
 
 
 def test_no_coordinate_goes_further_than_was_seen():
