@@ -1,8 +1,8 @@
 """COLMAP in a process of its own: `python -m pipelines.capture.sfm job.json` writes the job's result file beside it.
 
 A separate program because native errors abort the interpreter, and because pycolmap loaded before OpenCV corrupts its PNG
-writing; nothing that is imported here could meet it. Everything is seeded, and adjustment runs in one thread, so the same
-images give the same cameras. Features and matches are found once for all ways to a model (`pipelines.capture.sfm_ways`).
+writing; nothing that is imported here could meet it. Everything is seeded, and matching and adjustment run in one thread, so
+the same images give the same cameras. Features and matches are found once for all ways to a model (`pipelines.capture.sfm_ways`).
 """
 
 import json
@@ -85,7 +85,7 @@ def _matches(job: dict[str, Any], folder: Path, database: Path) -> None:
     store.clear_two_view_geometries()  # of a run that was broken off; the matches of a pair are whole or not there
     store.close()
     matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = job["threads"]
+    matching.num_threads = 1  # in threads the approximate search finds other matches from run to run
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = job["seed"]
     options = {
