@@ -2,7 +2,8 @@
 
 A separate program because native errors abort the interpreter, and because pycolmap loaded before OpenCV corrupts its PNG
 writing; nothing that is imported here could meet it. Everything is seeded, and matching and adjustment run in one thread, so
-the same images give the same cameras. Features and matches are found once for all ways to a model (`pipelines.capture.sfm_ways`).
+the same images give the same cameras. Features and matches are found once for all ways to a model
+(`pipelines.capture.sfm_ways`).
 """
 
 import json
