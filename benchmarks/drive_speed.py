@@ -1,0 +1,99 @@
+"""How fast a drive is: frames a second of tracking, mapping and rendering, and their share of real time.
+
+    python benchmarks/drive_speed.py AVATAR DRIVER.mp4 [--size 128] [--threads 2] [--profile]
+
+One drive for each precision, encoding and mark included, checks and signature not. The factor is the driver's length over the
+seconds of tracking + mapping + rendering: 1 keeps up with the driver. CPU time is that of all threads and of the encoder, from
+the first work on the driver to the finished file; on a machine that others use they say more than the clock. `--profile` prints
+where the rendering goes.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(HOME))
+
+from pipelines.drive import DriveSettings, ProvenanceSettings, drive  # noqa: E402
+from pipelines.stage import Silent  # noqa: E402
+from pipelines.video import probe  # noqa: E402
+
+PRECISIONS = ("float32", "bfloat16")
+STEPS = ("track", "retarget", "render")
+
+
+def bfloat16_here() -> bool:
+    """Whether the processor multiplies bfloat16 itself."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and any(flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def row(avatar: Path, driver: Path, settings: DriveSettings, device: str) -> str:
+    """One line of the table."""
+    begun = sum(os.times()[:4])
+    with tempfile.TemporaryDirectory() as folder:
+        report = drive(avatar, driver, Path(folder) / "out.mp4", settings, Silent(), device)
+    frames, took = report.figures["frames"], {name: report.seconds[name] for name in STEPS}
+    rates = " | ".join(f"{frames / max(took[name], 1e-3):.1f}" for name in ("track", "render"))
+    whole = sum(took.values())
+    factor, busy = probe(driver).duration_s / whole, sum(os.times()[:4]) - begun
+    return (
+        f"| {settings.precision} | {frames} | {rates} | {frames / whole:.1f} | {factor:.2f} | {1000 * busy / frames:.0f} ms |"
+    )
+
+
+def profiled(avatar: Path, settings: DriveSettings) -> str:
+    """The costliest operations of eight frames."""
+    import numpy as np
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from pipelines.artifacts import load_avatar
+    from pipelines.drive.render import Motion, Painter, make_background
+
+    loaded = load_avatar(avatar)
+    pose = loaded.frontal.world_from_camera[0].double().numpy()
+    motion = Motion(
+        expression=np.tile(loaded.neutral, (8, 1)), world_from_camera=np.tile(pose, (8, 1, 1)), torso=np.zeros((8, 3))
+    )
+    painter = Painter(
+        avatar=loaded, size=settings.size or loaded.image_size, background=make_background("#808080", settings.size or 128),
+        torso=None, batch=settings.batch, precision=settings.precision,
+    )  # fmt: skip
+    list(painter.paint(motion, 0, 8))
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as found:
+        list(painter.paint(motion, 0, 8))
+    return found.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=40)
+
+
+def main() -> None:
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("avatar", type=Path)
+    parser.add_argument("driver", type=Path)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--batch", type=int, default=DriveSettings().batch)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--profile", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    plain = DriveSettings(size=asked.size, batch=asked.batch, self_check=False, provenance=ProvenanceSettings(manifest=False))
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{asked.threads} threads, bfloat16 {'in' if bfloat16_here() else 'not in'} the processor, {load}")
+    print("| precision | frames | track, frames/s | render, frames/s | together, frames/s | real-time factor | CPU a frame |")
+    print("|---|---|---|---|---|---|---|")
+    for precision in PRECISIONS:
+        settings = replace(plain, precision=precision)
+        print(row(asked.avatar, asked.driver, settings, asked.device), flush=True)
+        if asked.profile:
+            print(profiled(asked.avatar, settings))
+
+
+if __name__ == "__main__":
+    main()
