@@ -123,8 +123,8 @@ def fitting(
 
 def peak_of(run: Callable[[], object], device: str) -> tuple[float, float]:
     """Gigabytes before `run()` and at most while it runs: of this process, or of its tensors on a GPU."""
+    give_back()
     if device.startswith("cuda"):
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_reserved()
         run()
