@@ -1,4 +1,4 @@
-"""`avatarcli train`: a capture becomes an avatar."""
+"""`avatarcli train`: a capture becomes an avatar, or an avatar becomes better by a further capture."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,6 @@ from avatarcli.options import (
     OnDevice,
     Out,
     Overwrite,
-    Preset,
     Set,
     SettingsFile,
     chosen,
@@ -23,14 +22,28 @@ from avatarcli.options import (
     seconds,
 )
 from avatarcli.settings import resolve
+from pipelines.errors import SettingError
 
 Torso = Literal["none", "still", "follow"]
 
 
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="quick (a laptop, minutes), workstation or paper (a GPU).", show_default="quick")
+]
+
+
 def train(
-    capture: Annotated[Path, typer.Argument(help="A folder made by `avatarcli capture`.", show_default=False)],
+    capture: Annotated[
+        Path, typer.Argument(help="A folder made by `avatarcli capture`; with --add the avatar.", show_default=False)
+    ],
     out: Out,
-    preset_name: Preset = "quick",
+    originals: Annotated[
+        list[Path] | None, typer.Argument(help="With --add: what the avatar was made of, if it does not lie beside it.")
+    ] = None,
+    further: Annotated[
+        Path | None, typer.Option("--add", metavar="CAPTURE", help="Improve an avatar with a further capture of the person.")
+    ] = None,
+    preset_name: Preset = None,
     budget: Budget = None,
     memory: Memory = None,
     torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
@@ -39,11 +52,21 @@ def train(
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make an avatar from a capture."""
+    """Make an avatar from a capture, or improve one with a further capture (--add)."""
     budget_s, memory_gb = seconds(budget), gigabytes(memory)
     from pipelines.train import PRESETS
     from pipelines.train import train as make
 
-    flags = chosen(torso=torso, budget_s=budget_s, memory_gb=memory_gb)
-    asked = resolve(preset(PRESETS, preset_name), file=settings, stage="train", assignments=[*(changes or []), *flags])
+    flags = [*(changes or []), *chosen(torso=torso, budget_s=budget_s, memory_gb=memory_gb)]
+    if further is not None:
+        from pipelines.train.adding import add, settings_for
+
+        base = settings_for(capture, preset(PRESETS, preset_name) if preset_name else None)
+        asked = resolve(base, file=settings, stage="train", assignments=flags)
+        how = {"originals": originals or [], "device": pick_device(device), "overwrite": overwrite}
+        console().report(add(capture, further, out, asked, console(), **how))
+        return
+    if originals:
+        raise SettingError(f"{originals[0]}: an avatar is made of one capture; add further ones to it with --add.")
+    asked = resolve(preset(PRESETS, preset_name or "quick"), file=settings, stage="train", assignments=flags)
     console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -38,13 +38,15 @@ def _painted(points: np.ndarray, hit: np.ndarray, mouth: float) -> np.ndarray:
     return (np.where(hit[..., None], color, 0.5) * 255).round().astype(np.uint8)
 
 
-def write_solid_capture(folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4) -> Path:
+def write_solid_capture(
+    folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4, opening: float = 1.0, fingerprint: str = "a" * 64
+) -> Path:
     """A capture folder as `pipelines.capture` leaves it: the solid turns and opens its mouth; the last 15 % are held out."""
     labels, items, poses, mouths = [], [], [], []
     for number in range(frames):
         phase = number / frames
         pose = _orbit(0.35 * math.sin(2 * math.pi * phase), 0.1 * math.cos(4 * math.pi * phase), 2.9)
-        mouth = 0.5 + 0.5 * math.sin(6 * math.pi * phase)
+        mouth = opening * (0.5 + 0.5 * math.sin(6 * math.pi * phase))
         name = f"{3 * number:06d}"
         image, matte = render_solid(pose, focal, size, mouth)
         for kind, picture in (("crops", image), ("mattes", matte), ("heads", matte)):
@@ -75,8 +77,8 @@ def write_solid_capture(folder: Path, frames: int = 20, size: int = 32, focal: f
     landmarks = np.zeros((frames, 478, 3), np.float32)
     write_arrays(folder / "tracking.npz", landmarks=landmarks, expression_measured=expression, camera_from_head=np.stack(poses))
     write_json(folder / "capture.json", {"schema": 1, "prior": {"name": "unit"}})
-    write_json(folder / "stage.json", {"schema": 1, "stage": "capture", "version": 1, "fingerprint": "a" * 64, "settings": {},
-                                       "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
+    write_json(folder / "stage.json", {"schema": 1, "stage": "capture", "version": 1, "fingerprint": fingerprint,
+                                       "settings": {}, "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
     return folder
 
 

@@ -1,16 +1,20 @@
 """From a capture folder to an avatar folder: appearance first, expressions afterwards (GAN-Avatar section 3)."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.distributed import together
+from pipelines.distributed import Processes, together
 from pipelines.priors import load_prior
 from pipelines.provenance.consent import carry
 from pipelines.stage import Progress, Report, Work, run_stage, step
 from pipelines.train.board import insist_on_tensorboard
 from pipelines.train.settings import PRESETS, TrainSettings
+
+if TYPE_CHECKING:
+    from pipelines.train.recipe import Recipe
 
 __all__ = ["PRESETS", "TrainSettings", "train"]
 VERSION = 1
@@ -26,20 +30,32 @@ def train(
     the capture.
     """
     asked = {**asdict(settings), "prior_sha256": load_prior(settings.prior).sha256}
-    if settings.finetune.tensorboard:
+
+    def recipe_of(partial: Path, processes: Processes) -> "Recipe":
+        from pipelines.train.recipe import Recipe
+
+        return Recipe(capture, partial, settings, progress, processes.device, processes)
+
+    return made(
+        recipe_of, inputs={"capture": capture}, asked=asked, out=out, device=device, overwrite=overwrite, spent_s=spent_s
+    )
+
+
+def made(
+    recipe_of: Callable[[Path, Processes], "Recipe"], *, inputs: Mapping[str, Path], asked: Mapping[str, Any], out: Path,
+    device: str, overwrite: bool, spent_s: float = 0.0,
+) -> Report:  # fmt: skip
+    """What the steps of a recipe make, as the stage `train`; `inputs` name the person's own capture `capture`."""
+    if asked["finetune"]["tensorboard"]:
         insist_on_tensorboard()
 
     def stage(work: Work) -> Report:
-        return run_stage(
-            "train", version=VERSION, inputs={"capture": capture}, settings=asked, out=out, work=work, overwrite=overwrite
-        )
+        return run_stage("train", version=VERSION, inputs=inputs, settings=asked, out=out, work=work, overwrite=overwrite)
 
     with together(device) as processes:
 
         def work(partial: Path) -> dict[str, Any]:
-            from pipelines.train.recipe import Recipe
-
-            recipe = Recipe(capture, partial, settings, progress, processes.device, processes)
+            recipe = recipe_of(partial, processes)
             if not processes.first:
                 recipe.help()
                 return {}
@@ -56,5 +72,5 @@ def train(
 
         report = processes.staged(stage, work)
         if processes.first:
-            carry(capture, out)
+            carry(inputs["capture"], out)
         return report

@@ -1,0 +1,217 @@
+"""A further capture of the same person: the solid, filmed a second time with its mouth open wider than it ever was."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.artifacts import load_avatar, load_dataset
+from pipelines.distributed import ALONE
+from pipelines.errors import AvatarError, SettingError, UnusableMaterial
+from pipelines.files import read_arrays, read_json, write_json
+from pipelines.stage import Silent
+from pipelines.train import PRESETS, TrainSettings, train
+from pipelines.train.adding import Adding, AddingRecipe, AddingSettings, add, balanced, look_alikes, settings_for, unseen
+from pipelines.train.changes import forgotten, sentence
+from pipelines.train.frames import load_frames
+from pipelines.train.joined import join
+from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
+from tests.pipelines.train.test_finetune import Killed, KilledAfter
+from tests.pipelines.train.test_recipe import MouthLabeler
+from tests.worlds import write_solid_capture, write_unit_prior
+
+STEPS = 40
+FINETUNE = FinetuneSettings(steps=STEPS, coarse=6, fine=6, checkpoint_every=10, adversarial_every=8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with solid.avatar, the capture it was made of, and wide.capture."""
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("made")
+    settings = replace(
+        PRESETS["quick"], prior=str(write_unit_prior(place / "prior")), torso="none", finetune=FINETUNE,
+        pairs=PairSettings(count=40, render_px=32), expression_map=MapSettings(steps=200, hidden=16),
+    )  # fmt: skip
+    write_solid_capture(place / "solid.capture")
+    write_solid_capture(place / "wide.capture", opening=2.5, fingerprint="b" * 64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.train.recipe.Labeler", MouthLabeler)
+        patch.setattr("pipelines.train.plan.cores", lambda: 1)
+        patch.setattr("pipelines.train.recipe.cores", lambda: 1)
+        train(place / "solid.capture", place / "solid.avatar", settings, Silent())
+        yield place
+
+
+def asked(place: Path, preset: TrainSettings = PRESETS["quick"]) -> AddingSettings:
+    own = settings_for(place / "solid.avatar", preset)
+    return replace(
+        own, finetune=FINETUNE, pairs=PairSettings(count=40, render_px=32), expression_map=MapSettings(steps=200, hidden=16)
+    )
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def better(made: Path) -> Path:
+    before = bytes_of(made / "solid.avatar")
+    add(made / "solid.avatar", made / "wide.capture", made / "better.avatar", asked(made), Silent())
+    assert bytes_of(made / "solid.avatar") == before, "the avatar that is improved is left as it is"
+    return made / "better.avatar"
+
+
+def test_the_new_is_learned_and_the_old_is_kept(better: Path) -> None:
+    old, new = read_json(better / "added.json")["captures"]
+    assert (old["name"], old["added"], new["name"], new["added"]) == ("solid.capture", False, "wide.capture", True)
+    assert new["psnr_change"]["head"] > 0.3 and new["psnr_change"]["mouth"] > 0.3
+    assert old["psnr_change"]["head"] > -0.3
+    assert set(new["before"]) == set(new["after"]) == {"mouth", "eyes", "hair", "head"}
+
+
+def test_the_record_names_both_captures_and_it_is_an_avatar(made: Path, better: Path) -> None:
+    avatar = load_avatar(better)
+    assert avatar.record["capture"]["fingerprint"] == "a" * 64
+    assert [(one["name"], one["fingerprint"]) for one in avatar.record["added"]] == [("wide.capture", "b" * 64)]
+    page, record = (better / "report.html").read_text(), read_json(better / "added.json")
+    assert "What the added capture changed" in page and record["sentence"] in page
+    assert "made of solid.capture and wide.capture" in page
+    again = add(made / "solid.avatar", made / "wide.capture", better, asked(made), Silent())
+    assert again.status == "unchanged" and again.figures["added"] == record
+
+
+def test_older_latents_go_on_and_new_ones_begin_where_a_frame_looks_alike(made: Path, better: Path) -> None:
+    known, found = read_arrays(made / "solid.avatar" / "latents.npz")["w"], read_arrays(better / "start.npz")["latents"]
+    assert np.array_equal(found[: len(known)], known) and len(found) == 2 * len(known)
+    parts = tuple(load_dataset(made / name) for name in ("solid.capture", "solid.capture"))
+    frames = load_frames(join(parts), "train", 32, read_arrays(made / "prior" / "landmarks.npz")["landmarks"])
+    assert look_alikes(frames, len(known)).tolist() == list(range(len(known))), "the same frame is the most alike"
+    brighter = replace(frames, image=torch.cat([frames.image[: len(known)], 0.5 * frames.image[len(known) :] + 0.2]))
+    assert look_alikes(brighter, len(known)).tolist() == list(range(len(known))), "another exposure is no other face"
+
+
+def test_a_killed_run_resumes_bit_by_bit(made: Path, better: Path) -> None:
+    out = made / "killed.avatar"
+    with pytest.raises(Killed):
+        add(made / "solid.avatar", made / "wide.capture", out, asked(made), KilledAfter(25))
+    assert not out.exists() and (made / "killed.avatar.partial" / "checkpoint.safetensors").exists()
+    add(made / "solid.avatar", made / "wide.capture", out, asked(made), Silent())
+    for name in ("generator.safetensors", "expression_map.safetensors", "checkpoint.safetensors", "added.json"):
+        assert (out / name).read_bytes() == (better / name).read_bytes(), name
+
+
+def test_no_tracking_enters_the_appearance(made: Path, tmp_path: Path) -> None:
+    folders = []
+    for number, change in enumerate((0.0, 3.0)):
+        capture = Path(shutil.copytree(made / "wide.capture", tmp_path / f"{number}.capture"))
+        tracking = read_arrays(capture / "tracking.npz")
+        np.savez(capture / "tracking.npz", **{name: value + change for name, value in tracking.items()})
+        parts = (load_dataset(made / "solid.capture"), load_dataset(capture))
+        folder = tmp_path / str(number)
+        recipe = AddingRecipe(
+            made / "solid.avatar", (made / "solid.capture", capture), parts, folder, asked(made), Silent(), ALONE
+        )  # fmt: skip
+        recipe.start()
+        folders.append(folder)
+    one, other = (read_arrays(folder / "start.npz") for folder in folders)
+    assert all(np.array_equal(value, other[name]) for name, value in one.items())
+
+
+def test_joined_captures_keep_their_frames_and_held_out_ends(made: Path) -> None:
+    parts = tuple(load_dataset(made / name) for name in ("solid.capture", "wide.capture"))
+    both = join(parts)
+    count = len(parts[0].names)
+    assert both.rows("test").tolist() == [*parts[0].rows("test"), *(count + parts[1].rows("test"))]
+    assert (np.diff(both.time_s) > 0).all() and (np.diff(both.source_index) > 0).all()
+    rows = np.array([count + 3, 2])
+    assert np.array_equal(both.images(rows, 16)[0], parts[1].images(np.array([3]), 16)[0])
+    assert np.array_equal(both.head_mattes(rows, 16)[1], parts[0].head_mattes(np.array([2]), 16)[0])
+    assert both.inside(rows, 16).shape == (2, 16, 16) and len(both.tracking()["landmarks"]) == len(both.names)
+
+
+def test_new_frames_come_as_often_as_old_ones() -> None:
+    odds = balanced(torch.ones(4), 3, 0.5)
+    torch.testing.assert_close(odds, torch.tensor([1 / 6, 1 / 6, 1 / 6, 1 / 2]))
+
+
+def test_views_that_are_filmed_by_now_are_no_longer_remembered(made: Path) -> None:
+    frames = load_frames(load_dataset(made / "solid.capture"), "train", 8, np.zeros((478, 3)))
+    behind = frames.camera[0].label().numpy().copy()
+    behind[:, [3, 7, 11]] *= -1
+    label = np.concatenate([frames.camera[0].label().numpy(), behind])
+    known = {"label": label, "raw": np.arange(2.0), "alpha": np.arange(2.0), "person": np.zeros(3)}
+    assert unseen(known, frames)["raw"].tolist() == [1.0]
+    assert unseen({"person": np.zeros(3)}, frames) == {}
+
+
+def test_the_sentence_says_what_got_better_and_worse() -> None:
+    captures = [
+        {"name": "old", "added": False, "psnr_change": {"mouth": 0.05, "head": -0.7}},
+        {"name": "new", "added": True, "psnr_change": {"mouth": 2.13, "hair": None, "head": 0.2}},
+    ]
+    said = (
+        "On held-out frames new got better in mouth (+2.1 dB), head (+0.2 dB), worse nowhere; old got better nowhere, worse in "
+    )
+    assert sentence(captures) == f"{said}head (-0.7 dB)."
+    assert len(forgotten(captures)) == 1 and "old lost 0.7 dB" in forgotten(captures)[0]
+
+
+def refused(place: Path, kind: type[AvatarError], said: str, capture: str = "wide.capture", out: str = "x.avatar") -> None:
+    with pytest.raises(kind, match=said):
+        add(place / "solid.avatar", place / capture, place / out, asked(place), Silent())
+    assert not list(place.glob("x.avatar*"))
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    """A copy whose parts may be broken."""
+    for name in ("solid.avatar", "solid.capture", "wide.capture"):
+        shutil.copytree(made / name, tmp_path / name)
+    return tmp_path
+
+
+def test_captures_that_do_not_fit_are_refused(place: Path) -> None:
+    refused(place, SettingError, "already in", capture="solid.capture")
+    refused(place, UnusableMaterial, "dataset.json is missing", capture="none.capture")
+    refused(place, SettingError, "choose another -o", out="solid.avatar")
+    write_solid_capture(place / "short.capture", frames=8, fingerprint="c" * 64)
+    refused(place, UnusableMaterial, "7 training frames|6 training frames", capture="short.capture")
+    write_json(place / "wide.capture" / "capture.json", {"schema": 1, "prior": {"name": "ffhq"}})
+    refused(place, UnusableMaterial, "aligned to the prior ffhq")
+
+
+def test_an_avatar_whose_capture_is_gone_asks_for_it(place: Path, made: Path) -> None:
+    gone = place / "elsewhere" / "solid.capture"
+    shutil.move(place / "solid.capture", gone)
+    refused(place, UnusableMaterial, "say where it is")
+    with pytest.raises(UnusableMaterial, match="was not made of wide.capture"):
+        add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", asked(place), Silent(),
+            originals=[gone, place / "wide.capture"])  # fmt: skip
+    with pytest.raises(Killed):
+        add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", asked(place), KilledAfter(0), originals=[gone])
+
+
+def test_what_is_no_avatar_or_has_another_network_is_refused(place: Path) -> None:
+    with pytest.raises(SettingError, match="another network"):
+        own = replace(asked(place), network="512")
+        add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", own, Silent())
+    with pytest.raises(SettingError, match="another prior"):
+        other = replace(asked(place), prior="quick")
+        add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", other, Silent())
+    (place / "solid.avatar" / "avatar.json").unlink()
+    with pytest.raises(UnusableMaterial, match="is no avatar"):
+        settings_for(place / "solid.avatar")
+    assert not list(place.glob("x.avatar*"))
+
+
+def test_settings_follow_the_avatar(made: Path) -> None:
+    own = settings_for(made / "solid.avatar")
+    assert (own.prior, own.torso, own.expression_space) == (str(made / "prior"), "none", "measured")
+    assert (own.finetune.coarse, own.finetune.fine, own.finetune.steps) == (6, 6, None) and own.adding == Adding()
