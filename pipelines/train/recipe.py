@@ -81,7 +81,8 @@ class Recipe:
 
     def help(self) -> None:
         """What the other processes do: take part in what the first one begins, until it says that no more will come."""
-        while (begun := self.processes.from_first(None)) is not None:
+        nothing: Any = None
+        while (begun := self.processes.from_first(nothing)) is not None:
             work, given = begun
             getattr(self, work)(**given)
 
