@@ -34,7 +34,7 @@ GRAY = torch.zeros(1, 3, 1, 1)
 TRIED = {
     "jawOpen": ("jawOpen",), "mouthSmileLeft": ("mouthSmileLeft", "mouthSmileRight"),
     "eyeBlinkLeft": ("eyeBlinkLeft", "eyeBlinkRight"), "browInnerUp": ("browInnerUpLeft", "browInnerUpRight"),
-    "mouthPucker": ("mouthPucker",), "eyeLookInLeft": ("eyeLookInLeft", "eyeLookOutRight", "-gazeLeft"),
+    "mouthPucker": ("mouthPucker",), "eyeLookOutLeft": ("gazeLeft", "eyeLookOutLeft", "eyeLookInRight"),
 }  # fmt: skip
 """Channel of the tracker: labels turned from 0 to 1 (with a minus: to -1)."""
 
