@@ -27,7 +27,8 @@ def unsure_map(spread: float = 1.0) -> ExpressionMap:
         basis=spread * torch.eye(WIDTH)[:DIMENSIONS], latent=LatentSpec(z_dim=4, w_dim=WIDTH, num_ws=3),
     )  # fmt: skip
     with torch.no_grad():
-        plain.net[-1].weight.zero_(), plain.net[-1].bias.zero_()
+        for parameter in plain.net[-1].parameters():
+            parameter.zero_()
     return plain.eval()
 
 
