@@ -1,6 +1,7 @@
 """A further capture of the same person: the solid, filmed a second time with its mouth open wider than it ever was."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pipelines.train.changes import forgotten, sentence
 from pipelines.train.frames import load_frames
 from pipelines.train.joined import join
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
+from tests.avatarcli.cli import avatarcli
 from tests.pipelines.train.test_finetune import Killed, KilledAfter
 from tests.pipelines.train.test_recipe import MouthLabeler
 from tests.worlds import write_solid_capture, write_unit_prior
@@ -92,9 +94,10 @@ def test_older_latents_go_on_and_new_ones_begin_where_a_frame_looks_alike(made: 
     assert np.array_equal(found[: len(known)], known) and len(found) == 2 * len(known)
     parts = tuple(load_dataset(made / name) for name in ("solid.capture", "solid.capture"))
     frames = load_frames(join(parts), "train", 32, read_arrays(made / "prior" / "landmarks.npz")["landmarks"])
-    assert look_alikes(frames, len(known)).tolist() == list(range(len(known))), "the same frame is the most alike"
+    again = frames.image[len(known) :]
+    assert torch.equal(frames.image[look_alikes(frames, len(known))], again), "the same frame is the most alike"
     brighter = replace(frames, image=torch.cat([frames.image[: len(known)], 0.5 * frames.image[len(known) :] + 0.2]))
-    assert look_alikes(brighter, len(known)).tolist() == list(range(len(known))), "another exposure is no other face"
+    assert torch.equal(frames.image[look_alikes(brighter, len(known))], again), "another exposure is no other face"
 
 
 def test_a_killed_run_resumes_bit_by_bit(made: Path, better: Path) -> None:
@@ -215,3 +218,25 @@ def test_settings_follow_the_avatar(made: Path) -> None:
     own = settings_for(made / "solid.avatar")
     assert (own.prior, own.torso, own.expression_space) == (str(made / "prior"), "none", "measured")
     assert (own.finetune.coarse, own.finetune.fine, own.finetune.steps) == (6, 6, None) and own.adding == Adding()
+
+
+def test_the_command(made: Path, tmp_path: Path) -> None:
+    before = "import pipelines.train.recipe as r, tests.pipelines.train.test_recipe as t\nr.Labeler = t.MouthLabeler"
+    small = ["finetune.steps=2", "finetune.adversarial=0", "pairs.count=30", "expression_map.steps=20", "adding.rate=0.1"]
+    words = ["train", made / "solid.avatar", "--add", made / "wide.capture", "--device", "cpu"]
+    done = avatarcli(
+        *words, "-o", tmp_path / "b.avatar", "--json", *(word for one in small for word in ("--set", one)), before=before
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] == "done" and result["figures"]["added"]["sentence"].startswith("On held-out frames wide.capture")
+    assert read_json(tmp_path / "b.avatar" / "stage.json")["settings"]["adding"]["rate"] == 0.1
+    for wrong, code, said in (
+        (words, 2, "--out"),
+        ([*words[:3], made / "solid.capture", "-o", tmp_path / "c.avatar"], 2, "already in"),
+        (["train", made / "solid.capture", *words[2:], "-o", tmp_path / "c.avatar"], 4, "is no avatar"),
+        (["train", made / "solid.capture", made / "wide.capture", "-o", tmp_path / "c.avatar"], 2, "--add"),
+    ):  # fmt: skip
+        done = avatarcli(*wrong)
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+    assert not list(tmp_path.glob("c.avatar*"))
