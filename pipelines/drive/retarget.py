@@ -17,6 +17,8 @@ from pipelines.face_fit import Calibration, calibrate
 
 LEAST_RANGE = 0.25
 """A driver's range below this is taken as this: a face that hardly smiles is not blown up to a grin."""
+BEND = 5.0
+"""A stretching gain is at most this times the gain of the other side."""
 UNPAIRED = ("jawLeft", "mouthLeft", "eyeBlinkLeft")
 """Names that end in Left and have a gain of their own: directions, and lids, each of which has to close."""
 NO_GAZE = 0.6
@@ -66,14 +68,21 @@ def side_gain(
 ) -> np.ndarray:
     """[E] r_a / r_d on one side of the rest where that is below 1, else (r_a / r_d)^match up to `most`.
 
+    A side is stretched less where the other one shrinks (BEND): else the way through the rest would have a sharp bend.
     A driver's full smile is never more than the avatar's full smile; a weak driver is strengthened with care. 1 where the
     avatar has no range to match. Left and right have one gain, of the driver's larger and the avatar's mean range, so that a
     smile that is stronger on one side stays so.
     """
+    ratio, other = (range_ratio(driver, avatar, one, names) for one in (side, "low" if side == "high" else "high"))
+    most = np.minimum(settings.most, np.maximum(1.0, BEND * other))
+    return np.where(ratio < 1.0, ratio, np.minimum(ratio**settings.match, most))
+
+
+def range_ratio(driver: Calibration, avatar: Calibration, side: str, names: tuple[str, ...]) -> np.ndarray:
+    """[E] r_a / r_d on one side of the rest."""
     range_d = np.maximum(paired(np.abs(getattr(driver, side) - driver.neutral), names, np.max), LEAST_RANGE)
     range_a = paired(np.abs(getattr(avatar, side) - avatar.neutral), names, np.mean)
-    ratio = np.where(range_a > 0.005, range_a, range_d) / range_d
-    return np.where(ratio < 1.0, ratio, np.minimum(ratio**settings.match, settings.most))
+    return np.where(range_a > 0.005, range_a, range_d) / range_d
 
 
 def paired(values: np.ndarray, names: tuple[str, ...], joined: Callable[[list[float]], float]) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts import Track
-from pipelines.drive.retarget import carry_gaze, driver_range, one_euro, paired, region_of, retarget
+from pipelines.drive.retarget import carry_gaze, driver_range, one_euro, paired, region_of, retarget, side_gain
 from pipelines.drive.settings import RetargetSettings
 from pipelines.errors import SettingError
 from pipelines.face_fit import ARKIT_52, MEASURED, Calibration
@@ -62,6 +62,18 @@ def test_what_the_avatar_never_showed_is_clamped_and_counted():
     found = retarget(track(talking()), own, replace(FREE, overshoot=0.1, mouth=2.0))
     assert found.expression[:, JAW].max() == pytest.approx(0.33, abs=1e-3)
     assert 0.05 < found.clamped[:, JAW].mean() < 0.4 and not found.clamped[:, LID].any()
+
+
+def test_a_side_is_not_stretched_where_the_other_one_shrinks_far():
+    """A smile that is shown at a fifth leaves what lies below the rest as it is, instead of twice as much."""
+    driver, own = wide(), wide()
+    driver.low[JAW], driver.high[JAW], own.low[JAW] = -0.5, 1.0, -2.0
+    gains = []
+    for high in (0.1, 0.3, 0.8):
+        own.high[JAW] = high
+        gains.append(side_gain(driver, own, "low", MEASURED, replace(FREE, match=1.0))[JAW])
+        assert side_gain(driver, own, "high", MEASURED, FREE)[JAW] == pytest.approx(high)
+    assert gains == pytest.approx([1.0, 1.5, 2.0])
 
 
 def test_strength_by_region():
