@@ -58,14 +58,16 @@ class Bar:
             self.console.bars.advance(self.task, count)
         elif time.monotonic() - self.said > LINE_EVERY_S:
             self.said = time.monotonic()
-            of = f"/{self.total}, {self.left()} left" if self.total else ""
+            of = f"/{self.total}{self.left()}" if self.total else ""
             self.console.say(f"  {self.name} {self.done}{of} {self.remark}")
 
     def left(self) -> str:
-        """Time that the rest takes at the pace so far."""
-        done = max(self.done - self.before, 1)
+        """Time that the rest takes at the pace so far; nothing before there is one."""
+        done = self.done - self.before
+        if done == 0:
+            return ""
         seconds = (time.monotonic() - self.begun) * ((self.total or 0) - self.done) / done
-        return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 0):.0f} s"
+        return f", {seconds / 60:.0f} min left" if seconds > 90 else f", {max(seconds, 0):.0f} s left"
 
     def note(self, text: str) -> None:
         self.remark = text

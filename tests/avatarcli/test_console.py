@@ -31,7 +31,11 @@ def test_without_a_terminal_a_long_task_says_how_far_it_is(
     with console.task("steps", 400) as task:
         task.note("psnr 24.1")
         task.advance(120)
-    assert "steps 120/400 psnr 24.1" in capsys.readouterr().err
+        assert "steps 120/400 psnr 24.1" in capsys.readouterr().err, "what an earlier run did says nothing about the time"
+        task.begun -= 10  # for 40 further steps
+        task.advance(39)
+        task.advance()
+    assert "steps 160/400, 60 s left psnr 24.1" in capsys.readouterr().err
 
 
 def test_quiet_hides_everything_but_errors(capsys: pytest.CaptureFixture[str]) -> None:
