@@ -262,10 +262,10 @@ class Recipe:
     def proposed(self, latents: Tensor, count: int) -> Tensor:
         """Latents to render: the frames' own and such near them, and where the prior has names, what was never filmed."""
         asked, codes, seed = self.settings.pairs, load_codes(self.prior), self.settings.seed
-        w = propose(self.generator, latents, asked, count, seed)
-        if codes is None or self.settings.network == "fresh":
-            return w
-        return torch.cat([w, unfilmed(latents.mean(0), codes, round(asked.unfilmed * count), seed)])
+        known = codes is not None and self.settings.network != "fresh"
+        others = round(asked.unfilmed * count) if known else 0
+        w = propose(self.generator, latents, asked, count - others, seed)
+        return torch.cat([w, unfilmed(latents.mean(0), codes, others, seed)]) if codes is not None and known else w
 
     def anchors(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Latents and tracked expressions of the training frames that see the face from near the front."""

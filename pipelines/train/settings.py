@@ -59,6 +59,9 @@ class FinetuneSettings:
     """Times r1_every / (r1_every + 1) where photometric is 0. Paper: 0.002."""
     final_rate: float = 0.05
     """Learning rates at the last step, as a share of those at the first. Paper: 1."""
+    backbone: Literal["held", "trained"] = "held"
+    """held: the prior's convolutions stay as they are, computed once, and latents move in the room made for the person (only
+    from a prior that knows people). Paper: trained."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
     components: int = 24
@@ -108,7 +111,7 @@ class PairSettings:
     spread: float = 0.6
     """Standard deviation of a perturbation, in standard deviations of the direction."""
     unfilmed: float = 0.2
-    """Further pairs, as a share of them, along the named directions of a prior that has them. Paper: 0."""
+    """Share of the latents that lie along the named directions of a prior that has them. Paper: 0."""
     anchors: bool = True
     """Add the fitted latents of near-frontal frames with the frames' own tracked expressions: the tracker sees renders and a
     camera's pictures a little differently. The appearance is frozen by then. Paper: False."""
@@ -174,7 +177,14 @@ WORKSTATION = replace(
     network="512",
     budget_s=1200.0,
     finetune=FinetuneSettings(
-        coarse=48, fine=48, adversarial=0.1, adversarial_every=2, ema_images=5000.0, density=0.25, learning_rate=2.5e-3
+        backbone="trained",
+        coarse=48,
+        fine=48,
+        adversarial=0.1,
+        adversarial_every=2,
+        ema_images=5000.0,
+        density=0.25,
+        learning_rate=2.5e-3,
     ),
     pairs=PairSettings(count=1000, render_px=512),
 )
@@ -192,6 +202,7 @@ PAPER = replace(
         adversarial_batch=32,
         latents="sampled",
         final_rate=1.0,
+        backbone="trained",
         inversion_steps=0,
         remembered=0.0,
         balance=0.0,

@@ -93,6 +93,7 @@ class Step:
         self.processes.add_gradients([*trainer.generator.parameters(), trainer.latents])
         clean_gradients(trainer.generator.parameters())
         trainer.generator_optimizer.step()
+        trainer.keep()
         trainer.step += 1
         update_average(trainer, settings)
         return self.figures()

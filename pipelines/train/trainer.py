@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.augment import PERSON, TARGET, Augmentation
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
+from models.expression_map import broadcast
 from models.schedules import ema_decay, lazy_adam
 from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
 from pipelines.train.codes import initial_codes
@@ -39,7 +40,16 @@ class Trainer:
     """In front of the discriminator; stays on the CPU."""
     average: Tree
     """Exponential moving average of the generator's state and the latents."""
+    kept_in: tuple[Tensor, Tensor] | None = None
+    """A latent [w_dim] and directions [K,w_dim]: latents stay where they differ from it along these alone."""
     step: int = 0
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """Undo what a step did to latents outside the room."""
+        if self.kept_in is not None:
+            person, room = self.kept_in
+            self.latents.copy_(person + (self.latents - person) @ room.T @ room)
 
     def tree(self) -> Tree:
         return {
@@ -68,15 +78,20 @@ def make_trainer(
     """Latents start at `start` [w_dim], else the generator's mean w, spread by what tells the frames apart.
 
     The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
-    (pipelines.train.room). Free planes have a learning rate of their own.
+    (pipelines.train.room); there the backbone can be held. Free planes have a learning rate of their own.
     """
+    held = start is not None and room is not None and settings.backbone == "held"
+    if held:
+        generator.backbone.synthesis.requires_grad_(False)
+        generator.hold(broadcast(start[None], generator.latent.num_ws))
     mean = generator.backbone.mapping.w_avg.detach() if start is None else start
     codes = initial_codes(
         frames, generator.latent.w_dim, settings.components, settings.latent_spread, keyed(seed, 0, "latents"), room
     )
     latents = nn.Parameter(mean + codes)
-    planes = [parameter for name, parameter in generator.named_parameters() if name in FREE_PLANES]
-    others = [parameter for name, parameter in generator.named_parameters() if name not in FREE_PLANES]
+    learned = [(name, parameter) for name, parameter in generator.named_parameters() if parameter.requires_grad]
+    planes = [parameter for name, parameter in learned if name in FREE_PLANES]
+    others = [parameter for name, parameter in learned if name not in FREE_PLANES]
     (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
     groups = [
         {"params": others, "lr": rate}, {"params": planes, "lr": settings.planes_learning_rate},
@@ -86,7 +101,7 @@ def make_trainer(
         generator=generator, discriminator=discriminator, latents=latents,
         generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
-        augmentation=_augmentation(settings), average={},
+        augmentation=_augmentation(settings), average={}, kept_in=(start, room) if held else None,
     )  # fmt: skip
     trainer.average = _averaged(trainer)
     for group in trainer.generator_optimizer.param_groups:

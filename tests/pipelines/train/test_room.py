@@ -64,3 +64,13 @@ def test_the_persons_planes_hear_the_room_alone() -> None:
     assert own.abs().max() < 1e-4
     moved = network.basis_weights(person + torch.randn(500, 7) @ room)[:, -PERSON_PLANES:]
     assert 0.3 < moved.std() / (7 / 36) ** 0.5 < 3
+
+
+def test_a_held_backbone_is_the_backbone_within_the_room() -> None:
+    network, room, person = generator(), free_directions(codes(), 7), torch.randn(36)
+    make_room(network, room, person)
+    w = person + torch.randn(3, 7) @ room
+    before = planes(network, w)
+    network.hold(broadcast(person[None], network.latent.num_ws))
+    torch.testing.assert_close(planes(network, w), before, atol=1e-4, rtol=1e-4)
+    assert "_held" not in network.state_dict()
