@@ -114,7 +114,7 @@ def score(generator, w, views: Views, of: np.ndarray) -> tuple[dict[str, float],
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=180.0)

@@ -41,7 +41,7 @@ def make_room(generator: EG3D, room: Tensor, person: Tensor) -> None:
         heard, gain = layer.weight @ room.T @ room, layer.weight_gain / layer.bias_gain
         other = layer.weight - heard
         layer.weight.copy_(other)
-        layer.bias += gain * heard @ person
+        bias = layer.bias.add_(gain * heard @ person)
         if name == "basis_weights" and own:
             layer.weight[-own:] = heard[-own:]
-            layer.bias[-own:] = -gain * heard[-own:] @ person
+            bias[-own:] = -gain * heard[-own:] @ person

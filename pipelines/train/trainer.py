@@ -80,8 +80,9 @@ def make_trainer(
     The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
     (pipelines.train.room); there the backbone can be held. Free planes have a learning rate of their own.
     """
-    held = start is not None and room is not None and settings.backbone == "held"
-    if held:
+    kept_in = None
+    if start is not None and room is not None and settings.backbone == "held":
+        kept_in = start, room
         generator.backbone.synthesis.requires_grad_(False)
         generator.hold(broadcast(start[None], generator.latent.num_ws))
     mean = generator.backbone.mapping.w_avg.detach() if start is None else start
@@ -101,7 +102,7 @@ def make_trainer(
         generator=generator, discriminator=discriminator, latents=latents,
         generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
-        augmentation=_augmentation(settings), average={}, kept_in=(start, room) if held else None,
+        augmentation=_augmentation(settings), average={}, kept_in=kept_in,
     )  # fmt: skip
     trainer.average = _averaged(trainer)
     for group in trainer.generator_optimizer.param_groups:
