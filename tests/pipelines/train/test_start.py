@@ -19,6 +19,7 @@ from pipelines.prior.supervised import SupervisedSettings, train_supervised
 from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.stage import Silent
 from pipelines.train import TrainSettings
+from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint
 from pipelines.train.codes import initial_codes
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_of, enlarged, make_networks, widened
@@ -181,6 +182,32 @@ def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -
     )  # fmt: skip
     assert np.allclose(trainer.latents.detach().numpy(), known["person"] + codes.numpy(), atol=1e-6)
     assert batches.remembered is not None and len(batches.remembered.raw) == figures["views_to_remember"]
+
+
+def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior, tmp_path: Path) -> None:
+    capture = write_solid_capture(tmp_path / "solid.capture")
+    record = json.loads((capture / "capture.json").read_text())
+    (capture / "capture.json").write_text(json.dumps(record | {"prior": {**record["prior"], "name": prior.name}}))
+    asked = replace(settings(inversion_steps=2), prior=str(prior.folder))
+    states = []
+    for name, parts in (("whole", (6,)), ("parts", (3, 6))):
+        (tmp_path / name).mkdir()
+        recipe = Recipe(capture, tmp_path / name, asked, Silent(), "cpu")
+        recipe.start()
+        for end in parts:
+            trainer, batches, _ = recipe.begin()
+            checkpoint = tmp_path / name / "checkpoint.safetensors"
+            if checkpoint.exists():
+                trainer.load(*load_checkpoint(checkpoint))
+            while trainer.step < end:
+                train_step(trainer, batches, asked.finetune, steps=6, seed=0)
+            save_checkpoint(checkpoint, trainer.step, trainer.tree())
+        states.append(trainer.tree())
+    whole, parts = (flatten(one) for one in states)
+    assert whole.keys() == parts.keys() and all(torch.equal(value, parts[name]) for name, value in whole.items())
+    before = make_networks(prior, asked, "cpu")[0].backbone.synthesis.state_dict()
+    kept = [name for name, value in before.items() if "affine" not in name]
+    assert kept and all(torch.equal(whole[f"generator/backbone.synthesis.{name}"], before[name]) for name in kept)
 
 
 def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
