@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME))
 
