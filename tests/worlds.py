@@ -39,14 +39,18 @@ def _painted(points: np.ndarray, hit: np.ndarray, mouth: float) -> np.ndarray:
 
 
 def write_solid_capture(
-    folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4, opening: float = 1.0, fingerprint: str = "a" * 64
-) -> Path:
-    """A capture folder as `pipelines.capture` leaves it: the solid turns and opens its mouth; the last 15 % are held out."""
+    folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4, opening: float = 1.0, begins: float = 0.0,
+    fingerprint: str = "a" * 64,
+) -> Path:  # fmt: skip
+    """A capture folder as `pipelines.capture` leaves it: the solid turns and opens its mouth; the last 15 % are held out.
+
+    `opening` is the widest mouth; `begins` the angle at which its three rounds begin, at 0 it is hardly open at the end.
+    """
     labels, items, poses, mouths = [], [], [], []
     for number in range(frames):
         phase = number / frames
         pose = _orbit(0.35 * math.sin(2 * math.pi * phase), 0.1 * math.cos(4 * math.pi * phase), 2.9)
-        mouth = opening * (0.5 + 0.5 * math.sin(6 * math.pi * phase))
+        mouth = opening * (0.5 + 0.5 * math.sin(6 * math.pi * phase + begins))
         name = f"{3 * number:06d}"
         image, matte = render_solid(pose, focal, size, mouth)
         for kind, picture in (("crops", image), ("mattes", matte), ("heads", matte)):

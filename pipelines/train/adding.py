@@ -55,7 +55,7 @@ LEAST = 8
 class Adding:
     """How an avatar goes on with a further capture."""
 
-    rate: float = 0.3
+    rate: float = 0.5
     """Learning rates of the networks, as a share of `finetune`'s; latents keep theirs."""
     new_share: float = 0.5
     """Share of the drawn frames that are of the added capture."""
