@@ -78,21 +78,26 @@ class Share:
     labeling: float = 0.12
     """Part of the budget for pairs and the expression map, at most `labeling_cap_s`."""
     labeling_cap_s: float = 40.0
+    least_pairs: int = 150
     fixed_s: float = 20.0
     """Loading, evaluation, report."""
     safety: float = 0.9
     """Machines slow down; plan with this part of what remains."""
 
+    def labeling_s(self, budget_s: float) -> float:
+        return min(self.labeling * budget_s, self.labeling_cap_s)
+
 
 def make_plan(
     path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent: Callable[[], float],
-    measure: Callable[[int], float], available: int | None = None, sizes: Sizes | None = None, share: Share | None = None,
+    measure: Callable[[int], float], measure_pair: Callable[[], float] | None = None, available: int | None = None,
+    sizes: Sizes | None = None, share: Share | None = None,
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
-    Given `steps` win over the budget. `measure(threads)` returns seconds per step, `spent()` the seconds of the budget that are
-    gone by then; `available` threads may be used. Raises SettingError when neither is given or the budget is used up before
-    training starts.
+    Given `steps` win over the budget. `measure(threads)` returns seconds per step, `measure_pair()` seconds per labeled render,
+    `spent()` the seconds of the budget that are gone by then; `available` threads may be used. Raises SettingError when neither
+    is given or the budget is used up before training starts.
     """
     if path.exists():
         return Plan.read(path)
@@ -104,8 +109,10 @@ def make_plan(
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        pace = fastest(threads, measure)
-        plan = _from_budget(pairs, pace, budget_s, spent(), share or Share())
+        pace, share = fastest(threads, measure), share or Share()
+        if measure_pair is not None:
+            pairs = min(pairs, max(share.least_pairs, int(share.labeling_s(budget_s) / measure_pair())))
+        plan = _from_budget(pairs, pace, budget_s, spent(), share)
     why = f"{plan.why}; {sizes.memory_why}" if sizes.memory_why else plan.why
     plan = replace(plan, sizes=sizes, why=why)
     write_json(path, asdict(plan))
@@ -124,7 +131,7 @@ def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
 
 def _from_budget(pairs: int, pace: tuple[float, int], budget_s: float, spent_s: float, share: Share) -> Plan:
     per_step, threads = pace
-    labeling = min(share.labeling * budget_s, share.labeling_cap_s)
+    labeling = share.labeling_s(budget_s)
     left = budget_s - spent_s - share.fixed_s - labeling
     seconds = left * share.safety
     if seconds < 10 * per_step:

@@ -28,7 +28,7 @@ from pipelines.train.finetune import CHECKPOINT, finetune
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, unfilmed, with_anchors
+from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, render_face, unfilmed, with_anchors
 from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
 from pipelines.train.room import free_directions, make_room
@@ -94,7 +94,7 @@ class Recipe:
         plan = make_plan(
             self.folder / "plan.json", steps=asked.steps, pairs=self.settings.pairs.count, budget_s=self.settings.budget_s,
             spent=spent, measure=lambda threads: self.together("pace", asked=sizes.applied(asked), threads=threads),
-            available=available, sizes=sizes,
+            measure_pair=lambda: self.together("pair_pace"), available=available, sizes=sizes,
         )  # fmt: skip
         self.progress.say(f"plan: {plan.steps} steps, {plan.pairs} pairs, {plan.threads} threads ({plan.why})")
         return asdict(plan)
@@ -139,6 +139,16 @@ class Recipe:
         judged = median_seconds(lambda step: run(step, True), count=3, warmup=1)
         share = (1 - asked.adversarial_from) / asked.adversarial_every
         return plain + share * (judged - plain)
+
+    def pair_pace(self) -> float:
+        """Seconds to render and label a latent."""
+        trainer, _, _ = self.begin()
+        generator, w, asked = trainer.generator.eval(), trainer.latents.detach(), self.settings
+        how = sampling(asked.finetune, None)
+        with Labeler(self.space, self.prior.landmarks) as label:
+            return median_seconds(
+                lambda turn: label(render_face(generator, w[turn % len(w)], self.frontal, asked.pairs.render_px, how)), count=3
+            )
 
     def start(self) -> dict[str, Any]:
         """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""

@@ -29,6 +29,15 @@ def test_budget_is_measured_once_and_obeyed(tmp_path: Path) -> None:
     assert again == plan
 
 
+@pytest.mark.parametrize(("each", "pairs"), [(0.05, 400), (0.2, 200), (1.0, 150)])
+def test_labeling_takes_its_share_and_no_more_pairs_than_fit(tmp_path: Path, each: float, pairs: int) -> None:
+    plan = make_plan(
+        tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent=lambda: 100.0, measure=lambda threads: 0.2,
+        measure_pair=lambda: each,
+    )  # fmt: skip
+    assert plan.pairs == pairs and plan.steps == 1980
+
+
 def test_spent_budget_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="give at least"):
         make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=60, spent=lambda: 50.0, measure=lambda threads: 0.2)
