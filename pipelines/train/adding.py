@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from models.camera import Camera
 from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
-from pipelines.artifacts import Dataset, avatar_record, load_dataset
+from pipelines.artifacts import Dataset, avatar_record, load_avatar, load_dataset
 from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.files import read_arrays, read_json, write_arrays, write_image, write_json
 from pipelines.priors import load_prior
@@ -76,8 +76,8 @@ def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSet
     kept = {name: known[name] for name in ("prior", "network", "seed") if name in known}
     kept["torso"], kept["expression_space"] = record.get("torso", base.torso), record["expression"]["space"]
     given = {name: getattr(base, name) for name in TrainSettings.__dataclass_fields__} | kept
-    samples = record.get("sampling", {})
-    return AddingSettings(**given | {"finetune": replace(base.finetune, **samples)})
+    given["finetune"] = replace(base.finetune, **record.get("sampling", {}))
+    return AddingSettings(**given)
 
 
 def add(
@@ -99,6 +99,7 @@ def add(
     config = json.loads(json.dumps(asdict(config_for(prior, settings))))
     if any(config.get(name) != value for name, value in record["config"].items()):
         raise SettingError(f"{avatar} has another network than these settings make; leave out --set network.")
+    load_avatar(avatar)  # whole, before anything is written
     older = find_captures(avatar, originals, beside=(avatar, capture, out))
     parts = open_parts(avatar, older, capture, settings.expression_space, prior.name)
     inputs = {"capture": older[0], "avatar": avatar, "added capture": capture}

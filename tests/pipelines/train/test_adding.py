@@ -14,7 +14,7 @@ import torch
 from pipelines.artifacts import load_avatar, load_dataset
 from pipelines.distributed import ALONE
 from pipelines.errors import AvatarError, SettingError, UnusableMaterial
-from pipelines.files import read_arrays, read_json, write_json
+from pipelines.files import read_arrays, read_json, write_arrays, write_json
 from pipelines.stage import Silent
 from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.adding import Adding, AddingRecipe, AddingSettings, add, balanced, look_alikes, settings_for, unseen
@@ -137,7 +137,7 @@ def test_no_tracking_enters_the_appearance(made: Path, tmp_path: Path) -> None:
     for number, change in enumerate((0.0, 3.0)):
         capture = Path(shutil.copytree(made / "wide.capture", tmp_path / f"{number}.capture"))
         tracking = read_arrays(capture / "tracking.npz")
-        np.savez(capture / "tracking.npz", **{name: value + change for name, value in tracking.items()})
+        write_arrays(capture / "tracking.npz", **{name: value + change for name, value in tracking.items()})
         parts = (load_dataset(made / "solid.capture"), load_dataset(capture))
         folder = tmp_path / str(number)
         recipe = AddingRecipe(
@@ -230,6 +230,9 @@ def test_what_is_no_avatar_or_has_another_network_is_refused(place: Path) -> Non
     with pytest.raises(SettingError, match="another prior"):
         other = replace(asked(place), prior="quick")
         add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", other, Silent())
+    weights = place / "solid.avatar" / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    refused(place, UnusableMaterial, "is broken")
     (place / "solid.avatar" / "avatar.json").unlink()
     with pytest.raises(UnusableMaterial, match="is no avatar"):
         settings_for(place / "solid.avatar")
