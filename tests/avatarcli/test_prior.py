@@ -64,7 +64,7 @@ def test_the_list_and_what_a_use_leaves_of_it() -> None:
     assert {"quick", "eg3d-ffhq512-fixed", "panohead-512"} <= {one["name"] for one in everything}
     assert {one["name"] for one in everything} - {one["name"] for one in commercial} == {
         "eg3d-ffhq512-fixed", "eg3d-ffhq512", "eg3d-ffhq512-rebalanced", "eg3d-ffhq512-64", "eg3d-ffhq512-rebalanced-64",
-        "panohead-512", "2DFAN4", "3DFAN4", "u2net_custom", "feature-network",
+        "panohead-512", "2DFAN4", "3DFAN4", "u2net_custom", "feature-network", "alexnet", "vgg16",
     }  # fmt: skip
     table = avatarcli("prior", "list").stdout
     assert "research commercial" in table and "unknown" in table
