@@ -33,35 +33,9 @@ ON, LATE, ENDED = 0, 1, 2
 """What a process has to say after a step: on, the budget is used up, a signal came."""
 
 
-def finetune(
-    trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int, folder: Path,
-    progress: Progress, probe: Callable[[Trainer], dict[str, float]], processes: Processes = ALONE,
-    late: Callable[[float, float], bool] = lambda seconds, pace: False,
-    shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None, board: Board | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Run `trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`.
-
-    `late(seconds, pace)` may end it early, at a checkpoint; `shrunk(settings, why)` is told when less had to do at once.
-    Returns the steps that were made and planned, and what had to be made smaller.
-    """
-    run = Finetuning(
-        trainer=trainer, batches=batches, settings=settings, steps=steps, seed=seed, folder=folder, progress=progress,
-        probe=probe, processes=processes, late=late, shrunk=shrunk, board=board,
-    )  # fmt: skip
-    run.resume()
-    with progress.task("appearance", steps) as task, noted(patient=processes.count > 1) as asked:
-        task.advance(trainer.step)
-        ended = run.on(task, asked)
-    if ended == ENDED:
-        progress.say(f"saved after step {trainer.step} of {steps}; the same command goes on from there.")
-        asked.obey()
-        raise KeyboardInterrupt  # another process was asked
-    return {"steps": trainer.step, "planned_steps": steps, "made_smaller": run.made_smaller}
-
-
 @dataclass(kw_only=True)
 class Finetuning:
-    """One run of the loop; arguments as of `finetune`."""
+    """`trainer` to `steps`, continuing from `folder/checkpoint.safetensors`, writing checkpoints and `train_log.jsonl`."""
 
     trainer: Trainer
     batches: Batches
@@ -71,16 +45,31 @@ class Finetuning:
     folder: Path
     progress: Progress
     probe: Callable[[Trainer], dict[str, float]]
-    processes: Processes
-    late: Callable[[float, float], bool]
-    shrunk: Callable[[FinetuneSettings, str], None]
-    board: Board | None
+    """Held-out figures, at checkpoints."""
+    processes: Processes = ALONE
+    late: Callable[[float, float], bool] = lambda seconds, pace: False
+    """Whether to end early, at a checkpoint, after so many seconds at so many seconds a step of late."""
+    shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None
+    """Is told when less had to be done at once."""
+    board: Board | None = None
     before_s: float = 0.0
     """Seconds of the steps that an earlier run kept."""
     begun: float = field(default_factory=time.perf_counter)
     made_smaller: list[str] = field(default_factory=list)
     heldout: dict[str, float] = field(default_factory=dict)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def run(self) -> dict[str, Any]:
+        """The steps made and planned, and what had to be made smaller; KeyboardInterrupt where a signal ended them."""
+        self.resume()
+        with self.progress.task("appearance", self.steps) as task, noted(patient=self.processes.count > 1) as asked:
+            task.advance(self.trainer.step)
+            ended = self.on(task, asked)
+        if ended == ENDED:
+            self.progress.say(f"saved after step {self.trainer.step} of {self.steps}; the same command goes on from there.")
+            asked.obey()
+            raise KeyboardInterrupt  # another process was asked
+        return {"steps": self.trainer.step, "planned_steps": self.steps, "made_smaller": self.made_smaller}
 
     @property
     def seconds(self) -> float:

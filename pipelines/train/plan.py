@@ -79,6 +79,7 @@ class Share:
     """Part of the budget for pairs and the expression map, at most `labeling_cap_s`."""
     labeling_cap_s: float = 40.0
     least_pairs: int = 150
+    """However long a pair takes."""
     fixed_s: float = 20.0
     """Loading, evaluation, report."""
     safety: float = 0.9
@@ -91,7 +92,7 @@ class Share:
 def make_plan(
     path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent: Callable[[], float],
     measure: Callable[[int], float], measure_pair: Callable[[], float] | None = None, available: int | None = None,
-    sizes: Sizes | None = None, share: Share | None = None,
+    sizes: Sizes | None = None,
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
@@ -109,7 +110,7 @@ def make_plan(
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        pace, share = fastest(threads, measure), share or Share()
+        pace, share = fastest(threads, measure), Share()
         if measure_pair is not None:
             pairs = min(pairs, max(share.least_pairs, int(share.labeling_s(budget_s) / measure_pair())))
         plan = _from_budget(pairs, pace, budget_s, spent(), share)

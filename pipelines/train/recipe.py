@@ -24,7 +24,7 @@ from pipelines.stage import Progress, warn_in_record
 from pipelines.train.board import Board
 from pipelines.train.checkpoint import step_of
 from pipelines.train.expression_map import fit_expression_map
-from pipelines.train.finetune import CHECKPOINT, finetune
+from pipelines.train.finetune import CHECKPOINT, Finetuning
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, make_networks
@@ -211,11 +211,11 @@ class Recipe:
             self.dataset, expression, trainer.generator.image_size, self.settings.finetune, folder=self.folder / "samples",
             board=board,
         )  # fmt: skip
-        figures = finetune(
-            trainer, batches, plan.sizes.applied(self.settings.finetune), steps=plan.steps, seed=self.settings.seed,
-            folder=self.folder, progress=self.progress, probe=probe, processes=self.processes, late=plan.late,
-            shrunk=self.shrink, board=board,
-        )  # fmt: skip
+        figures = Finetuning(
+            trainer=trainer, batches=batches, settings=plan.sizes.applied(self.settings.finetune), steps=plan.steps,
+            seed=self.settings.seed, folder=self.folder, progress=self.progress, probe=probe, processes=self.processes,
+            late=plan.late, shrunk=self.shrink, board=board,
+        ).run()  # fmt: skip
         if board:
             board.close()
         if first and figures["steps"] < plan.steps:

@@ -15,7 +15,7 @@ from pipelines.priors import load_prior
 from pipelines.stage import Silent
 from pipelines.train import PRESETS
 from pipelines.train.checkpoint import load_checkpoint
-from pipelines.train.finetune import finetune
+from pipelines.train.finetune import Finetuning
 from pipelines.train.frames import Frames, choose_rays, foreground, load_frames
 from pipelines.train.networks import make_networks
 from pipelines.train.settings import FinetuneSettings, TrainSettings
@@ -76,16 +76,10 @@ def run(
     trainer, frames, settings = make(capture, changes)
     folder = capture.parent / name
     folder.mkdir(exist_ok=True)
-    finetune(
-        trainer,
-        Batches(frames, trainer.generator, settings),
-        settings,
-        steps=steps,
-        seed=0,
-        folder=folder,
-        progress=progress or Silent(),
-        probe=lambda _: {},
-    )
+    Finetuning(
+        trainer=trainer, batches=Batches(frames, trainer.generator, settings), settings=settings, steps=steps, seed=0,
+        folder=folder, progress=progress or Silent(), probe=lambda _: {},
+    ).run()  # fmt: skip
     return trainer.average["generator"]
 
 

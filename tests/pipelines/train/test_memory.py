@@ -17,7 +17,7 @@ from pipelines.errors import SettingError
 from pipelines.stage import Silent
 from pipelines.train import adversary, steps
 from pipelines.train.checkpoint import load_checkpoint
-from pipelines.train.finetune import finetune
+from pipelines.train.finetune import Finetuning
 from pipelines.train.memory import at_once, fitting, is_short, ladder, peak_of
 from pipelines.train.pieces import groups_of, parts_of
 from pipelines.train.settings import FinetuneSettings
@@ -118,10 +118,10 @@ def run(capture: Path, name: str, changes: Mapping[str, object], count: int = 6,
     trainer, frames, settings = make(capture, changes)
     folder = capture.parent / name
     folder.mkdir(exist_ok=True)
-    figures = finetune(
-        trainer, Batches(frames, trainer.generator, settings), settings, steps=count, seed=0, folder=folder,
-        progress=progress or Silent(), probe=lambda _: {}, **more,
-    )  # fmt: skip
+    figures = Finetuning(
+        trainer=trainer, batches=Batches(frames, trainer.generator, settings), settings=settings, steps=count, seed=0,
+        folder=folder, progress=progress or Silent(), probe=lambda _: {}, **more,
+    ).run()  # fmt: skip
     return trainer, figures
 
 
