@@ -1,14 +1,16 @@
 """Every avatar moved by every driver: does the render, tracked again, do what the driver did?
 
-    python benchmarks/cross_drive.py OUT --avatars A.avatar B.avatar ... --drivers d.mp4 e.mp4 ... [--seconds 10] [--size 256]
+    python benchmarks/cross_drive.py OUT --avatars A.avatar B.avatar ... --drivers d.mp4 e.mp4 ... [--start 2] [--seconds 8]
 
 Each driver is tracked once; each pair is driven twice, with the driver's view and with `--view still`, as `avatarcli drive`
-does it. OUT gets both videos of a pair, a contact sheet (driver, its view, still) and a JSON. Pairs that have theirs, of
-the same avatar, driver and settings, are not repeated. Per pair:
+does it. OUT gets both videos of a pair, a contact sheet (driver, its view, still) and a JSON, and the table when all are done.
+Pairs that have theirs, of the same avatar, driver and settings, are not repeated: on several cores give each driver a process
+of its own, then all of them to one for the table. Per pair:
 
 - jaw, smile: correlation of driver and render over the frames in which both were tracked; before the arrow of driver and
   the expression that the map is asked for, which is what retargeting and the range guard leave.
-- blinks: how many of the driver's are found in the render within LATE frames, and by how many frames their peaks are apart.
+- blinks: how many of the driver's are found in the render, and by how many frames the worst of them arrives early or late
+  (pipelines.drive.blinks: halfway down; which frame of shut lids scores highest is noise).
 - jump: largest turn of the head from one frame to the next, render and driver.
 - flicker: rms difference of consecutive frames of the still view, gray levels, inside the head's matte, eroded, less the hull
   of the face as tracked in both, dilated.
@@ -31,9 +33,10 @@ sys.path.insert(0, str(HOME))
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track  # noqa: E402
 from pipelines.drive import DriveSettings, drive  # noqa: E402
 from pipelines.drive.backdrop import Film, within  # noqa: E402
+from pipelines.drive.blinks import blinks, closure_of, lateness  # noqa: E402
 from pipelines.drive.drivers import open_driver  # noqa: E402
 from pipelines.drive.guard import captured, guard  # noqa: E402
-from pipelines.drive.retarget import LEAST_RANGE, driver_range, retarget  # noqa: E402
+from pipelines.drive.retarget import driver_range, retarget  # noqa: E402
 from pipelines.drive.selfcheck import correlation, pictures  # noqa: E402
 from pipelines.drive.settings import TrackSettings  # noqa: E402
 from pipelines.drive.take import TakeSettings, take  # noqa: E402
@@ -41,32 +44,31 @@ from pipelines.drive.track import READABLE, resampled, track_video  # noqa: E402
 from pipelines.drive.view import rotation_vectors  # noqa: E402
 from pipelines.errors import UnusableMaterial  # noqa: E402
 from pipelines.face_fit import Calibration  # noqa: E402
-from pipelines.files import read_image, read_json, sha256_file, sha256_json, write_image, write_json  # noqa: E402
+from pipelines.files import read_image, read_json, sha256_file, sha256_json, write_image, write_json, write_text  # noqa: E402
 from pipelines.landmarks import FaceTracker  # noqa: E402
 from pipelines.stage import Silent, fingerprint_of  # noqa: E402
 from pipelines.video import probe  # noqa: E402
 
 WATCHED = {"jaw": ("jawOpen",), "smile": ("mouthSmileLeft", "mouthSmileRight")}
-LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
-DEEP, STEEP, LONGEST_S = 0.5, 0.35, 0.5
-"""A blink is a peak of closure above this share of the way to closed lids, that stands out by this share, and is no longer."""
-LATE = 3
-"""Frames within which a blink of the render answers one of the driver."""
 ERODED, DILATED = 0.02, 0.03
 """Over the picture's side."""
 MOMENTS, SIDE = 8, 160
+MEASURE = 2
+"""Changes when a figure is measured otherwise."""
 
 
-def shortened(driver: Path, folder: Path, seconds: float | None) -> Path:
-    """The track of a driver, tracked once, cut to its first seconds."""
+def shortened(driver: Path, folder: Path, start: float, seconds: float | None) -> Path:
+    """The track of a driver, tracked once, cut to a piece."""
     whole = folder / f"{driver.stem}.track"
     take(driver, whole, TakeSettings(), Silent(), overwrite=True)
-    if seconds is None:
+    if seconds is None and start == 0:
         return whole
-    track, path = load_track(whole), folder / f"{driver.stem}.{seconds:g}s.track"
-    kept = track.times_s < seconds - 1e-6
+    track = load_track(whole)
+    length = min(seconds or track.length_s, track.length_s - start)
+    path = folder / f"{driver.stem}.{start:g}.{length:g}s.track"
+    kept = (track.times_s >= start - 1e-6) & (track.times_s < start + length - 1e-6)
     rows = {name: getattr(track, name)[kept] for name in ("times_s", "expression", "world_from_head", "confidence", "valid")}
-    save_track(path, replace(track, duration_s=min(seconds, track.length_s), **rows))
+    save_track(path, replace(track, duration_s=length, **rows | {"times_s": rows["times_s"] - rows["times_s"][0]}))
     return path
 
 
@@ -81,10 +83,14 @@ def channel(track: Track, parts: tuple[str, ...]) -> np.ndarray:
     return track.expression[:, [track.names.index(part) for part in parts]].mean(1)
 
 
+def calibration_of(avatar: Avatar) -> Calibration:
+    return Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
+
+
 def asked_of(avatar: Avatar, driver: Track) -> Track:
     """What the expression map is asked for: the driver's motion, retargeted and guarded."""
-    settings, own = DriveSettings(), Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
-    found = retarget(driver, own, settings.retarget).expression
+    settings = DriveSettings()
+    found = retarget(driver, calibration_of(avatar), settings.retarget).expression
     known = captured(avatar.folder, avatar.record["expression"])
     return replace(driver, names=avatar.names, expression=guard(found, avatar.names, known, settings.guard).expression)
 
@@ -107,23 +113,15 @@ def both(driver: Track, render: Track) -> np.ndarray:
     return np.flatnonzero(rows[0][:count] & rows[1][:count])
 
 
-def peaks(track: Track, rest: np.ndarray, closed: np.ndarray) -> np.ndarray:
-    """Frames at which a blink is deepest; `rest` and `closed` [2] are the lids' scores."""
-    from scipy.signal import find_peaks
-
-    travel = max(float(closed.mean() - rest.mean()), LEAST_RANGE)
-    closure = (channel(track, LIDS) - rest.mean()) / travel
-    return find_peaks(closure, height=DEEP, prominence=STEEP, width=(None, LONGEST_S * track.rate_hz))[0]
-
-
-def blinks(driver: Track, render: Track, avatar: Avatar) -> dict[str, Any]:
-    """Shift in frames of every blink of the driver, None where the render has none near it."""
-    lids = [driver.names.index(name) for name in LIDS]
-    whole = driver_range(driver, None)
-    asked = peaks(driver, whole.neutral[lids], whole.high[lids])
-    found = peaks(render, avatar.neutral[lids], avatar.high[lids])
-    shifts = [min((int(one - at) for one in found if abs(one - at) <= LATE), key=abs, default=None) for at in asked]
-    return {"asked": len(asked), "found": sum(one is not None for one in shifts), "shifts": shifts, "in_render": len(found)}
+def blinked(driver: Track, render: Track, avatar: Avatar) -> dict[str, Any]:
+    """By how many frames each blink of the driver arrives and opens later in the render, None where it has none."""
+    both = ((driver, driver_range(driver, None)), (render, calibration_of(avatar)))
+    asked, found = (blinks(closure_of(track.expression, track.names, own), track.rate_hz) for track, own in both)
+    late = lateness(asked, found)
+    return {
+        "asked": len(asked), "found": sum(one is not None for one in late), "in_render": len(found),
+        "arrives": [one and round(one[0], 2) for one in late], "opens": [one and round(one[1], 2) for one in late],
+    }  # fmt: skip
 
 
 def turns_deg(track: Track) -> np.ndarray:
@@ -169,25 +167,25 @@ def head_matte(avatar: Path, track: Path, settings: DriveSettings, folder: Path)
     return read_image(folder / "matte" / "frames" / "000000.png")[..., 3]
 
 
-def sheet(path: Path, driver: Path, videos: list[Path], track: Track) -> None:
+def sheet(path: Path, driver: Path, start: float, videos: list[Path], track: Track) -> None:
     """MOMENTS columns: the driver and the same moment of each video."""
     chosen = [round(at) for at in np.linspace(0, len(track.times_s) - 1, MOMENTS)]
     film = Film(driver, 2 * SIDE)
-    rows = [[within(film.at(float(track.times_s[at])), SIDE) for at in chosen]]
+    rows = [[within(film.at(start + float(track.times_s[at])), SIDE) for at in chosen]]
     for video in videos:
         every = dict(enumerate(pictures(video)))
         rows.append([within(every[min(at, len(every) - 1)], SIDE) for at in chosen])
     write_image(path, np.concatenate([np.concatenate(row, axis=1) for row in rows]), quality=88)
 
 
-def pair(avatar: Path, driver: Path, track: Path, folder: Path, settings: DriveSettings) -> dict[str, Any]:
+def pair(avatar: Path, driver: Path, begin: float, track: Path, folder: Path, settings: DriveSettings) -> dict[str, Any]:
     """Drive one avatar by one driver and measure; the JSON of the pair."""
     start, asked, loaded = time.perf_counter(), shown_of(track), load_avatar(avatar)
     moved, still = folder / "driver.mp4", folder / "still.mp4"
     report = drive(avatar, track, moved, settings, Silent(), overwrite=True)
     quiet = replace(settings, view="still")
     drive(avatar, track, still, quiet, Silent(), overwrite=True)
-    sheet(folder / "sheet.jpg", driver, [moved, still], asked)
+    sheet(folder / "sheet.jpg", driver, begin, [moved, still], asked)
     figures: dict[str, Any] = {"avatar": avatar.stem, "driver": driver.stem, "frames": len(asked.times_s)}
     render = tracked_again(moved, loaded, folder / "again")
     figures["flicker"] = flicker(still, head_matte(avatar, track, quiet, folder))
@@ -200,7 +198,7 @@ def pair(avatar: Path, driver: Path, track: Path, folder: Path, settings: DriveS
 def compared(driver: Track, render: Track, avatar: Avatar) -> dict[str, Any]:
     """Driver against the track of its render."""
     rows, code = both(driver, render), asked_of(avatar, driver)
-    figures: dict[str, Any] = {"seen": len(rows) / len(driver.valid), "blinks": blinks(driver, render, avatar)}
+    figures: dict[str, Any] = {"seen": len(rows) / len(driver.valid), "blinks": blinked(driver, render, avatar)}
     for name, parts in WATCHED.items():
         asked, mapped, found = (channel(track, parts)[rows] for track in (driver, code, render))
         figures[name] = {
@@ -214,27 +212,31 @@ def compared(driver: Track, render: Track, avatar: Avatar) -> dict[str, Any]:
 def line(found: dict[str, Any]) -> str:
     """One row of the table."""
     if "blinks" not in found:
-        return f"| {found['avatar']} | {found['driver']} | no face seen in the render |"
+        return f"| {found['avatar']} | {found['driver']} | no face seen in the render | | | | {found['flicker']:.2f} |"
     told = [
         "-" if found[name]["r"] is None else f"{found[name]['r_asked'] or 0:.2f} -> {found[name]['r']:.2f}" for name in WATCHED
     ]
-    lids, shifts = found["blinks"], [abs(one) for one in found["blinks"]["shifts"] if one is not None]
-    told += [f"{lids['found']} of {lids['asked']}, {max(shifts, default=0)}"]
+    closed = found["blinks"]
+    worst = max((one for one in closed["arrives"] if one is not None), key=abs, default=0.0)
+    told += [f"{closed['found']} of {closed['asked']}, {worst:+.1f}" if closed["asked"] else "none"]
     told += [f"{found['jump_deg']:.1f} ({found['driver_jump_deg']:.1f})", f"{found['flicker']:.2f}"]
     return f"| {found['avatar']} | {found['driver']} | {' | '.join(told)} |"
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Medians and the worst of all pairs."""
+    """The last row of the table: medians, and in brackets the worst of all pairs."""
     seen = [row for row in rows if "blinks" in row]
     told = []
     for name in WATCHED:
         scores = [row[name]["r"] for row in seen if row[name]["r"] is not None]
-        told.append(f"{name} median {np.median(scores):.2f}, least {min(scores):.2f}" if scores else f"{name}: none moved")
-    shifts = [one for row in seen for one in row["blinks"]["shifts"]]
-    late = sum(one is not None and abs(one) > 1 for one in shifts)
-    told.append(f"blinks {sum(one is not None for one in shifts)} of {len(shifts)}, {late} more than a frame apart")
-    return "; ".join([*told, f"flicker at most {max(row['flicker'] for row in rows):.2f}"])
+        told.append(f"{np.median(scores):.2f} ({min(scores):.2f})" if scores else "-")
+    late = [one for row in seen for one in row["blinks"]["arrives"]]
+    near = sum(one is not None and abs(one) <= 1 for one in late)
+    told.append(f"{sum(one is not None for one in late)} of {len(late)}, {near} within a frame" if late else "none")
+    for name in ("jump_deg", "flicker"):
+        scores = [row[name] for row in rows if name in row]
+        told.append(f"{np.median(scores):.2f} ({max(scores):.2f})" if scores else "-")
+    return f"| median (worst) | {len(rows)} pairs, a face in {len(seen)} | {' | '.join(told)} |"
 
 
 def main() -> None:
@@ -244,28 +246,33 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--avatars", type=Path, nargs="+", required=True)
     parser.add_argument("--drivers", type=Path, nargs="+", required=True)
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--start", type=float, default=0.0, help="second of each driver at which its piece begins")
+    parser.add_argument("--seconds", type=float, help="length of the piece; the whole driver when not given")
     parser.add_argument("--size", type=int)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     settings, rows = DriveSettings(size=asked.size, self_check=False), []
     (asked.out / "tracks").mkdir(parents=True, exist_ok=True)
-    print("| avatar | driver | jaw | smile | blinks found, worst shift | jump (driver's) deg | flicker |")
-    print("|---|---|---|---|---|---|---|")
+    table = ["| avatar | driver | jaw | smile | blinks found, worst arrival (frames) | jump (driver's) deg | flicker |"]
+    table.append("|---|---|---|---|---|---|---|")
+    print(*table, sep="\n", flush=True)
     for driver in asked.drivers:
-        track = shortened(driver, asked.out / "tracks", asked.seconds)
+        track = shortened(driver, asked.out / "tracks", asked.start, asked.seconds)
         for avatar in asked.avatars:
             folder = asked.out / f"{avatar.stem}.{driver.stem}"
             folder.mkdir(exist_ok=True)
-            done = {"of": [fingerprint_of(avatar), sha256_file(track), sha256_json(settings)]}
+            done = {"of": [fingerprint_of(avatar), sha256_file(track), sha256_json(settings), MEASURE]}
             found = read_json(folder / "pair.json") if (folder / "pair.json").exists() else {}
             if found.get("of") != done["of"]:
                 shutil.rmtree(folder / "again", ignore_errors=True)
-                write_json(folder / "pair.json", found := pair(avatar, driver, track, folder, settings) | done)
+                write_json(folder / "pair.json", found := pair(avatar, driver, asked.start, track, folder, settings) | done)
             rows.append(found)
-            print(line(rows[-1]), flush=True)
-    print(summary(rows))
+            table.append(line(found))
+            print(table[-1], flush=True)
+    table.append(summary(rows))
+    print(table[-1])
+    write_text(asked.out / "table.md", "\n".join(table) + "\n")
 
 
 if __name__ == "__main__":

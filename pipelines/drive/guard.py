@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.drive.settings import GuardSettings
+from pipelines.drive.turns import NOTED_DEG
 from pipelines.files import read_arrays, write_text
 
 SHRINK = 0.2
@@ -84,28 +85,35 @@ def guard(expression: np.ndarray, names: tuple[str, ...], known: Captured, setti
     return Guarded(expression=kept, distance=distance, faded=faded, flagged=distance > settings.flag_from)
 
 
-def verdicts(states: list[str], clamped: np.ndarray, faded: np.ndarray, flagged: np.ndarray) -> list[str]:
-    """`fine`, `care` or `flagged` for every frame: beyond the capture or not seen; clamped, faded or interpolated; neither."""
+def verdicts(
+    states: list[str], clamped: np.ndarray, faded: np.ndarray, flagged: np.ndarray, back_deg: np.ndarray
+) -> list[str]:  # fmt: skip
+    """`fine`, `care` or `flagged` for every frame.
+
+    Flagged is beyond the capture or not seen; care is clamped, faded, interpolated or turned back (by `back_deg` [T]).
+    """
     result = []
-    for state, cut, fade, out in zip(states, np.asarray(clamped.any(1)), faded, flagged, strict=True):
-        bad = out or state in ("held", "turned")
-        result.append("flagged" if bad else "care" if cut or fade > 0.02 or state != "tracked" else "fine")
+    for state, cut, fade, out, back in zip(states, np.asarray(clamped.any(1)), faded, flagged, back_deg, strict=True):
+        bad, eased = out or state in ("held", "turned"), cut or fade > 0.02 or back > NOTED_DEG
+        result.append("flagged" if bad else "care" if eased or state != "tracked" else "fine")
     return result
 
 
 def write_frames(
     path: Path, times_s: np.ndarray, states: list[str], confidence: np.ndarray, found: Guarded, clamped: np.ndarray,
-    names: tuple[str, ...],
+    names: tuple[str, ...], back_deg: np.ndarray,
 ) -> None:  # fmt: skip
     """A CSV of one row a frame; `clamped` names the channels that were cut to the avatar's range."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["frame", "time_s", "state", "confidence", "distance", "faded", "clamped", "flagged"])
-    marks = verdicts(states, clamped, found.faded, found.flagged)
+    writer.writerow(["frame", "time_s", "state", "confidence", "distance", "faded", "clamped", "flagged", "turned_back_deg"])
+    marks = verdicts(states, clamped, found.faded, found.flagged, back_deg)
     for row, time_s in enumerate(times_s):
         cut = "+".join(name for name, is_cut in zip(names, clamped[row], strict=True) if is_cut)
         numbers = (f"{value:.3f}" for value in (confidence[row], found.distance[row], found.faded[row]))
-        writer.writerow([row, f"{time_s:.4f}", states[row], *numbers, cut, int(marks[row] == "flagged")])
+        writer.writerow(
+            [row, f"{time_s:.4f}", states[row], *numbers, cut, int(marks[row] == "flagged"), f"{back_deg[row]:.1f}"]
+        )
     write_text(path, stream.getvalue())
 
 

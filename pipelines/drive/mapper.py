@@ -15,10 +15,12 @@ from pipelines.drive.render import Motion
 from pipelines.drive.retarget import LEAST_RANGE, keep_closures, side_gain, smoothing, strengths
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
+from pipelines.drive.turns import turns_of
 from pipelines.drive.view import (
     MOVES_SPEED,
     MOVES_UNIT,
     driver_moves,
+    limited,
     resting_pose,
     seen_from,
     seen_with,
@@ -59,6 +61,7 @@ class Mapper:
         self.avatar, self.frontal, self.intrinsics, self.known = avatar, frontal, intrinsics, known
         self.settings, self.follows = settings, torso == "follow"
         self.own = Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
+        self.turns = turns_of(avatar.record)
         self.driver: Calibration | None = None
         self.rest: np.ndarray | None = None
         self.flagged = 0
@@ -127,7 +130,8 @@ class Mapper:
         settings, zero = self.settings, np.zeros((1, 3))
         base, factor = seen_with(self.frontal, self.intrinsics, settings.views.fov_deg)
         if settings.view == "driver":
-            cameras, zoom = seen_from(base, self._moves[None]), np.full(1, factor * settings.views.zoom)
+            cameras, _ = limited(seen_from(base, self._moves[None]), self.turns, base, settings.views)
+            zoom = np.full(1, factor * settings.views.zoom)
         else:
             found = shot(settings.view, self.frontal, self.intrinsics, self._instant(time_s), settings.views)
             cameras, zoom = found.world_from_camera, found.zoom

@@ -30,6 +30,7 @@ from pipelines.drive.selfcheck import follow_check
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.torso import Torso, follow, load_torso, zoomed
 from pipelines.drive.track import cautions, crowded_frames, longest_loss_s, resampled, states
+from pipelines.drive.turns import NOTED_DEG, turns_of
 from pipelines.drive.view import seen_with, shot
 from pipelines.encoder import concat_segments
 from pipelines.face_fit import Calibration
@@ -39,6 +40,7 @@ from pipelines.stage import BESIDE, Progress, warn_in_record
 
 MANY_CLAMPED = 0.25
 MANY_FLAGGED = 0.15
+MANY_TURNED = 0.05
 
 
 class Recipe:
@@ -54,6 +56,11 @@ class Recipe:
     @cached_property
     def avatar(self) -> Avatar:
         return aimed(load_avatar(self.avatar_folder, self.device), self.settings.retarget.aim)
+
+    @property
+    def own(self) -> Calibration:
+        """The avatar's rest and range."""
+        return Calibration(neutral=self.avatar.neutral, low=self.avatar.low, high=self.avatar.high)
 
     @cached_property
     def driver(self) -> Driver:
@@ -87,27 +94,30 @@ class Recipe:
     def retarget(self) -> dict[str, Any]:
         """The avatar's expression and the cameras, in motion.npz; what the range guard says, frame by frame, in a CSV."""
         avatar, settings, track = self.avatar, self.settings, load_track(self.partial / "track.npz")
-        own = Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
-        found = retarget(track, own, settings.retarget)
+        found = retarget(track, self.own, settings.retarget)
         known = captured(self.avatar_folder, avatar.record["expression"])
         kept = guard(found.expression, avatar.names, known, settings.guard)
         kinds = states(track, settings.track.bridge_s)
-        marks = verdicts(kinds, found.clamped, kept.faded, kept.flagged)
-        cameras = shot(settings.view, *self.frontal, track, settings.views)
+        cameras = shot(settings.view, *self.frontal, track, settings.views, turns_of(avatar.record))
+        back = np.zeros(len(kinds)) if cameras.turned_back_deg is None else cameras.turned_back_deg
+        marks = verdicts(kinds, found.clamped, kept.faded, kept.flagged, back)
         write_arrays(
             self.partial / "motion.npz", expression=kept.expression, world_from_camera=cameras.world_from_camera,
             zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
             around=np.array(cameras.around),
         )  # fmt: skip
         name = f"{self.output.stem}.csv"
-        write_frames(self.partial / BESIDE / name, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names)
+        table = self.partial / BESIDE / name
+        write_frames(table, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names, back)
         self.warn_of_range(track, found.clamped, kept.flagged)
+        self.warn_of_turns(back)
         if cameras.around:
             self.warn("the view goes around the head: sides that were not filmed are guessed.")
         return {
             "clamped_share": float(found.clamped.mean()), "clamped_frames_share": float(found.clamped.any(1).mean()),
             "distance_median": float(np.median(kept.distance)), "faded_frames_share": float((kept.faded > 0.02).mean()),
             "flagged_frames": marks.count("flagged"), "flagged_range_share": float(kept.flagged.mean()),
+            "turned_back_frames_share": float((back > NOTED_DEG).mean()), "turned_back_deg": round(float(back.max()), 1),
         }  # fmt: skip
 
     def torso_moves(self, cameras: np.ndarray, zoom: np.ndarray, track: Track) -> np.ndarray:
@@ -130,6 +140,13 @@ class Recipe:
             self.warn(
                 f"{flagged.mean():.0%} of the frames ask for expressions that were never captured: look at the red in the "
                 "preview, and film those expressions to teach them."
+            )
+
+    def warn_of_turns(self, back_deg: np.ndarray) -> None:
+        if (share := float((back_deg > NOTED_DEG).mean())) > MANY_TURNED:
+            self.warn(
+                f"the driver turns further than the capture showed in {share:.0%} of the frames, and the avatar by up to "
+                f"{back_deg.max():.0f} degrees less; film the head turning, or let it go with --set views.turn_limit=none."
             )
 
     @property
@@ -222,7 +239,7 @@ class Recipe:
             return {}
         track = load_track(self.partial / "track.npz")
         size = self.size if self.settings.side_by_side else None
-        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, size)
+        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, size, self.own)
         if figures["face_seen"] < 0.5 and self.settings.view not in ("turntable", "orbit"):
             self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import Track
-from pipelines.face_fit import MEASURED, measure
+from pipelines.drive.blinks import blinks, closure_of, lateness
+from pipelines.drive.retarget import driver_range
+from pipelines.drive.track import between
+from pipelines.face_fit import MEASURED, Calibration, measure
 from pipelines.files import read_image
 from pipelines.landmarks import FaceTracker
 from pipelines.stage import Progress
@@ -22,10 +25,12 @@ LEAST_MOTION = 0.06
 
 
 def follow_check(
-    output: Path, driver: Track, canonical: np.ndarray, progress: Progress, size: int | None = None
-) -> dict[str, Any]:
+    output: Path, driver: Track, canonical: np.ndarray, progress: Progress, size: int | None = None,
+    own: Calibration | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Correlation of driver and finished video by channel (None where the driver hardly moves), share of frames with a face.
 
+    With `own`, the avatar's rest and range, also how many of the driver's blinks are in it, and how late the latest comes.
     The finished video is always read in the measured space; a driver tracked as blendshapes has the same names. With `size`
     only that many pixels at the top and the right are looked at: the avatar beside its driver.
     """
@@ -43,7 +48,23 @@ def follow_check(
     for name, parts in WATCHED.items():
         asked = driver.expression[:count][both][:, [driver.names.index(part) for part in parts]].mean(1)
         figures[name] = correlation(asked, found[:, [MEASURED.index(part) for part in parts]].mean(1))
+    if own is not None and driver.names == MEASURED and both.any():
+        figures["blinks"] = blinked(driver, np.array(rows[:count]), both, own)
     return figures
+
+
+def blinked(driver: Track, scores: np.ndarray, both: np.ndarray, own: Calibration) -> dict[str, Any]:
+    """Blinks of the driver, those in the finished video's `scores` [T,E], and the frames of the worst delay (or lead).
+
+    Rows [T] that are not seen in `both` are interpolated.
+    """
+    kept = np.flatnonzero(both)
+    asked, found = (
+        blinks(between(kept, closure_of(values[both], MEASURED, one), np.arange(len(both))), driver.rate_hz)
+        for values, one in ((driver.expression[: len(both)], driver_range(driver, None)), (scores, own))
+    )
+    late = [one[0] for one in lateness(asked, found) if one is not None]
+    return {"asked": len(asked), "found": len(late), "latest_frames": round(max(late, key=abs), 2) if late else None}
 
 
 def pictures(output: Path) -> Iterator[np.ndarray]:

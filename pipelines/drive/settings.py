@@ -92,8 +92,9 @@ class ViewSettings:
     """Strength of the driver's head rotation around its own mean."""
     shift: float = 0.6
     """Strength of the driver's head translation around its own mean."""
-    turn_limit_deg: float = 35.0
-    """Rotations approach this angle and never pass it: the avatar knows no more than its capture showed."""
+    turn_limit: Literal["auto", "none"] | float = "auto"
+    """Degrees that the driver's rotations approach and never pass. `auto`: 35, and 15 beyond what the capture showed (see
+    pipelines.drive.turns); `none`: they are followed wherever they go."""
     shift_limit: float = 0.12
     """The same for translations, in head units."""
     smooth_hz: float = 1.5

@@ -18,6 +18,7 @@ from pipelines.artifacts import Track
 from pipelines.drive.retarget import one_euro
 from pipelines.drive.settings import ViewSettings
 from pipelines.drive.track import nearest_rotation
+from pipelines.drive.turns import Turns, turned_back
 from pipelines.errors import SettingError, UnusableMaterial
 
 VIEWS = ("driver", "still", "orbit", "turntable")
@@ -25,6 +26,8 @@ REST = {"yaw_deg": 0.0, "pitch_deg": 0.0, "roll_deg": 0.0, "distance": 1.0, "zoo
 """Columns of a camera path and what they are where they are not given."""
 LIMITS = {"distance": (0.3, 5.0), "zoom": (0.2, 5.0)}
 FOV_DEG = (4.0, 75.0)
+TURN_LIMIT_DEG = 35.0
+"""What a driver's rotations approach where nothing else is said."""
 MOVES_UNIT, MOVES_SPEED = 4.0, 2.0
 """Moves of the head are brought to the scale of expressions before they are smoothed, and how fast the cutoff opens then."""
 
@@ -39,14 +42,19 @@ class Shot:
     """[T] focal length over that of the avatar's frontal camera."""
     around: bool = False
     """Whether the camera goes so far around the head that a flat torso behind it would look wrong."""
+    turned_back_deg: np.ndarray | None = None
+    """[T] by how much less than the driver the head turns, as the capture showed no more; None where it is not limited."""
 
 
-def shot(view: str, frontal: np.ndarray, intrinsics: np.ndarray, track: Track, settings: ViewSettings) -> Shot:
-    """The cameras of a view's name or path file, for every row of the track."""
+def shot(
+    view: str, frontal: np.ndarray, intrinsics: np.ndarray, track: Track, settings: ViewSettings, known: Turns | None = None
+) -> Shot:
+    """The cameras of a view's name or path file, for every row of the track; `known` is what the avatar's capture showed."""
     base, zoom = seen_with(frontal, intrinsics, settings.fov_deg)
     count, zoom = len(track.times_s), zoom * settings.zoom
     if view == "driver":
-        return Shot(world_from_camera=driver_view(base, track, settings), zoom=np.full(count, zoom))
+        cameras, back = limited(driver_view(base, track, settings), known, base, settings)
+        return Shot(world_from_camera=cameras, zoom=np.full(count, zoom), turned_back_deg=back)
     if view == "orbit":
         return Shot(world_from_camera=orbit_view(base, track.times_s, settings), zoom=np.full(count, zoom))
     if view == "turntable":
@@ -65,6 +73,8 @@ def check_view(view: str, settings: ViewSettings) -> None:
         raise SettingError(f"views.fov_deg={settings.fov_deg} is out of range; choose {FOV_DEG[0]:g} to {FOV_DEG[1]:g}.")
     if not 0.2 <= settings.zoom <= 5.0:
         raise SettingError(f"views.zoom={settings.zoom} is out of range; choose 0.2 to 5.")
+    if not isinstance(settings.turn_limit, str) and not 1.0 <= settings.turn_limit <= 180.0:
+        raise SettingError(f"views.turn_limit={settings.turn_limit:g} is out of range; choose auto, none or 1 to 180 degrees.")
     if view not in VIEWS:
         read_path(Path(view))
 
@@ -146,7 +156,7 @@ def driver_moves(poses: np.ndarray, rest: np.ndarray, settings: ViewSettings) ->
     """[T,6] turns (axis times angle), shifts sideways and log of the depth of poses [T,4,4] from `rest` [4,4], limited."""
     vectors = rotation_vectors(poses[:, :3, :3] @ rest[:3, :3].T)
     sideways, depth = poses[:, :2, 3] - rest[:2, 3], np.log(poses[:, 2, 3] / rest[2, 3])
-    turns = soft_limit(vectors * settings.turn, np.radians(settings.turn_limit_deg))
+    turns = soft_limit(vectors * settings.turn, turn_limit_rad(settings))
     return np.column_stack([turns, soft_limit(np.column_stack([sideways, depth]) * settings.shift, settings.shift_limit)])
 
 
@@ -158,6 +168,21 @@ def seen_from(frontal: np.ndarray, moves: np.ndarray) -> np.ndarray:
     camera_from_head[:, 2, 3] *= np.exp(shifts[:, 2])
     camera_from_head[:, :2, 3] += shifts[:, :2]
     return np.linalg.inv(camera_from_head)
+
+
+def limited(
+    cameras: np.ndarray, known: Turns | None, frontal: np.ndarray, settings: ViewSettings
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A driver's cameras [T,4,4] near what the capture showed, and by how many degrees [T] each was turned back."""
+    if known is None or settings.turn_limit != "auto":
+        return cameras, None
+    return turned_back(cameras, known, frontal)
+
+
+def turn_limit_rad(settings: ViewSettings) -> float:
+    """The angle that rotations approach; far beyond a turn where there is none."""
+    limit = {"auto": TURN_LIMIT_DEG, "none": 1e6}.get(str(settings.turn_limit))
+    return float(np.radians(settings.turn_limit if limit is None else limit))
 
 
 def orbit_view(frontal: np.ndarray, times_s: np.ndarray, settings: ViewSettings) -> np.ndarray:

@@ -297,6 +297,7 @@ class Recipe:
         return {"explained_train": fit.train, "explained_held_out": fit.held_out}
 
     def write_record(self, expression: np.ndarray) -> None:
+        from pipelines.drive.turns import turns_shown
         from pipelines.face_fit import calibrate, space_names
 
         found = calibrate(expression, np.ones(len(expression), bool))
@@ -311,6 +312,7 @@ class Recipe:
                     "space": self.space, "names": space_names(self.space), "mean": expression.mean(0), "std": expression.std(0),
                     "neutral": found.neutral, "low": found.low, "high": found.high,
                 },
+                "turns": asdict(turns_shown(self.dataset.world_from_camera[self.dataset.rows("train")])),
                 "torso": self.settings.torso, "consent": consent_in(self.capture),
             },
         )  # fmt: skip

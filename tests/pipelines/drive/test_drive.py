@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pipelines.artifacts import save_track
 from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all, selfcheck, track
 from pipelines.drive import render as rendering
 from pipelines.drive.livelink import write_livelink
@@ -103,6 +104,19 @@ def test_a_drive_that_is_killed_while_it_signs_signs_the_same_video(
     assert figures["provenance"]["unsigned_sha256"] == hashlib.sha256(unsigned).hexdigest()
     assert manifest.read(tmp_path / "out.mp4").state == "valid"
     assert not list(tmp_path.glob(".*")) and not (tmp_path / "out.mp4.partial").exists()
+
+
+def test_a_driver_who_turns_further_than_the_capture_is_told(tmp_path: Path, avatar: Path):
+    save_track(tmp_path / "turns.track", moving(150))
+    free = drive(avatar, tmp_path / "turns.track", tmp_path / "free.mp4", SMALL, Silent())
+    assert free.figures["turned_back_deg"] == 0 and not any("further than the capture" in said for said in free.warnings)
+    record = json.loads((avatar / "avatar.json").read_text()) | {"turns": {"yaw_deg": [-1, 1], "pitch_deg": [-30, 30]}}
+    (avatar / "avatar.json").write_text(json.dumps(record))
+    held = drive(avatar, tmp_path / "turns.track", tmp_path / "held.mp4", SMALL, Silent())
+    rows = list(csv.DictReader((tmp_path / "held.csv").open()))
+    assert max(float(row["turned_back_deg"]) for row in rows) == held.figures["turned_back_deg"] > 1
+    assert 0 < held.figures["turned_back_frames_share"] < 1
+    assert any("further than the capture showed" in said for said in held.warnings)
 
 
 def test_transparent_pictures(tmp_path: Path, avatar: Path, driver: Path):

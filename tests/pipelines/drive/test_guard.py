@@ -64,11 +64,14 @@ def test_the_csv_and_the_strip(tmp_path: Path):
         flagged=np.array([False, False, True, False, False]),
     )  # fmt: skip
     states = ["tracked", "tracked", "tracked", "interpolated", "held"]
-    write_frames(tmp_path / "a.csv", np.arange(5) / 25, states, np.ones(5), found, clamped, NAMES)
+    back = np.array([2.0, 0, 0, 0, 0])
+    write_frames(tmp_path / "a.csv", np.arange(5) / 25, states, np.ones(5), found, clamped, NAMES, 0 * back)
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["flagged"] for row in rows] == ["0", "0", "1", "0", "1"]
     assert rows[1]["clamped"] == "jawOpen+eyeBlinkLeft" and rows[2]["distance"] == "1.500" and rows[4]["time_s"] == "0.1600"
-    marks = verdicts(states, clamped, found.faded, found.flagged)
+    assert [row["turned_back_deg"] for row in rows] == ["0.0"] * 5
+    assert verdicts(states, clamped, found.faded, found.flagged, back)[0] == "care"
+    marks = verdicts(states, clamped, found.faded, found.flagged, 0 * back)
     assert marks == ["fine", "care", "flagged", "care", "flagged"]
     bar = strip(marks, 10, 4)
     assert bar.shape == (4, 10, 3) and tuple(bar[0, 0]) == COLORS["fine"] and tuple(bar[0, 4]) == COLORS["flagged"]

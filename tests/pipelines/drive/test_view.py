@@ -1,5 +1,6 @@
 """Cameras of the output."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts import Track
 from pipelines.drive.settings import ViewSettings
+from pipelines.drive.turns import Turns
 from pipelines.drive.view import check_view, driver_view, orbit_view, seen_with, shot, soft_limit, still_view
 from pipelines.errors import SettingError, UnusableMaterial
 
 FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])
 FRONTAL[2, 3] = 2.7
 LENS = np.array([[3.0, 0, 0.5], [0, 3.0, 0.5], [0, 0, 1]])
-EXACT = ViewSettings(smooth_hz=1000.0, turn_limit_deg=1e6, shift_limit=1e6, shift=1.0)
+EXACT = ViewSettings(smooth_hz=1000.0, turn_limit="none", shift_limit=1e6, shift=1.0)
 
 
 def track(yaw_deg: np.ndarray, shift: np.ndarray | None = None) -> Track:
@@ -61,6 +63,21 @@ def test_sideways_and_depth_are_relative_to_the_drivers_mean():
 def test_turns_stay_within_what_the_avatar_knows():
     seen = gaze(driver_view(FRONTAL, track(np.linspace(-80, 80, 60)), ViewSettings()))
     assert np.abs(np.degrees(np.arctan2(seen[:, 0], -seen[:, 2]))).max() < 36
+
+
+def test_a_narrow_capture_turns_back_a_driver_who_turns_far():
+    known, driver = Turns(yaw_deg=(-6.0, 6.0), pitch_deg=(-90.0, 90.0)), track(np.linspace(-40, 40, 81))
+    every = {
+        limit: shot("driver", FRONTAL, LENS, driver, replace(EXACT, turn_limit=limit), known)
+        for limit in ("auto", "none", 12.0)
+    }
+    seen = {limit: gaze(found.world_from_camera) for limit, found in every.items()}
+    most = {limit: float(np.degrees(np.arctan2(one[:, 0], -one[:, 2])).max()) for limit, one in seen.items()}
+    assert most["auto"] == pytest.approx(19.6, abs=0.3) and most["none"] == pytest.approx(40, abs=1) and most[12.0] < 12.1
+    back = every["auto"].turned_back_deg
+    assert back is not None and back[40] == 0 < back[-1] == pytest.approx(9, abs=1)
+    assert every["none"].turned_back_deg is None and shot("still", FRONTAL, LENS, driver, EXACT, known).turned_back_deg is None
+    assert shot("driver", FRONTAL, LENS, driver, ViewSettings()).turned_back_deg is None, "older avatars say nothing"
 
 
 def test_small_vectors_pass_the_limit_unchanged():
@@ -134,3 +151,5 @@ def test_a_view_that_is_none_is_said():
         check_view("sideways", ViewSettings())
     with pytest.raises(SettingError, match="fov_deg"):
         check_view("still", ViewSettings(fov_deg=150))
+    with pytest.raises(SettingError, match="turn_limit=0 is out of range"):
+        check_view("driver", ViewSettings(turn_limit=0.0))
