@@ -21,7 +21,8 @@ from models.compositing import over
 from models.compute import EXACT, Compute
 from models.decoders import Decoder, DensityPrior
 from models.generator import LatentSpec, Rendering
-from models.planes import PLANE_AXES, as_texels, lookup
+from models.paint import Paint
+from models.planes import PLANE_AXES, as_texels, in_front, lookup
 from models.rendering import Field, render_rays
 from models.sampling import Jitter, Limits, Sampling, Volume
 from models.stylegan2.layers import FullyConnected
@@ -30,8 +31,6 @@ from models.stylegan2.synthesis import Noise, Synthesis
 from models.superresolution import VARIANTS, SuperResolution
 
 LABEL_DIM = 25
-BEHIND = 0.03
-"""Head units over which the back plane sets in behind the origin (the logistic function's scale)."""
 COARSE = 16
 """Texels a side that the coarse part of a plane averages: an eye or a mouth is gone, the outline stays."""
 
@@ -100,6 +99,10 @@ class EG3DConfig:
     back_plane: bool = False
     """Behind the origin the coarse part of the plane (x,y) and a free plane, at half the planes' resolution, take its place:
     a tri-plane shares (x,y) between the face and the back of the head, where eyes would show through."""
+    paint: int = 0
+    """Texels a side of the planes that paint the surface at the image's resolution (models.paint); 0: no paint."""
+    paint_sets: int = 24
+    """Such planes that w moves, at half the side."""
     density_gain: float = 1.0
     """Multiplies the decoder's raw density: surfaces get sharp in fewer steps. Official: 1."""
     density_prior: DensityPrior | None = None
@@ -196,6 +199,11 @@ class EG3D(nn.Module):
         if config.back_plane:
             side = config.plane_resolution // 2
             self.back_plane = nn.Parameter(torch.zeros(1, config.plane_channels, side, side))
+        if config.paint:
+            self.paint = Paint(
+                texels=config.paint, sets=config.paint_sets, w_dim=config.w_dim, axes=PLANE_AXES[config.plane_axes],
+                box_size=config.box_warp,
+            )  # fmt: skip
 
     @property
     def latent(self) -> LatentSpec:
@@ -222,10 +230,10 @@ class EG3D(nn.Module):
         return planes.unflatten(1, (3, -1))
 
     @torch.no_grad()
-    def hold(self, ws: Tensor) -> None:
+    def hold(self, ws: Tensor | None) -> None:
         """From now on the backbone's share of any planes is that of ws [1,num_ws,w_dim], computed once: a third of a step saved
-        where latents move in directions that only free planes hear."""
-        self._held = self.backbone.synthesis(ws, "const")
+        where latents move in directions that only free planes hear. None: no longer."""
+        self._held = None if ws is None else self.backbone.synthesis(ws, "const")
 
     def field(self, planes: Tensor) -> Field:
         """The radiance field of these planes as a function of points [B,M,3]."""
@@ -251,6 +259,14 @@ class EG3D(nn.Module):
         """[B,3,H,H] of features [B,C,h,h], or the part of it that a `patch` shows; over black, as the features are."""
         return self.superresolution(feature_image[:, :3], feature_image, ws, compute, patch)[0]
 
+    def painted(
+        self, image: Tensor, ws: Tensor, camera: Camera, *, depth: Tensor, alpha: Tensor, compute: Compute = EXACT
+    ) -> Tensor:
+        """The super-resolved image [B,3,H,H] over black with the paint on its surface, where the config has any."""
+        if not self.config.paint:
+            return image
+        return image + compute.run(self.paint, ws[:, 0], camera, depth, alpha, self.image_size)
+
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,
         noise: Noise = "const", compute: Compute = EXACT, raw_size: int | None = None,
@@ -265,6 +281,7 @@ class EG3D(nn.Module):
         features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
         raw = features[:, :3]
         image, skip = self.superresolution(raw, features, ws, compute)
+        image = self.painted(image, ws, camera, depth=depth, alpha=alpha, compute=compute)
         if self.config.compat_inplace_raw and skip.shape == raw.shape and not self.superresolution.resizes(size):
             raw = skip
         if background is not None:
@@ -279,9 +296,9 @@ class EG3D(nn.Module):
         texels = as_texels(torch.cat([planes, self._back(planes)], 1))
 
         def features(points: Tensor) -> Tensor:
-            behind = torch.sigmoid(points[..., 2] * (-1 / BEHIND))
-            whole = torch.ones_like(behind)
-            return lookup(texels, points, (*axes, axes[0]), box, torch.stack([1 - behind, whole, whole, behind], -1) / 3)
+            front = in_front(points)
+            whole = torch.ones_like(front)
+            return lookup(texels, points, (*axes, axes[0]), box, torch.stack([front, whole, whole, 1 - front], -1) / 3)
 
         return features
 

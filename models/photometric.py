@@ -5,6 +5,7 @@ Where images are a part of a batch, `of` is the whole batch's weight: the terms 
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def weighted_mean(values: Tensor, weight: Tensor, of: Tensor | None = None) -> Tensor:
@@ -28,3 +29,19 @@ def gradient_loss(image: Tensor, truth: Tensor, weight: Tensor, of: Tensor | Non
     across = (image[..., 1:] - image[..., :-1]) - (truth[..., 1:] - truth[..., :-1])
     under, beside = (None, None) if of is None else (of[..., 1:, :], of[..., 1:])
     return weighted_mean(down.abs(), weight[..., 1:, :], under) + weighted_mean(across.abs(), weight[..., 1:], beside)
+
+
+def contrast_loss(image: Tensor, truth: Tensor, weight: Tensor, of: Tensor | None = None, window: int = 5) -> Tensor:
+    """Mean absolute difference of local contrast: the root mean square of the gray values' forward differences in a window.
+
+    Where an edge is a pixel off, color and gradients are least wrong in a blur; contrast is not.
+    """
+    inner, whole = weight[..., 1:, 1:], None if of is None else of[..., 1:, 1:]
+    return weighted_mean((_contrast(image, window) - _contrast(truth, window)).abs(), inner, whole)
+
+
+def _contrast(image: Tensor, window: int) -> Tensor:
+    gray = image.mean(1, keepdim=True)
+    down, across = gray[..., 1:, 1:] - gray[..., :-1, 1:], gray[..., 1:, 1:] - gray[..., 1:, :-1]
+    energy = F.avg_pool2d(down.square() + across.square(), window, stride=1, padding=window // 2, count_include_pad=False)
+    return torch.sqrt(energy + 1e-4)

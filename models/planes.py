@@ -12,8 +12,11 @@ Notable choices:
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Axes = tuple[tuple[int, ...], ...]
@@ -24,6 +27,8 @@ PLANE_AXES: dict[str, Axes] = {
     "panohead": ((0, 1), (0, 2), (1, 2)),
 }
 """First coordinate along a plane's width, second along its height; x, y, z = 0, 1, 2."""
+BEHIND = 0.03
+"""Head units over which something sets in behind the origin (the logistic function's scale)."""
 
 
 def with_third(axes: Axes) -> Axes:
@@ -85,6 +90,7 @@ class _WeightedRows(torch.autograd.Function):
         return F.embedding_bag(index, rows, per_sample_weights=weight, mode="sum")
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         (rows, index, weight), gradient = ctx.saved_tensors, gradients[0].contiguous()
         of_rows = _scattered(index, weight, gradient, ctx.count) if ctx.needs_input_grad[0] else None
@@ -95,15 +101,21 @@ class _WeightedRows(torch.autograd.Function):
 
 
 def _scattered(index: Tensor, weight: Tensor, gradient: Tensor, count: int) -> Tensor:
-    """[count,C] sum of weight[n,k] gradient[n] at row index[n,k]; on a CPU as a sparse product, four times faster."""
+    """[count,C] sum of weight[n,k] gradient[n] at row index[n,k]; on a CPU SciPy's product of a sparse matrix is ten times
+    faster than PyTorch's."""
     if index.is_cuda:
         total = gradient.new_zeros(count, gradient.shape[1])
         for tap, share in zip(index.unbind(1), weight.unbind(1), strict=True):
             total.index_add_(0, tap, gradient * share[:, None])
         return total
-    point = torch.arange(len(index), device=index.device).repeat_interleave(index.shape[1])
-    where = torch.stack([index.flatten().long(), point])
-    return torch.sparse_coo_tensor(where, weight.flatten(), (count, len(index)), check_invariants=False) @ gradient
+    ends = np.arange(0, index.numel() + 1, index.shape[1], dtype=np.int32)
+    read = csr_matrix((weight.numpy().ravel(), index.numpy().ravel(), ends), shape=(len(index), count))
+    return torch.from_numpy(read.T @ gradient.numpy())
+
+
+def in_front(points: Tensor) -> Tensor:
+    """[B,N] of points [B,N,3]: 1 on the side of the face (z > 0), 0 behind, a half at z = 0."""
+    return torch.sigmoid(points[..., 2] * (1 / BEHIND))
 
 
 def crop_mask(points: Tensor, box_size: float, margin: float) -> Tensor:

@@ -22,7 +22,8 @@ def render_chosen(
     """March only the ray numbers [B,K]; the others are empty. Images over mid gray."""
     ws = broadcast(w, generator.latent.num_ws)
     features, depth, alpha = march_chosen(generator, ws, camera, rays, how, size, compute)
-    image = over(generator.super_resolve(features, ws, compute), alpha, gray(alpha))
+    image = generator.super_resolve(features, ws, compute)
+    image = over(generator.painted(image, ws, camera, depth=depth, alpha=alpha, compute=compute), alpha, gray(alpha))
     return Rendering(image=image, raw=over(features[:, :3], alpha, gray(alpha)), depth=depth, alpha=alpha)
 
 

@@ -18,7 +18,7 @@ from pipelines.priors import Prior
 from pipelines.train.settings import TrainSettings
 
 FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")
-ENLARGING = "superresolution."
+ENLARGING, PAINT = "superresolution.", "paint."
 PERSON_PLANES = 24
 """Free plane sets that a person gets beside the prior's."""
 
@@ -47,9 +47,12 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[E
 def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
     """Of a person's networks; all but fresh ones fit the prior's weights."""
     if settings.network == "fresh":
-        return QUICK if prior.codes is not None else config_of(prior)
-    config = config_of(prior) if prior.weights is None else for_a_person(config_of(prior))
-    return enlarged(config) if settings.network == "512" and config.image_size < FFHQ512.image_size else config
+        config = QUICK if prior.codes is not None else config_of(prior)
+    else:
+        config = config_of(prior) if prior.weights is None else for_a_person(config_of(prior))
+    if settings.network == "512" and config.image_size < FFHQ512.image_size:
+        config = enlarged(config)
+    return replace(config, paint=settings.paint * config.image_size)
 
 
 def enlarged(config: EG3DConfig) -> EG3DConfig:
@@ -70,8 +73,8 @@ def for_a_person(config: EG3DConfig) -> EG3DConfig:
 
 
 def widened(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The prior's state with a person's further free planes behind the prior's: empty, moved by random weights."""
-    result = {name: value for name, value in own.items() if name == "back_plane"} | state
+    """The prior's state with a person's paint, and further free planes behind the prior's: empty, moved by random weights."""
+    result = {name: value for name, value in own.items() if name == "back_plane" or name.startswith(PAINT)} | state
     for name in FREE:
         if name in own and len(own[name]) > len(state[name]):
             added = own[name][len(state[name]) :]

@@ -91,12 +91,13 @@ class Share:
 
 def make_plan(
     path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent: Callable[[], float],
-    measure: Callable[[int], float], measure_pair: Callable[[], float] | None = None, available: int | None = None,
-    sizes: Sizes | None = None,
+    measure: Callable[[int], float], measure_rest: Callable[[int, float], float] | None = None,
+    measure_pair: Callable[[], float] | None = None, available: int | None = None, sizes: Sizes | None = None,
 ) -> Plan:  # fmt: skip
     """The plan in `path` if there is one; else one made now and written there.
 
-    Given `steps` win over the budget. `measure(threads)` returns seconds per step, `measure_pair()` seconds per labeled render,
+    Given `steps` win over the budget. `measure(threads)` returns seconds of a plain step, `measure_rest(threads, plain)` what
+    rarer parts add to it in the mean, asked for the fastest threads alone, `measure_pair()` seconds per labeled render,
     `spent()` the seconds of the budget that are gone by then; `available` threads may be used. Raises SettingError when neither
     is given or the budget is used up before training starts.
     """
@@ -110,7 +111,8 @@ def make_plan(
     elif budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        pace, share = fastest(threads, measure), Share()
+        (plain, fewer), share = fastest(threads, measure), Share()
+        pace = plain + (measure_rest(fewer, plain) if measure_rest else 0.0), fewer
         if measure_pair is not None:
             pairs = min(pairs, max(share.least_pairs, int(share.labeling_s(budget_s) / measure_pair())))
         plan = _from_budget(pairs, pace, budget_s, spent(), share)

@@ -94,6 +94,9 @@ class Recipe:
         plan = make_plan(
             self.folder / "plan.json", steps=asked.steps, pairs=self.settings.pairs.count, budget_s=self.settings.budget_s,
             spent=spent, measure=lambda threads: self.together("pace", asked=sizes.applied(asked), threads=threads),
+            measure_rest=lambda threads, plain: self.together(
+                "pace", asked=sizes.applied(asked), threads=threads, plain=plain
+            ),
             measure_pair=lambda: self.together("pair_pace"), available=available, sizes=sizes,
         )  # fmt: skip
         self.progress.say(f"plan: {plan.steps} steps, {plan.pairs} pairs, {plan.threads} threads ({plan.why})")
@@ -124,26 +127,27 @@ class Recipe:
         before, most = (self.processes.most(int(gigabytes * GB)) / GB for gigabytes in peak_of(step.run, self.device))
         return before, most
 
-    def pace(self, asked: FinetuneSettings, threads: int) -> float:
-        """Seconds a step, the adversarial part at its share, on networks that are thrown away."""
+    def pace(self, asked: FinetuneSettings, threads: int, plain: float | None = None) -> float:
+        """Seconds of a step, or given a plain one's what the adversarial part adds at its share; on networks thrown away."""
         torch.set_num_threads(threads)
+        if plain is not None and (asked.photometric == 0 or asked.adversarial == 0):
+            return 0.0
         trainer, batches, _ = self.begin()
+        adversarial = plain is not None or asked.photometric == 0
 
-        def run(step: int, adversarial: bool) -> None:
+        def run(number: int) -> None:
             trainer.step = 1000 * asked.adversarial_every + (0 if adversarial else 1)
-            train_step(trainer, batches, asked, steps=trainer.step + 1000, seed=step, processes=self.processes)
+            train_step(trainer, batches, asked, steps=trainer.step + 1000, seed=number, processes=self.processes)
 
-        plain = median_seconds(lambda step: run(step, False)) if asked.photometric > 0 else 0.0
-        if asked.adversarial == 0:
-            return plain
-        judged = median_seconds(lambda step: run(step, True), count=3, warmup=1)
-        share = (1 - asked.adversarial_from) / asked.adversarial_every
-        return plain + share * (judged - plain)
+        if plain is None:
+            return median_seconds(run, count=4)
+        return (1 - asked.adversarial_from) / asked.adversarial_every * (median_seconds(run, count=2, warmup=1) - plain)
 
     def pair_pace(self) -> float:
         """Seconds to render and label a latent."""
         trainer, _, _ = self.begin()
         generator, w, asked = trainer.generator.eval(), trainer.latents.detach(), self.settings
+        generator.hold(None)
         how = sampling(asked.finetune, None)
         with Labeler(self.space, self.prior.landmarks) as label:
             return median_seconds(

@@ -32,7 +32,8 @@ def make_room(generator: EG3D, room: Tensor, person: Tensor) -> None:
     W w + b becomes W w + b + H (person - w) with H = W R'R: nothing changes at `person` [w_dim], and wherever w differs from it
     across the room.
     """
-    own = PERSON_PLANES if generator.config.basis_planes else 0
+    config = generator.config
+    own = {"basis_weights": PERSON_PLANES if config.basis_planes else 0, "paint.weights": config.paint_sets}
     for name, layer in generator.named_modules():
         if not isinstance(layer, FullyConnected) or layer.weight.shape[1] != len(person) or layer.bias is None:
             continue
@@ -42,6 +43,6 @@ def make_room(generator: EG3D, room: Tensor, person: Tensor) -> None:
         other = layer.weight - heard
         layer.weight.copy_(other)
         bias = layer.bias.add_(gain * heard @ person)
-        if name == "basis_weights" and own:
-            layer.weight[-own:] = heard[-own:]
-            bias[-own:] = -gain * heard[-own:] @ person
+        if count := own.get(name, 0):
+            layer.weight[-count:] = heard[-count:]
+            bias[-count:] = -gain * heard[-count:] @ person

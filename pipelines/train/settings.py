@@ -18,6 +18,8 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
+    contrast: float = 0.5
+    """Weight of the image's local contrast within the photometric term: what keeps renders sharp."""
     detail: float = 4.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
     balance: float = 0.7
@@ -64,6 +66,8 @@ class FinetuneSettings:
     from a prior that knows people). Paper: trained."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
+    paint_learning_rate: float = 2e-2
+    """Of the paint on the surface, colors in [-1,1]."""
     components: int = 24
     """Principal components of the frames that the fitted latents start from."""
     latent_spread: float = 0.5
@@ -154,6 +158,8 @@ class TrainSettings:
     network: Literal["prior", "fresh", "512"] = "prior"
     """prior: the prior's, with its weights; fresh: random weights in the prior's head space; 512: at 512x512, from the prior's
     backbone and decoder where it is smaller."""
+    paint: int = 2
+    """Texels of the paint on the surface (models.paint) for a pixel of the image; 0: none. Paper: 0."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
     memory_gb: float | None = None
@@ -175,6 +181,7 @@ WORKSTATION = replace(
     QUICK,
     preset="workstation",
     network="512",
+    paint=1,
     budget_s=1200.0,
     finetune=FinetuneSettings(
         backbone="trained",
@@ -191,6 +198,7 @@ WORKSTATION = replace(
 PAPER = replace(
     QUICK,
     preset="paper",
+    paint=0,
     budget_s=None,
     finetune=FinetuneSettings(
         steps=2500,

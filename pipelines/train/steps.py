@@ -17,7 +17,7 @@ from models.eg3d import EG3D
 from models.expression_map import broadcast
 from models.generator import Rendering
 from models.losses import density_smoothness
-from models.photometric import color_loss, gradient_loss, weighted_mean
+from models.photometric import color_loss, contrast_loss, gradient_loss, weighted_mean
 from models.schedules import clean_gradients
 from pipelines.distributed import ALONE, Processes
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
@@ -142,8 +142,11 @@ def photometric_loss(step: Step, chosen: Tensor, rays: Tensor, part: slice, show
     weight = frames.inside[chosen] * (1 + settings.detail * frames.detail[chosen])
     image = color_loss(shown.image, frames.image[own], weight[part], of=weight)
     edges = gradient_loss(shown.image, frames.image[own], weight[part], of=weight)
-    step.tally.add(raw=raw, matte=matte, image=image, edges=edges)
-    return raw + settings.alpha * matte + settings.image * image + settings.gradient * edges
+    contrast = contrast_loss(shown.image, frames.image[own], weight[part], of=weight)
+    step.tally.add(raw=raw, matte=matte, image=image, edges=edges, contrast=contrast)
+    return (
+        raw + settings.alpha * matte + settings.image * image + settings.gradient * edges + settings.contrast * contrast
+    )
 
 
 def latent_loss(step: Step, w: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from pipelines.train.frames import Frames
 from pipelines.train.settings import FinetuneSettings
 
 FREE_PLANES = ("static_planes", "basis_planes", "back_plane")
+PAINTED = ("paint.fixed", "paint.moving")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
 Rate = tuple[float, tuple[float, float]]
 """Learning rate and betas of Adam."""
@@ -92,11 +93,12 @@ def make_trainer(
     latents = nn.Parameter(mean + codes)
     learned = [(name, parameter) for name, parameter in generator.named_parameters() if parameter.requires_grad]
     planes = [parameter for name, parameter in learned if name in FREE_PLANES]
-    others = [parameter for name, parameter in learned if name not in FREE_PLANES]
+    paint = [parameter for name, parameter in learned if name in PAINTED]
+    others = [parameter for name, parameter in learned if name not in (*FREE_PLANES, *PAINTED)]
     (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
     groups = [
         {"params": others, "lr": rate}, {"params": planes, "lr": settings.planes_learning_rate},
-        {"params": [latents], "lr": settings.latent_learning_rate},
+        {"params": paint, "lr": settings.paint_learning_rate}, {"params": [latents], "lr": settings.latent_learning_rate},
     ]  # fmt: skip
     trainer = Trainer(
         generator=generator, discriminator=discriminator, latents=latents,

@@ -96,3 +96,17 @@ def test_plans_of_earlier_versions_are_read(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(json.dumps(known))
     plan = Plan.read(tmp_path / "p.json")
     assert plan.steps == 7 and plan.sizes.applied(FinetuneSettings()) == FinetuneSettings()
+
+
+def test_what_comes_rarely_is_measured_with_the_fastest_threads_alone(tmp_path: Path) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def rest(threads: int, plain: float) -> float:
+        asked.append((threads, plain))
+        return 0.1
+
+    plan = make_plan(
+        tmp_path / "p.json", steps=None, pairs=1, budget_s=600, spent=lambda: 0.0, measure=lambda threads: 0.4 / threads,
+        measure_rest=rest, available=4,
+    )  # fmt: skip
+    assert asked == [(4, 0.1)] and plan.threads == 4 and plan.seconds_per_step == pytest.approx(0.2)

@@ -63,6 +63,8 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     ws = avatar.expression_map(torch.from_numpy(avatar.neutral)[None])
     rendering = avatar.generator.synthesis(ws, avatar.frontal)
     assert rendering.image.shape == (1, 3, 32, 32) and torch.isfinite(rendering.image).all()
+    low, high = avatar.record["turns"]["yaw_deg"]
+    assert low < high and len(avatar.record["turns"]["pitch_deg"]) == 2, "how far the head turned while it was filmed"
     assert set(report.figures["evaluation"]["baselines"]) == {"mean", "retrieval", "oracle"}
     said = any("mouth opens" in warning for warning in report.warnings)
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"

@@ -1,0 +1,114 @@
+"""What each part of a person's training is worth: one capture, one budget, one thing changed a row.
+
+    python benchmarks/ablation.py CAPTURE OUT [--budget 300] [--rows hybrid paper ...]
+
+Every row is a whole `train` with the same wall seconds, scored on the capture's held-out frames through the expression map
+(protocol heldout-1, mouth state). Rows that are there are kept, so a broken run goes on. Writes OUT/figures.json and prints a
+table. Camera noise moves the center of every training camera by a normal number of that many millimeters along each axis;
+held-out cameras stay as they are.
+"""
+
+import argparse
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.artifacts import load_avatar, load_dataset
+from pipelines.evaluate.faces import look, mouth_state, tracker
+from pipelines.evaluate.protocol import evaluate_model, pictures
+from pipelines.files import read_json, write_json
+from pipelines.stage import Silent
+from pipelines.train import train
+from pipelines.train.settings import PAPER, QUICK, TrainSettings
+
+HEAD_MM = 320.0
+"""A head unit in the size of the mean head."""
+
+
+def changed(**changes: object) -> TrainSettings:
+    """QUICK with other settings of the fine-tuning."""
+    return replace(QUICK, finetune=replace(QUICK.finetune, **changes))  # type: ignore[arg-type]
+
+
+PAPERS = replace(PAPER.finetune, steps=None, batch=4, adversarial_batch=4, coarse=12, fine=12, r1_gamma=None)
+ROWS: dict[str, tuple[TrainSettings, float]] = {
+    "hybrid": (QUICK, 0.0),
+    "paper mode (adversarial alone, batch 4)": (
+        replace(PAPER, finetune=PAPERS, pairs=replace(PAPER.pairs, count=300),
+                expression_map=replace(PAPER.expression_map, image_steps=0)), 0.0),
+    "photometric alone": (changed(adversarial=0.0), 0.0),
+    "without prior": (replace(QUICK, network="fresh"), 0.0),
+    "without paint": (replace(QUICK, paint=0), 0.0),
+    "without balancing": (changed(balance=0.0), 0.0),
+    "without remembered views": (changed(remembered=0.0), 0.0),
+    "map polished in image space": (replace(QUICK, expression_map=replace(QUICK.expression_map, image_steps=200)), 0.0),
+    "camera noise 1 mm": (QUICK, 1.0),
+    "camera noise 2 mm": (QUICK, 2.0),
+    "camera noise 5 mm": (QUICK, 5.0),
+}  # fmt: skip
+"""Settings and camera noise in millimeters."""
+
+
+def noisy(capture: Path, folder: Path, millimeters: float) -> Path:
+    """A copy of the capture whose training cameras stand a little elsewhere."""
+    copy = folder / f"noise_{millimeters:g}mm.capture"
+    if copy.exists():
+        return copy
+    shutil.copytree(capture, copy)
+    record, random = read_json(copy / "dataset.json"), np.random.default_rng(0)
+    for (_, label), item in zip(record["labels"], record["items"], strict=True):
+        shift = random.normal(0, millimeters / HEAD_MM, 3)
+        if item["split"] == "train":
+            for axis, value in enumerate(shift):
+                label[4 * axis + 3] += float(value)
+    write_json(copy / "dataset.json", record)
+    return copy
+
+
+def row(capture: Path, folder: Path, name: str, budget_s: float) -> dict[str, object]:
+    settings, millimeters = ROWS[name]
+    avatar = folder / f"{name.split(' (')[0].replace(' ', '_')}.avatar"
+    source = noisy(capture, folder, millimeters) if millimeters else capture
+    train(source, avatar, replace(settings, budget_s=budget_s), Silent())
+    model, dataset = load_avatar(avatar), load_dataset(capture)
+    record, renders = evaluate_model(model, dataset, "cpu")
+    truth = pictures(dataset, "test", model.image_size)
+    with tracker() as find:
+        seen = [look(images, find, model.prior_landmarks, dataset.intrinsics[dataset.rows("test")])
+                for images in (renders, truth.image)]  # fmt: skip
+    mouth = mouth_state(seen[0], seen[1])
+    steps = read_json(avatar / "plan.json")["steps"]
+    return {
+        "steps": steps, **record["avatar"], "mouth": mouth["share"], "mouth_asked": mouth["asked"],
+        "faces_found": int(seen[0].found.sum()), "frames": len(renders), "mean_frame": record["baselines"]["mean"]["psnr_head"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--budget", type=float, default=300.0)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    path = given.out / "figures.json"
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    for name in given.rows:
+        if name not in figures:
+            figures[name] = row(given.capture, given.out, name, given.budget)
+            path.write_text(json.dumps(figures, indent=1))
+        one = figures[name]
+        mouth = "-" if one["mouth"] is None else f"{one['mouth']:.2f}"
+        print(
+            f"| {name} | {one['steps']} | {one['psnr_head']:.2f} | {one['psnr_full']:.2f} | {one['ssim_head']:.3f} | "
+            f"{one['sharpness_head']:.2f} | {mouth} | {one['faces_found']}/{one['frames']} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
