@@ -125,7 +125,7 @@ def make_autodecoder(generator: EG3D, codes: Codes, settings: AutodecoderSetting
         {"params": [value for name, value in named if name in FREE_PLANES], "lr": settings.planes_learning_rate},
         {"params": list(codes.parameters()), "lr": settings.codes_learning_rate},
     ]
-    optimizer = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99), fused=True)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     average, average_codes = copy.deepcopy(generator), copy.deepcopy(codes)

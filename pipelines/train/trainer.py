@@ -102,8 +102,10 @@ def make_trainer(
     ]  # fmt: skip
     trainer = Trainer(
         generator=generator, discriminator=discriminator, latents=latents,
-        generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas),
-        discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
+        generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas, fused=True),
+        discriminator_optimizer=torch.optim.Adam(
+            discriminator.parameters(), lr=adversary_rate, betas=adversary_betas, fused=True
+        ),
         augmentation=_augmentation(settings), average={}, kept_in=kept_in,
     )  # fmt: skip
     trainer.average = _averaged(trainer)
@@ -145,8 +147,8 @@ def update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
     beta = ema_decay(settings.batch, settings.ema_images, seen=trainer.step * settings.batch)
     for name, value in trainer.generator.state_dict().items():
         kept = trainer.average["generator"][name]
-        kept.copy_(value.lerp(kept, beta) if value.is_floating_point() else value)
-    trainer.average["latents"]["w"].copy_(trainer.latents.detach().lerp(trainer.average["latents"]["w"], beta))
+        kept.lerp_(value, 1 - beta) if value.is_floating_point() else kept.copy_(value)
+    trainer.average["latents"]["w"].lerp_(trainer.latents.detach(), 1 - beta)
 
 
 def averaged_generator(trainer: Trainer) -> EG3D:
