@@ -56,6 +56,8 @@ def mux(segments: list[Path], draft: Path, audio_from: Path | None, duration_s: 
             options |= sound
         if duration_s is not None:
             options["t"] = f"{duration_s:.6f}"
+            if options.get("acodec", "copy") != "copy":  # else sound that begins before the pictures ends as long before them
+                options["af"] = f"atrim=start=0:end={duration_s:.6f}"
         if out.suffix in {".mp4", ".m4v", ".mov"}:
             options["movflags"] = "+faststart"
         run_ffmpeg(ffmpeg.output(*streams, str(draft), **options), iter(()), out)

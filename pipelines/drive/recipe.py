@@ -145,7 +145,7 @@ class Recipe:
     def warn_of_turns(self, back_deg: np.ndarray) -> None:
         if (share := float((back_deg > NOTED_DEG).mean())) > MANY_TURNED:
             self.warn(
-                f"the driver turns further than the capture showed in {share:.0%} of the frames, and the avatar by up to "
+                f"the driver turns further than the capture showed in {share:.0%} of the frames; there the avatar turns up to "
                 f"{back_deg.max():.0f} degrees less; film the head turning, or let it go with --set views.turn_limit=none."
             )
 

@@ -143,6 +143,35 @@ def test_segments_join_without_losing_a_frame(tmp_path: Path) -> None:
     assert probe(out).has_audio
 
 
+@pytest.mark.parametrize("later_s", [-0.4, 0.0, 0.4])
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", ".mp4"), ("aac", ".mp4"), ("pcm_s16le", ".webm")])
+def test_sound_that_begins_before_or_behind_the_pictures_keeps_its_moments(
+    tmp_path: Path, later_s: float, codec: str, suffix: str
+) -> None:
+    """Noise between 1.0 and 1.2 s after the first picture, and to the end from 1.8 s on."""
+    import av
+
+    loud = f"aevalsrc='0.5*(random(0)-0.5)*(between(t,{1 - later_s},{1.2 - later_s})+gte(t,{1.8 - later_s}))':d={2.5 - later_s}"
+    pictures = clip(tmp_path / "silent.mp4", count=50)
+    shift = ["-itsoffset", f"{max(-later_s, 0)}"], ["-itsoffset", f"{max(later_s, 0)}"]
+    ffmpeg(*shift[0], "-i", str(pictures), *shift[1], "-f", "lavfi", "-i", loud, "-map", "0:v", "-map", "1:a", "-c:v", "copy",
+           "-c:a", codec, str(tmp_path / "d.mkv"))  # fmt: skip
+    out = tmp_path / f"o{suffix}"
+    write_video(out, (corners() for _ in range(50)), 25, audio_from=tmp_path / "d.mkv")
+    heard, rate = np.zeros(12_480), 4800
+    with av.open(str(out)) as container:
+        first = float((container.streams.video[0].start_time or 0) * (container.streams.video[0].time_base or 0))
+        for frame in container.decode(audio=0):
+            steps = max(round(frame.sample_rate / rate), 1)
+            level, at = np.abs(frame.to_ndarray()[0, ::steps]), round(rate * (frame.time - first))
+            if at >= 0:
+                heard[at : at + len(level)] = level[: max(len(heard) - at, 0)]
+    moments = np.flatnonzero(heard[: round(2.1 * rate)] > 0.05 * heard.max()) / rate
+    begins = moments[[0, int(np.argmax(np.diff(moments))) + 1]]
+    assert begins == pytest.approx([1.0, 1.8], abs=0.04), "to a frame"
+    assert moments[-1] == pytest.approx(2.0, abs=0.05), "nothing of the end is lost"
+
+
 @pytest.mark.parametrize("suffix", [".webm", ".mov"])
 def test_transparency_survives(tmp_path: Path, suffix: str) -> None:
     out, frame = tmp_path / f"o{suffix}", np.dstack([corners(), np.full((48, 64), 255, np.uint8)])
