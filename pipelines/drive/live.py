@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from pipelines.aim import aimed
 from pipelines.artifacts import SCHEMA, Avatar, load_avatar
-from pipelines.drive.aim import aimed
 from pipelines.drive.guard import captured
 from pipelines.drive.mapper import Mapper
 from pipelines.drive.render import Painter, make_background, picture_size

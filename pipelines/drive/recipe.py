@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.aim import aimed
 from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
-from pipelines.drive.aim import aimed
 from pipelines.drive.backdrop import TRANSPARENT, Film, beside, moving, within
 from pipelines.drive.checks import sound_of
 from pipelines.drive.drivers import Driver, open_driver

@@ -54,7 +54,7 @@ class RetargetSettings:
     """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
     aim: float = 1.0
     """How far the expression map's latents are corrected by what the tracker reads off the avatar's renders (see
-    pipelines.drive.aim); 0: the map alone."""
+    pipelines.aim); 0: the map alone."""
     neutral_s: float | None = None
     """Time at which the driver's face is at rest; found automatically when not given."""
     smooth_hz: float = 1.5

@@ -178,12 +178,14 @@ def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
 
 
 def render_rows(model: "Any", dataset: "Any", rows: np.ndarray, expression: np.ndarray, device: str) -> np.ndarray:
-    """Renders [len(rows),S,S,3] in 0..1 over mid gray, from tracked expression and the frames' own cameras."""
+    """Renders [len(rows),S,S,3] in 0..1 over mid gray, from tracked expression and the frames' own cameras, by the map aimed as
+    `drive` aims it."""
     import torch
 
+    from pipelines.aim import STRENGTH, aimed
     from pipelines.train.frames import GRAY, camera_of
 
-    images = []
+    model, images = aimed(model, STRENGTH), []
     with torch.no_grad():
         for row in rows:
             ws = model.expression_map(torch.from_numpy(expression[row : row + 1]).float().to(device))

@@ -9,8 +9,9 @@ import torch
 
 from models.expression_map import ExpressionMap
 from models.generator import LatentSpec
+from pipelines.aim import REACH, STRENGTH, AimedMap, aim, aimed, coordinates, linear
 from pipelines.artifacts import load_avatar
-from pipelines.drive.aim import REACH, AimedMap, aim, aimed, coordinates, linear
+from pipelines.drive.settings import RetargetSettings
 from pipelines.face_fit import MEASURED
 from pipelines.files import write_arrays
 from tests.tiny import write_tiny_avatar
@@ -108,3 +109,7 @@ def test_an_avatar_is_aimed_by_its_pairs_and_only_by_renders(tmp_path: Path):
     write_arrays(avatar.folder / "pairs.npz", **pairs, anchor=np.zeros(300, bool))
     assert isinstance(aimed(avatar, 1.0).expression_map, AimedMap) and aimed(avatar, 0.0) is avatar
     assert replace(aimed(avatar, 1.0), expression_map=avatar.expression_map) == avatar
+
+
+def test_evaluation_aims_as_drive_does() -> None:
+    assert RetargetSettings().aim == STRENGTH

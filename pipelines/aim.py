@@ -25,6 +25,8 @@ from pipelines.files import read_arrays
 
 IMPORTANT = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")
 IMPORTANCE = 4.0
+STRENGTH = 1.0
+"""Of the correction where nothing else is asked for, as in drive's settings."""
 REACH = 3.0
 """Standard deviations of the person's latents that a coordinate never passes."""
 RIDGE = 10.0
