@@ -28,7 +28,7 @@ GAZE_UNIT_DEG, CHEST_UNIT_DEG = 20.0, 15.0
 """What counts as 1 in the labels of gaze and of the chest's rotation vector."""
 DETAIL = {
     "left_eye": 9.0, "right_eye": 9.0, "mouth": 9.0, "upper_lip": 5.0, "lower_lip": 5.0, "left_brow": 4.0, "right_brow": 4.0,
-    "glasses": 2.0, "nose": 1.0,
+    "glasses": 2.0, "nose": 1.0, "cloth": 4.0,
 }  # fmt: skip
 """How much more the pixels of a part count, and how much more often patches are laid on it: little area, much expression."""
 PLACES, FACING = 7.0, -0.3
