@@ -8,8 +8,8 @@ pairs, the latent most likely to show e is
 
     x = x0 + K (e - c - G x0),    K = S G^T (G S G^T + R / importance)^-1,
 
-which moves the latent where the map is unsure and leaves it where it knows. Jaw, smile and lids count `IMPORTANCE` times as
-much as other channels: a talking face is read by them. Worked number: with one coordinate, S = R = 1, G = 1 and an importance
+which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE` times
+as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. Worked number: with one coordinate, S = R = 1, G = 1 and an importance
 of 1, half of what is missing is made up for.
 """
 
@@ -23,7 +23,9 @@ from models.expression_map import ExpressionMap, broadcast
 from pipelines.artifacts import Avatar
 from pipelines.files import read_arrays
 
-IMPORTANT = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight")
+IMPORTANT = (
+    "jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight",
+)  # fmt: skip
 IMPORTANCE = 4.0
 STRENGTH = 1.0
 """Of the correction where nothing else is asked for, as in drive's settings."""
