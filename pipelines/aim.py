@@ -8,9 +8,9 @@ pairs, the latent most likely to show e is
 
     x = x0 + K (e - c - G x0),    K = S G^T (G S G^T + R / importance)^-1,
 
-which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE` times
-as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. Worked number: with one coordinate, S = R = 1, G = 1 and an importance
-of 1, half of what is missing is made up for.
+which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE`
+times as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. Worked number:
+with one coordinate, S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for.
 """
 
 from dataclasses import replace
