@@ -1,8 +1,8 @@
 """What each part of a person's training is worth: one capture, one budget, one thing changed a row.
 
-    python benchmarks/ablation.py CAPTURE OUT [--budget 300] [--rows hybrid paper ...]
+    python benchmarks/ablation.py CAPTURE OUT [--budget 300 | --steps 200] [--rows hybrid ...]
 
-Every row is a whole `train` with the same wall seconds, scored on the capture's held-out frames through the expression map
+Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out frames through the expression map
 (protocol heldout-1, mouth state). Rows that are there are kept, so a broken run goes on. Writes OUT/figures.json and prints a
 table. Camera noise moves the center of every training camera by a normal number of that many millimeters along each axis;
 held-out cameras stay as they are.
@@ -68,11 +68,12 @@ def noisy(capture: Path, folder: Path, millimeters: float) -> Path:
     return copy
 
 
-def row(capture: Path, folder: Path, name: str, budget_s: float) -> dict[str, object]:
+def row(capture: Path, folder: Path, name: str, budget_s: float, steps: int | None) -> dict[str, object]:
     settings, millimeters = ROWS[name]
+    settings = replace(settings, budget_s=budget_s, finetune=replace(settings.finetune, steps=steps))
     avatar = folder / f"{name.split(' (')[0].replace(' ', '_')}.avatar"
     source = noisy(capture, folder, millimeters) if millimeters else capture
-    train(source, avatar, replace(settings, budget_s=budget_s), Silent())
+    train(source, avatar, settings, Silent())
     model, dataset = load_avatar(avatar), load_dataset(capture)
     record, renders = evaluate_model(model, dataset, "cpu")
     truth = pictures(dataset, "test", model.image_size)
@@ -80,9 +81,9 @@ def row(capture: Path, folder: Path, name: str, budget_s: float) -> dict[str, ob
         seen = [look(images, find, model.prior_landmarks, dataset.intrinsics[dataset.rows("test")])
                 for images in (renders, truth.image)]  # fmt: skip
     mouth = mouth_state(seen[0], seen[1])
-    steps = read_json(avatar / "plan.json")["steps"]
+    plan, stage = read_json(avatar / "plan.json"), read_json(avatar / "stage.json")
     return {
-        "steps": steps, **record["avatar"], "mouth": mouth["share"], "mouth_asked": mouth["asked"],
+        "steps": plan["steps"], "seconds": stage["seconds"], **record["avatar"], "mouth": mouth["share"], "mouth_asked": mouth["asked"],
         "faces_found": int(seen[0].found.sum()), "frames": len(renders), "mean_frame": record["baselines"]["mean"]["psnr_head"],
     }  # fmt: skip
 
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("capture", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--budget", type=float, default=300.0)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--rows", nargs="*", default=list(ROWS))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ def main() -> None:
     figures = json.loads(path.read_text()) if path.exists() else {}
     for name in given.rows:
         if name not in figures:
-            figures[name] = row(given.capture, given.out, name, given.budget)
+            figures[name] = row(given.capture, given.out, name, given.budget, given.steps)
             path.write_text(json.dumps(figures, indent=1))
         one = figures[name]
         mouth = "-" if one["mouth"] is None else f"{one['mouth']:.2f}"
