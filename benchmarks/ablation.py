@@ -2,10 +2,10 @@
 
     python benchmarks/ablation.py CAPTURE OUT [--budget 300 | --steps 200] [--rows hybrid ...]
 
-Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out frames through the expression map
-(protocol heldout-1, mouth state). Rows that are there are kept, so a broken run goes on. Writes OUT/figures.json and prints a
-table. Camera noise moves the center of every training camera by a normal number of that many millimeters along each axis;
-held-out cameras stay as they are.
+Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out
+frames through the aimed expression map (protocol heldout-1, mouth state). Rows that are there are kept, so a broken run goes on.
+Writes OUT/figures.json and prints a table. Camera noise moves the center of every training camera by a normal number of that
+many millimeters along each axis; held-out cameras stay as they are.
 """
 
 import argparse
@@ -83,7 +83,8 @@ def row(capture: Path, folder: Path, name: str, budget_s: float, steps: int | No
     mouth = mouth_state(seen[0], seen[1])
     plan, stage = read_json(avatar / "plan.json"), read_json(avatar / "stage.json")
     return {
-        "steps": plan["steps"], "seconds": stage["seconds"], **record["avatar"], "mouth": mouth["share"], "mouth_asked": mouth["asked"],
+        "steps": plan["steps"], "seconds": stage["seconds"], **record["avatar"], "mouth": mouth["share"],
+        "mouth_asked": mouth["asked"],
         "faces_found": int(seen[0].found.sum()), "frames": len(renders), "mean_frame": record["baselines"]["mean"]["psnr_head"],
     }  # fmt: skip
 
