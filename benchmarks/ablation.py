@@ -3,7 +3,7 @@
     python benchmarks/ablation.py CAPTURE OUT [--budget 300 | --steps 200] [--rows hybrid ...]
 
 Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out
-frames through the aimed expression map (protocol heldout-1, mouth state). Rows that are there are kept, so a broken run goes on.
+frames through the aimed expression map (protocol heldout-1, mouth state). Rows that are there are kept: a broken run goes on.
 Writes OUT/figures.json and prints a table. Camera noise moves the center of every training camera by a normal number of that
 many millimeters along each axis; held-out cameras stay as they are.
 """
