@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts import load_avatar
 from pipelines.drive import DriveSettings
@@ -20,6 +21,7 @@ from pipelines.drive.render import Painter
 from pipelines.drive.screens import Recorder
 from pipelines.drive.settings import LiveSettings
 from pipelines.drive.sources import FileSource, open_source
+from pipelines.drive.turns import standpoints
 from pipelines.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.face_fit import MEASURED
 from pipelines.files import read_json
@@ -214,3 +216,19 @@ def test_a_driver_with_a_larger_range_is_brought_to_the_avatars(avatar: Path):
     assert shown[300:, JAW].max() < 0.9 and shown[300:, JAW].max() > 0.6
     late = shown[300:, JAW]
     assert (late > late.max() - 0.02).mean() < 0.5, "peaks are scaled, not cut flat"
+
+
+def test_a_view_goes_little_further_than_the_capture_also_live(avatar: Path):
+    """A head that turns by 30 degrees before the camera, for an avatar filmed within 5."""
+    loaded, seen = load_avatar(avatar), {}
+    turned = np.diag([1.0, -1.0, -1.0, 1.0])
+    turned[:3, :3] = turned[:3, :3] @ Rotation.from_euler("Y", 30, degrees=True).as_matrix()
+    turned[2, 3] = 2.5
+    rest = np.diag([1.0, -1.0, -1.0, 1.0])
+    rest[2, 3] = 2.5
+    for name, turns in (("older", {}), ("narrow", {"turns": {"yaw_deg": [-5, 5], "pitch_deg": [-5, 5]}})):
+        _, mapper = parts(avatar, replace(loaded, record=loaded.record | turns), 32, SMALL)
+        for number in range(100):
+            motion = mapper(number / 30, np.full(len(MEASURED), 0.2), rest if number < 50 else turned)
+        seen[name] = np.abs(standpoints(motion.world_from_camera)[0, 0])
+    assert seen["older"] > 22 and 5 < seen["narrow"] < 20
