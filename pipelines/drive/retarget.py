@@ -21,6 +21,8 @@ BEND = 5.0
 """A stretching gain is at most this times the gain of the other side."""
 UNPAIRED = ("jawLeft", "mouthLeft", "eyeBlinkLeft")
 """Names that end in Left and have a gain of their own: directions, and lids, each of which has to close."""
+RESTING = {"jawOpen": 0.25, "mouthSmileLeft": 0.3, "mouthSmileRight": 0.3}
+"""A measured rest is at most this: who sings or smiles all the time rests as others do (smiles at rest: -.2 to .25)."""
 NO_GAZE = 0.6
 """Share of the way to closed lids from which the iris is hidden and the gaze is carried over."""
 
@@ -55,12 +57,21 @@ def driver_range(track: Track, neutral_s: float | None) -> Calibration:
     trusted = track.valid & (track.confidence > 0.5)
     found = calibrate(track.expression, trusted if trusted.sum() >= 5 else track.valid)
     if neutral_s is None:
-        return found
+        return rested(found, track)
     near = np.abs(track.times_s - neutral_s) <= 0.15
     if not near.any():
         raise SettingError(f"retarget.neutral_s={neutral_s} lies outside the driver, which ends at {track.times_s[-1]:.2f} s.")
     rest = np.median(track.expression[near], axis=0)
     return Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
+
+
+def rested(found: Calibration, track: Track) -> Calibration:
+    """`found` with a rest that is neither an open mouth nor a smile, where scores say how far they are from a mean rest."""
+    if track.space != "measured":
+        return found
+    most = np.array([RESTING.get(name, np.inf) for name in track.names], np.float32)
+    rest = np.minimum(found.neutral, most)
+    return Calibration(neutral=rest, low=np.minimum(found.low, rest), high=found.high)
 
 
 def side_gain(

@@ -91,6 +91,19 @@ def test_rest_at_a_given_time():
         driver_range(track(scores), neutral_s=60.0)
 
 
+def test_somebody_who_always_smiles_is_not_taken_for_resting():
+    """At 0.6 but for the end, which is serious: the smile is shown as one."""
+    smile, own = [MEASURED.index(f"mouthSmile{side}") for side in ("Left", "Right")], wide()
+    own.low[smile], own.high[smile] = -0.1, 1.0
+    scores = np.zeros((200, len(MEASURED)))
+    scores[:190, smile] = 0.6
+    shown = retarget(track(scores), own, FREE).expression[:, smile]
+    assert shown[100] == pytest.approx(0.3, abs=0.02) and shown[195] == pytest.approx(-0.1, abs=0.02)
+    assert driver_range(track(scores), neutral_s=1.0).neutral[smile] == pytest.approx(0.6), "unless somebody says so"
+    others = replace(track(scores), space="blendshapes")
+    assert driver_range(others, None).neutral[smile] == pytest.approx(0.6, abs=0.01), "scores of another meaning are left alone"
+
+
 def test_a_blink_is_neither_delayed_nor_flattened_and_noise_is():
     random, count = np.random.default_rng(0), 200
     scores = np.zeros((count, len(MEASURED)))
