@@ -163,7 +163,7 @@ def test_sound_that_begins_before_or_behind_the_pictures_keeps_its_moments(
         first = float((container.streams.video[0].start_time or 0) * (container.streams.video[0].time_base or 0))
         for frame in container.decode(audio=0):
             steps = max(round(frame.sample_rate / rate), 1)
-            level, at = np.abs(frame.to_ndarray()[0, ::steps]), round(rate * (frame.time - first))
+            level, at = np.abs(frame.to_ndarray()[0, ::steps]), round(rate * ((frame.time or 0.0) - first))
             if at >= 0:
                 heard[at : at + len(level)] = level[: max(len(heard) - at, 0)]
     moments = np.flatnonzero(heard[: round(2.1 * rate)] > 0.05 * heard.max()) / rate
