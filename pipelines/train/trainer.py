@@ -98,7 +98,8 @@ def make_trainer(
     (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
     groups = [
         {"params": others, "lr": rate}, {"params": planes, "lr": settings.planes_learning_rate},
-        {"params": paint, "lr": settings.paint_learning_rate}, {"params": [latents], "lr": settings.latent_learning_rate},
+        {"params": paint, "lr": settings.paint_learning_rate, "weight_decay": settings.paint_decay},
+        {"params": [latents], "lr": settings.latent_learning_rate},
     ]  # fmt: skip
     trainer = Trainer(
         generator=generator, discriminator=discriminator, latents=latents,
