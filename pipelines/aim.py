@@ -10,7 +10,9 @@ pairs, the latent most likely to show e is
 
 which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE`
 times as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. Worked number:
-with one coordinate, S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for.
+with one coordinate, S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for. What is asked for was read
+off a camera's pictures, which the tracker sees a little differently: c is such that the person's own frames need no correction
+in the mean.
 """
 
 from dataclasses import replace
@@ -24,7 +26,8 @@ from pipelines.artifacts import Avatar
 from pipelines.files import read_arrays
 
 IMPORTANT = (
-    "jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight",
+    "jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft",
+    "eyeBlinkRight",
 )  # fmt: skip
 IMPORTANCE = 4.0
 STRENGTH = 1.0
@@ -76,18 +79,26 @@ def aimed(avatar: Avatar, strength: float) -> Avatar:
     rendered = ~pairs["anchor"].astype(bool) if "anchor" in pairs else np.ones(len(pairs["w"]), bool)
     if rendered.sum() < LEAST_PAIRS:
         return avatar
-    w, expression = pairs["w"][rendered], pairs["expression"][rendered]
-    return replace(avatar, expression_map=aim(avatar.expression_map, w, expression, avatar.names, strength))
+    shown, filmed = ((pairs["w"][rows], pairs["expression"][rows]) for rows in (rendered, ~rendered))
+    network = aim(avatar.expression_map, *shown, avatar.names, strength, filmed if len(filmed[0]) else None)
+    return replace(avatar, expression_map=network)
 
 
 @torch.no_grad()
-def aim(plain: ExpressionMap, w: np.ndarray, expression: np.ndarray, names: tuple[str, ...], strength: float) -> AimedMap:
-    """`plain` aimed by latents [P,w_dim] and what the tracker read off their renders [P,E]."""
+def aim(
+    plain: ExpressionMap, w: np.ndarray, expression: np.ndarray, names: tuple[str, ...], strength: float,
+    filmed: tuple[np.ndarray, np.ndarray] | None = None,
+) -> AimedMap:  # fmt: skip
+    """`plain` aimed by latents [P,w_dim] and what the tracker read off their renders [P,E]; `filmed` are latents [A,w_dim] of
+    frames and what it read off these [A,E]."""
     device = plain.mean.device
     asked = torch.as_tensor(expression, dtype=torch.float32, device=device)
     known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
     missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
     center, response, left = linear(known, np.asarray(expression, np.float64))
+    if filmed is not None:  # else the difference between a camera's pictures and renders would be aimed at, too
+        at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
+        center = (filmed[1] - at @ response.T).mean(0)
     spread = missed.T @ missed / len(missed)
     weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
     doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)

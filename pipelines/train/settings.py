@@ -68,8 +68,8 @@ class FinetuneSettings:
     """Of the static planes."""
     paint_learning_rate: float = 2e-2
     """Of the paint on the surface, colors in [-1,1]."""
-    paint_decay: float = 1e-6
-    """Weight of half the squared paint: what no frame shows stays clean, where Adam would make colored noise of next to nothing."""
+    paint_decay: float = 3e-6
+    """Weight of half the squared paint: what no frame shows stays clean, where Adam would make noise of next to nothing."""
     components: int = 24
     """Principal components of the frames that the fitted latents start from."""
     latent_spread: float = 0.5
