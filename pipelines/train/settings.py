@@ -18,7 +18,7 @@ class FinetuneSettings:
     """Weight of the super-resolved image within the photometric term; the raw image has weight 1."""
     gradient: float = 0.5
     """Weight of the image's gradients within the photometric term."""
-    contrast: float = 0.5
+    contrast: float = 0.65
     """Weight of the image's local contrast within the photometric term: what keeps renders sharp."""
     detail: float = 4.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""

@@ -144,9 +144,7 @@ def photometric_loss(step: Step, chosen: Tensor, rays: Tensor, part: slice, show
     edges = gradient_loss(shown.image, frames.image[own], weight[part], of=weight)
     contrast = contrast_loss(shown.image, frames.image[own], weight[part], of=weight)
     step.tally.add(raw=raw, matte=matte, image=image, edges=edges, contrast=contrast)
-    return (
-        raw + settings.alpha * matte + settings.image * image + settings.gradient * edges + settings.contrast * contrast
-    )
+    return raw + settings.alpha * matte + settings.image * image + settings.gradient * edges + settings.contrast * contrast
 
 
 def latent_loss(step: Step, w: Tensor) -> Tensor:
