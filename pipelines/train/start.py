@@ -34,6 +34,8 @@ STRONG = 5e-4
 AROUND = torch.arange(16) * (math.pi / 8) + math.pi / 16
 UP = torch.tensor([0.42, 0.5, 0.6]) * math.pi
 """Where views to remember are taken (`models.camera.orbit`): every 22.5 degrees, from 9 degrees above to 12 below."""
+FADE = 0.06
+"""Head units below a matte's end over which remembered views fade out."""
 NEAR_DEG = 25.0
 """A view this near to a training camera was filmed."""
 
@@ -108,4 +110,28 @@ def unseen_views(generator: EG3D, person: Tensor, frames: Frames, how: Sampling)
     gray = torch.full((1, 3, 1, 1), GRAY, device=seen.device)
     with torch.no_grad():
         shown = [generator.synthesis(ws, camera[n], background=gray, sampling=how) for n in range(len(camera))]
-    return Views(camera=camera, raw=torch.cat([one.raw for one in shown]), alpha=torch.cat([one.alpha for one in shown]))
+    raw, alpha, depth = (torch.cat([getattr(one, name) for one in shown]) for name in ("raw", "alpha", "depth"))
+    kept = above(camera, depth, lowest(frames))
+    return Views(camera=camera, raw=GRAY + kept * (raw - GRAY), alpha=kept * alpha)
+
+
+def lowest(frames: Frames) -> float:
+    """Height y, head units, at which the frames' head mattes end below: the median over the frames, on the plane z = 0."""
+    size = frames.alpha.shape[-1]
+    solid = frames.alpha[:, 0] > 0.5
+    rows = torch.arange(size, device=solid.device)
+    row = (solid.any(2) * rows).amax(1)
+    inside = solid[torch.arange(len(solid)), row].float()
+    column = (inside * rows).sum(1) / inside.sum(1).clamp(min=1)
+    origins, directions = frames.camera.rays(size)
+    ray = (row * size + column.round().long())[:, None, None].expand(-1, 1, 3)
+    origin, direction = origins[:, 0], directions.gather(1, ray)[:, 0]
+    return float((origin[:, 1] - direction[:, 1] * origin[:, 2] / direction[:, 2]).median())
+
+
+def above(camera: Camera, depth: Tensor, y: float) -> Tensor:
+    """[B,1,h,w] 1 where the surface at `depth` [B,1,h,w] lies above y, falling to 0 over `FADE` below it: what the prior's
+    people wear is nobody's whose matte ends there."""
+    origins, directions = camera.rays(depth.shape[-1])
+    height = (origins + depth.flatten(2).mT * directions)[..., 1]
+    return ((height - y) / FADE + 1).clamp(0, 1).view_as(depth)

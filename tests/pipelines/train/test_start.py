@@ -25,7 +25,7 @@ from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import config_of, enlarged, make_networks, widened
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.start import NEAR_DEG, Seen, invert, unseen_views
+from pipelines.train.start import FADE, NEAR_DEG, Seen, above, invert, lowest, unseen_views
 from pipelines.train.steps import Batches, train_step
 from pipelines.train.trainer import keyed, make_trainer
 from pipelines.train.views import Views
@@ -215,3 +215,22 @@ def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
     recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(write_unit_prior(tmp_path / "plain"))), Silent(), "cpu")
     assert recipe.start() == {"inversion": 0} and not (tmp_path / "start.npz").exists()
     assert recipe.begin()[1].remembered is None
+
+
+def test_views_to_remember_end_where_the_mattes_do() -> None:
+    """A wall at z = 0 of which the mattes show what lies above y = -0.2."""
+    size, count = 64, 5
+    camera = Camera.frontal(2.7, 2.7)[torch.zeros(count, dtype=torch.long)]
+    origins, directions = camera.rays(size)
+    depth = -origins[..., 2] / directions[..., 2]
+    y = (origins + depth[..., None] * directions)[..., 1].view(count, 1, size, size)
+    flat = torch.zeros(count, 3, size, size)
+    frames = Frames(
+        image=flat, alpha=(y > -0.2).float(), inside=flat[:, :1], detail=flat[:, :1], camera=camera,
+        weight=torch.ones(count), time_s=torch.arange(count).float(),
+    )  # fmt: skip
+    end = lowest(frames)
+    assert abs(end + 0.2) < 1.5 / size
+    kept = above(camera, depth.view(count, 1, size, size), end)
+    assert bool((kept[y > -0.2 + 2 / size] == 1).all()) and bool((kept[y < -0.2 - FADE - 2 / size] == 0).all())
+    assert bool(((kept > 0) & (kept < 1)).any()), "the end is soft"
