@@ -27,7 +27,7 @@ from tests.pipelines.train.test_finetune import Killed, KilledAfter
 from tests.pipelines.train.test_recipe import MouthLabeler
 from tests.worlds import render_solid, write_solid_capture, write_unit_prior
 
-STEPS = 40
+STEPS = 60
 FINETUNE = FinetuneSettings(steps=STEPS, coarse=6, fine=6, checkpoint_every=10, adversarial_every=8)
 
 
