@@ -158,7 +158,7 @@ torch.set_num_threads(1)
 capture, changes = Path(sys.argv[1]), {"batch": 96, "adversarial": 0.0}
 run(capture, "warm", {**changes, "micro_batch": 2}, 2)
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (size + 200_000_000, -1))
+resource.setrlimit(resource.RLIMIT_AS, (size + 140_000_000, -1))
 trainer, figures = run(capture, "less", changes, 3)
 print(trainer.step, figures["made_smaller"])
 """
@@ -166,11 +166,11 @@ print(trainer.step, figures["made_smaller"])
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_a_process_that_may_have_200_mb_more_goes_on(capture: Path) -> None:
-    """The operating system really refuses."""
+def test_a_process_that_may_have_140_mb_more_goes_on(capture: Path) -> None:
+    """The operating system really refuses. What is limited is address space, so freed tensors have to leave it (glibc)."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(capture)], capture_output=True, text=True, timeout=400, cwd=ROOT,
-        env=environment({"OMP_NUM_THREADS": "1"}),
+        env=environment({"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("3 ['out of memory in step "), done.stdout
