@@ -24,6 +24,7 @@ def wall(z: float, alpha: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     return ((DISTANCE - z) / -directions[..., 2]).view(1, 1, 16, 16), torch.full((1, 1, 16, 16), alpha)
 
 
+@torch.no_grad()
 def shown(paint: Paint, z: float = 0.2, alpha: float = 1.0, w: torch.Tensor | None = None) -> torch.Tensor:
     depth, opaque = wall(z, alpha)
     return paint(torch.zeros(1, 4) if w is None else w, Camera.frontal(DISTANCE, DISTANCE), depth, opaque, SIZE)
