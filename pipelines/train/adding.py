@@ -75,6 +75,7 @@ def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSet
     base = preset or PRESETS.get(known.get("preset", ""), TrainSettings())
     kept = {name: known[name] for name in ("prior", "network", "seed") if name in known}
     kept["torso"], kept["expression_space"] = record.get("torso", base.torso), record["expression"]["space"]
+    kept["paint"] = record["config"].get("paint", 0) // record["image_size"]
     given = {name: getattr(base, name) for name in TrainSettings.__dataclass_fields__} | kept
     given["finetune"] = replace(base.finetune, **record.get("sampling", {}))
     return AddingSettings(**given)

@@ -19,6 +19,8 @@ from pipelines.train.settings import TrainSettings
 
 FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")
 ENLARGING, PAINT = "superresolution.", "paint."
+MOST_PAINT = 512
+"""Texels a side: 24 moving sets of twice as many would take a gigabyte with their optimizer."""
 PERSON_PLANES = 24
 """Free plane sets that a person gets beside the prior's."""
 
@@ -52,7 +54,7 @@ def config_for(prior: Prior, settings: TrainSettings) -> EG3DConfig:
         config = config_of(prior) if prior.weights is None else for_a_person(config_of(prior))
     if settings.network == "512" and config.image_size < FFHQ512.image_size:
         config = enlarged(config)
-    return replace(config, paint=settings.paint * config.image_size)
+    return replace(config, paint=min(settings.paint * config.image_size, MOST_PAINT))
 
 
 def enlarged(config: EG3DConfig) -> EG3DConfig:

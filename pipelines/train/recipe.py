@@ -141,7 +141,8 @@ class Recipe:
 
         if plain is None:
             return median_seconds(run, count=4)
-        return (1 - asked.adversarial_from) / asked.adversarial_every * (median_seconds(run, count=2, warmup=1) - plain)
+        more = max(median_seconds(run, count=2, warmup=1) - plain, 0.0)
+        return (1 - asked.adversarial_from) / asked.adversarial_every * more
 
     def pair_pace(self) -> float:
         """Seconds to render and label a latent."""

@@ -19,8 +19,9 @@ from pipelines.train.frames import Frames
 from pipelines.train.settings import FinetuneSettings
 
 FREE_PLANES = ("static_planes", "basis_planes", "back_plane")
-PAINTED = ("paint.fixed", "paint.moving")
 """Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
+PAINTED = ("paint.fixed", "paint.moving")
+"""Such that are colors, with a rate of their own."""
 Rate = tuple[float, tuple[float, float]]
 """Learning rate and betas of Adam."""
 DENSITY_EVERY = 4

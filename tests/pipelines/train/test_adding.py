@@ -265,3 +265,13 @@ def test_the_command(made: Path, tmp_path: Path) -> None:
         done = avatarcli(*wrong)
         assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
     assert not list(tmp_path.glob("c.avatar*"))
+
+
+def test_the_paint_stays_as_fine_as_the_avatar_has_it(made: Path, tmp_path: Path) -> None:
+    assert settings_for(made / "solid.avatar", PRESETS["workstation"]).paint == PRESETS["quick"].paint
+    older = tmp_path / "older.avatar"
+    shutil.copytree(made / "solid.avatar", older)
+    record = read_json(older / "avatar.json")
+    del record["config"]["paint"]
+    write_json(older / "avatar.json", record)
+    assert settings_for(older).paint == 0, "made before there was any"

@@ -22,7 +22,7 @@ from pipelines.train import TrainSettings
 from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint
 from pipelines.train.codes import initial_codes
 from pipelines.train.frames import Frames, load_frames
-from pipelines.train.networks import config_of, enlarged, make_networks, widened
+from pipelines.train.networks import MOST_PAINT, config_for, config_of, enlarged, make_networks, widened
 from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start import FADE, NEAR_DEG, Seen, above, invert, lowest, unseen_views
@@ -234,3 +234,9 @@ def test_views_to_remember_end_where_the_mattes_do() -> None:
     kept = above(camera, depth.view(count, 1, size, size), end)
     assert bool((kept[y > -0.2 + 2 / size] == 1).all()) and bool((kept[y < -0.2 - FADE - 2 / size] == 0).all())
     assert bool(((kept > 0) & (kept < 1)).any()), "the end is soft"
+
+
+def test_paint_is_never_finer_than_a_gigabyte_allows(prior: Prior) -> None:
+    config = config_for(prior, replace(settings(), network="512", paint=2))
+    assert (config.image_size, config.paint) == (512, MOST_PAINT)
+    assert config_for(prior, replace(settings(), paint=0)).paint == 0
