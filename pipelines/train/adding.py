@@ -27,11 +27,13 @@ from models.discriminators import DualDiscriminator
 from models.eg3d import EG3D
 from pipelines.artifacts import Dataset, avatar_record, load_avatar, load_dataset
 from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.evaluate.faces import tracker
 from pipelines.files import read_arrays, read_json, write_arrays, write_image, write_json
 from pipelines.priors import load_prior
 from pipelines.provenance.consent import consent_in
 from pipelines.stage import RECORD, Progress, Report, fingerprint_of
 from pipelines.train import PRESETS, made
+from pipelines.train.balance import balanced
 from pipelines.train.changes import changes, forgotten
 from pipelines.train.checkpoint import load_checkpoint
 from pipelines.train.codes import frontal_pictures
@@ -39,12 +41,12 @@ from pipelines.train.finetune import CHECKPOINT
 from pipelines.train.frames import Frames
 from pipelines.train.joined import Joined, join
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.recipe import START, Recipe
+from pipelines.train.opened import shut_mouths, with_opened
+from pipelines.train.recipe import LATENTS, START, Recipe
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.start import NEAR_DEG
 from pipelines.train.steps import Batches
 from pipelines.train.trainer import Trainer, make_trainer
-from pipelines.train.views import Views
 
 ADDED = "added.json"
 LEAST = 8
@@ -176,31 +178,38 @@ class AddingRecipe(Recipe):
         return sum(len(part.rows("train")) for part in self.parts[:-1])
 
     def start(self) -> dict[str, Any]:
-        """Latents of all frames, and the views from sides that no capture shows."""
-        known, kept = _latents(self.avatar), {}
-        if (self.avatar / START).exists() and self.settings.finetune.remembered > 0:
-            kept = unseen(read_arrays(self.avatar / START), self.frames)
+        """Latents of all frames, the views from sides that no capture shows, and mouths drawn open while none was filmed so."""
+        known, kept, drawn = _latents(self.avatar), {}, {}
+        begun = read_arrays(self.avatar / START) if (self.avatar / START).exists() else {}
+        if self.settings.finetune.remembered > 0:
+            kept = unseen(begun, self.frames)
+        if "opened_of" in begun and not self.opens_mouth():
+            drawn = {name: value for name, value in begun.items() if name.startswith("opened")}
         alike = look_alikes(self.frames, self.older)
-        write_arrays(self.folder / START, latents=np.concatenate([known, known[alike]]), **kept)
-        return {"older_frames": len(known), "added_frames": len(alike), "views_to_remember": len(kept.get("raw", ()))}
+        own = read_arrays(self.avatar / LATENTS)["drawn"] if drawn else known[:0]
+        write_arrays(self.folder / START, latents=np.concatenate([known, known[alike], own]), **kept, **drawn)
+        return {
+            "older_frames": len(known), "added_frames": len(alike), "views_to_remember": len(kept.get("raw", ())),
+            "drawn_frames": len(own),
+        }  # fmt: skip
+
+    def opens_mouth(self) -> bool:
+        """Whether the added capture shows what was only drawn before."""
+        with tracker() as find:
+            return shut_mouths(self.frames, range(self.older, len(self.frames)), find) is None
 
     def begin(self) -> tuple[Trainer, Batches, str]:
         """As the avatar's training ended, with the added frames beside its own."""
-        asked, device = self.settings.finetune, self.device
         generator, discriminator = self.networks()
-        found = {}
-        if self.processes.first:
-            found = {name: torch.from_numpy(value).to(device) for name, value in read_arrays(self.folder / START).items()}
-        found = self.processes.share(found)
-        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed)
+        found = self.begun()
+        frames = with_opened(self.frames, found)
+        trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
         trainer.latents.data.copy_(found["latents"])
         trainer.average["latents"]["w"].copy_(found["latents"])
-        views = None
-        if "raw" in found:
-            views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
-        batches = Batches(self.frames, generator, asked, views)
-        batches.odds = balanced(batches.odds, self.older, self.adding.new_share)
-        return trainer, batches, f"The generator goes on from {self.avatar.name}."
+        return trainer, self.batches(frames, generator, found), f"The generator goes on from {self.avatar.name}."
+
+    def odds(self, odds: Tensor) -> Tensor:
+        return balanced(odds, self.older, self.adding.new_share)
 
     def networks(self) -> tuple[EG3D, DualDiscriminator]:
         """The avatar's; a discriminator it no longer has is the prior's or fresh."""
@@ -247,14 +256,6 @@ def look_alikes(frames: Frames, older: int) -> np.ndarray:
     return apart.argmin(1).cpu().numpy()
 
 
-def balanced(odds: Tensor, older: int, share: float) -> Tensor:
-    """`odds` [N] such that frames behind the first `older` come with the probability `share`.
-
-    Odds 1, 1, 1, 1 with three older ones and a half: 1/6, 1/6, 1/6, 1/2.
-    """
-    return torch.cat([(1 - share) * odds[:older] / odds[:older].sum(), share * odds[older:] / odds[older:].sum()])
-
-
 def unseen(known: Mapping[str, np.ndarray], frames: Frames) -> dict[str, np.ndarray]:
     """Remembered views [M] as arrays `label`, `raw`, `alpha`, without those near which a training camera stands by now."""
     if "raw" not in known:
@@ -290,4 +291,4 @@ def _record(avatar: Path) -> dict[str, Any]:
 
 def _latents(avatar: Path) -> np.ndarray:
     """[N,w_dim] of its training frames."""
-    return read_arrays(avatar / "latents.npz")["w"]
+    return read_arrays(avatar / LATENTS)["w"]

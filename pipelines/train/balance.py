@@ -6,6 +6,8 @@ The tracked channels of a frame say nothing to the networks, only how often it c
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 CHANNELS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp")
 ALIKE, ALIKE_YAW_DEG = 0.1, 8.0
@@ -27,3 +29,11 @@ def rarity(expression: np.ndarray, names: Sequence[str], world_from_camera: np.n
             near = np.exp(-0.5 * ((known[:, None] - known) / alike) ** 2).mean(1)
             result[found] = np.maximum(result[found], near.mean() / near)
     return np.minimum(result, MOST).astype(np.float32)
+
+
+def balanced(odds: Tensor, older: int, share: float) -> Tensor:
+    """`odds` [N] such that frames behind the first `older` come with the probability `share`.
+
+    Odds 1, 1, 1, 1 with three older ones and a half: 1/6, 1/6, 1/6, 1/2.
+    """
+    return torch.cat([(1 - share) * odds[:older] / odds[:older].sum(), share * odds[older:] / odds[older:].sum()])

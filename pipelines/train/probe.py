@@ -42,7 +42,7 @@ class Probe:
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
         generator = averaged_generator(trainer)
-        latents = trainer.average["latents"]["w"]
+        latents = trainer.average["latents"]["w"][: len(self.train)]
         device = latents.device
         w = torch.from_numpy(ridge(self.train, latents.cpu().numpy(), self.test)).float().to(device)
         gray = torch.full((1, 3, 1, 1), GRAY, device=device)

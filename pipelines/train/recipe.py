@@ -17,10 +17,12 @@ from pipelines import evaluate
 from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
 from pipelines.distributed import ALONE, Processes
 from pipelines.errors import UnusableMaterial
+from pipelines.evaluate.faces import tracker
 from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
 from pipelines.priors import Prior, load_codes, load_prior
 from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
+from pipelines.train.balance import balanced
 from pipelines.train.board import Board
 from pipelines.train.checkpoint import step_of
 from pipelines.train.expression_map import fit_expression_map
@@ -28,6 +30,7 @@ from pipelines.train.finetune import CHECKPOINT, Finetuning
 from pipelines.train.frames import Frames, load_frames
 from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, make_networks
+from pipelines.train.opened import DRAWN_SHARE, open_mouths, with_opened
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, render_face, unfilmed, with_anchors
 from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
@@ -38,7 +41,7 @@ from pipelines.train.steps import Batches, Step, sampling, train_step
 from pipelines.train.trainer import Trainer, averaged_generator, make_trainer
 from pipelines.train.views import Views
 
-START = "start.npz"
+START, LATENTS = "start.npz", "latents.npz"
 SMALL_JAW_RANGE = 0.2
 
 
@@ -156,10 +159,20 @@ class Recipe:
             )
 
     def start(self) -> dict[str, Any]:
+        """What the steps begin with: where in the prior the person is, what is to be remembered, mouths drawn open."""
+        arrays = self.in_prior() | self.drawn_mouths()
+        if arrays:
+            write_arrays(self.folder / START, **arrays)
+        return {
+            "inversion": self.settings.finetune.inversion_steps if "person" in arrays else 0,
+            "views_to_remember": len(arrays.get("raw", ())), "drawn_frames": len(arrays.get("opened_of", ())),
+        }  # fmt: skip
+
+    def in_prior(self) -> dict[str, np.ndarray]:
         """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
         codes, asked = load_codes(self.prior), self.settings.finetune
         if codes is None or asked.inversion_steps == 0 or self.settings.network == "fresh":
-            return {"inversion": 0}
+            return {}
         torch.set_num_threads(max(cores() // 2, 1))
         generator, _, _ = make_networks(self.prior, self.settings, self.device)
         person = invert(
@@ -168,25 +181,56 @@ class Recipe:
         )  # fmt: skip
         views = unseen_views(generator, person, self.frames, sampling(asked, None)) if asked.remembered > 0 else None
         known = {} if views is None else {"label": views.camera.label(), "raw": views.raw, "alpha": views.alpha}
-        arrays = {"person": person, "room": free_directions(codes), **known}
-        write_arrays(self.folder / START, **{name: value.cpu().numpy() for name, value in arrays.items()})
-        return {"inversion": asked.inversion_steps, "views_to_remember": len(known.get("raw", ()))}
+        found = {"person": person, "room": free_directions(codes), **known}
+        return {name: value.cpu().numpy() for name, value in found.items()}
+
+    def drawn_mouths(self) -> dict[str, np.ndarray]:
+        """Frames with the mouth drawn open, where it was never filmed so (pipelines.train.opened)."""
+        if self.settings.unfilmed_mouth == "shut":
+            return {}
+        with tracker() as find:
+            opened = open_mouths(self.frames, self.prior.landmarks, find)
+        if not opened:
+            return {}
+        self.warn(
+            "the mouth was never filmed open: how it opens, and its teeth, are drawn, a guess. Film yourself talking with the "
+            "mouth wide open to teach it."
+        )
+        return opened
 
     def begin(self) -> tuple[Trainer, Batches, str]:
         """The networks, the latents where they start, and what the steps learn from."""
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
-        found = {}
-        if self.processes.first and (self.folder / START).exists():
-            found = {name: torch.from_numpy(value).to(self.device) for name, value in read_arrays(self.folder / START).items()}
-        found = self.processes.share(found)
-        views = None
-        if "raw" in found:
-            views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
+        found = self.begun()
         asked, person, room = self.settings.finetune, found.get("person"), found.get("room")
         if person is not None and room is not None:
             make_room(generator, room, person)
-        trainer = make_trainer(generator, discriminator, self.frames, asked, self.settings.seed, start=person, room=room)
-        return trainer, Batches(self.frames, generator, asked, views), begun
+        frames = with_opened(self.frames, found)
+        trainer = make_trainer(generator, discriminator, frames, asked, self.settings.seed, start=person, room=room)
+        return trainer, self.batches(frames, generator, found), begun
+
+    def begun(self) -> dict[str, Tensor]:
+        """What `start` found, in every process."""
+        found = {}
+        if self.processes.first and (self.folder / START).exists():
+            found = {name: torch.from_numpy(value).to(self.device) for name, value in read_arrays(self.folder / START).items()}
+        return self.processes.share(found)
+
+    def batches(self, frames: Frames, generator: EG3D, found: dict[str, Tensor]) -> Batches:
+        """What is drawn from, of the `frames` with what was found at the start."""
+        views = None
+        if "raw" in found:
+            views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
+        batches = Batches(frames, generator, self.settings.finetune, views)
+        filmed, drawn = batches.odds.split([len(self.frames), len(frames) - len(self.frames)])
+        batches.odds = self.odds(filmed)
+        if len(drawn):
+            batches.odds = balanced(torch.cat([batches.odds, drawn]), len(filmed), DRAWN_SHARE)
+        return batches
+
+    def odds(self, odds: Tensor) -> Tensor:
+        """How often which of the filmed frames is drawn [N]."""
+        return odds
 
     @cached_property
     def frames(self) -> Frames:
@@ -198,9 +242,9 @@ class Recipe:
         trainer, figures = self.together("fine_tune", plan=Plan.read(self.folder / "plan.json"))
         generator = averaged_generator(trainer)
         write_bytes(self.folder / "generator.safetensors", save(contiguous(generator.state_dict())))
-        write_arrays(
-            self.folder / "latents.npz", w=trainer.average["latents"]["w"].cpu().numpy(), time_s=self.frames.time_s.numpy()
-        )
+        w = trainer.average["latents"]["w"].cpu().numpy()
+        filmed, drawn = np.split(w, [len(self.frames)])
+        write_arrays(self.folder / LATENTS, w=filmed, drawn=drawn, time_s=self.frames.time_s.numpy())
         write_arrays(self.folder / "landmarks.npz", landmarks=self.prior.landmarks)
         write_json(self.folder / "config.json", asdict(generator.config))
         return figures
@@ -249,14 +293,15 @@ class Recipe:
     def pairs(self) -> dict[str, Any]:
         """Latents and the expressions of their near-frontal renders."""
         plan = Plan.read(self.folder / "plan.json")
-        latents = torch.from_numpy(read_arrays(self.folder / "latents.npz")["w"]).to(self.device)
+        known = read_arrays(self.folder / LATENTS)
+        latents = torch.from_numpy(np.concatenate([known["w"], known["drawn"]])).to(self.device)
         with Labeler(self.space, self.prior.landmarks) as label:
             pairs = make_pairs(
                 self.generator, self.proposed(latents, plan.pairs), self.frontal, label, self.settings.pairs,
                 seed=self.settings.seed, folder=self.folder, how=sampling(self.settings.finetune, None), progress=self.progress,
             )  # fmt: skip
             names = label.names
-        pairs = pairs if not self.settings.pairs.anchors else with_anchors(pairs, self.anchors(latents.cpu().numpy()))
+        pairs = pairs if not self.settings.pairs.anchors else with_anchors(pairs, self.anchors(known["w"]))
         write_arrays(self.folder / "pairs.npz", **asdict(pairs) | {"lost": np.array(pairs.lost)})
         low, high = np.percentile(pairs.expression[~pairs.anchor], [2, 98], axis=0)
         jaw = float((high - low)[names.index("jawOpen")])

@@ -169,6 +169,9 @@ class TrainSettings:
     follow, nothing that is learned; none: nothing is measured."""
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
+    unfilmed_mouth: Literal["drawn", "shut"] = "drawn"
+    """A mouth that no frame shows open: frames are repeated with it drawn open (pipelines.train.opened), a guess; or it stays
+    as it was filmed. Paper: shut."""
     expression_space: Literal["auto", "measured", "blendshapes"] = "auto"
     """Computed from landmarks, or the 52 scores of face_landmarker.task; auto takes what the capture holds."""
     seed: int = 0
@@ -202,6 +205,7 @@ PAPER = replace(
     preset="paper",
     paint=0,
     budget_s=None,
+    unfilmed_mouth="shut",
     finetune=FinetuneSettings(
         steps=2500,
         batch=32,

@@ -213,7 +213,7 @@ def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior
 def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
     recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(write_unit_prior(tmp_path / "plain"))), Silent(), "cpu")
-    assert recipe.start() == {"inversion": 0} and not (tmp_path / "start.npz").exists()
+    assert not any(recipe.start().values()) and not (tmp_path / "start.npz").exists()
     assert recipe.begin()[1].remembered is None
 
 
