@@ -2,7 +2,8 @@
 
 A generator's picture changes a little everywhere when the expression changes; with a camera that stands still the eye sees it
 as shimmer. Outside the face the head of the resting expression is shown: `head = m head_t + (1 - m) head_rest`, m = 1 inside
-the hull of the face as the tracker sees it at rest, which is widened below as far as the avatar opens its jaw, and a soft rim.
+the hull of the face as the tracker sees it at rest, which is widened below as far as the jaw is open in that frame, and a soft
+rim: beside a shut mouth a collar stands still.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ LOWER = 0.35
 """Share of the face's height, from below, that follows an open jaw, the chin altogether ..."""
 DROP = 0.22
 """... down by this share of the height, when it is wide open."""
-
+LEVELS = 9
+"""Openings of the jaw between which the moving part is interpolated."""
 ELSEWHERE = 0.1
 """A face whose middle is further than this from where it should be is none of ours, over the picture's side."""
 
@@ -28,11 +30,21 @@ class Calm:
 
     rest: np.ndarray
     """float32 [size,size,4] premultiplied head at rest."""
-    share: np.ndarray
-    """float32 [size,size,1]: 1 where the face moves."""
+    shares: np.ndarray
+    """uint8 [LEVELS,size,size,1]: 255 where the face moves, of a shut to a wide open jaw (`face_share` of 0 to 1)."""
 
-    def __call__(self, head: np.ndarray) -> np.ndarray:
-        return self.share * head + (1 - self.share) * self.rest
+    def __call__(self, head: np.ndarray, jaw: float) -> np.ndarray:
+        """A head [size,size,4] whose jaw is open by 0..1."""
+        at = float(np.clip(jaw, 0.0, 1.0)) * (LEVELS - 1)
+        lower = min(int(at), LEVELS - 2)
+        share = ((1 - (at - lower)) * self.shares[lower] + (at - lower) * self.shares[lower + 1]).astype(np.float32) / 255
+        return share * head + (1 - share) * self.rest
+
+
+def calm_around(rest: np.ndarray, face: np.ndarray) -> Calm:
+    """Everything calm but the face at [V,2] over the picture's side, of the head at rest [size,size,4]."""
+    shares = (face_share(face, len(rest), jaw) for jaw in np.linspace(0, 1, LEVELS))
+    return Calm(rest, np.stack([np.round(255 * share).astype(np.uint8) for share in shares]))
 
 
 def face_seen(head: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from models.compute import Compute
 from models.sampling import Sampling
 from pipelines.artifacts import Avatar
 from pipelines.drive.backdrop import TRANSPARENT, Backdrop, check_text, covering
-from pipelines.drive.calm import Calm, face_seen, face_share
+from pipelines.drive.calm import Calm, calm_around, face_seen
 from pipelines.drive.torso import Torso, project
 from pipelines.encoder import codec_options, write_video
 from pipelines.errors import SettingError
@@ -102,7 +102,7 @@ class Painter:
         for start in range(first, last, self.batch):
             rows = slice(start, min(start + self.batch, last))
             for index, head in enumerate(self.heads(motion, rows), start):
-                shown = head if self.calm is None else self.calm(head)
+                shown = head if self.calm is None else self.calm(head, jaw_opened(self.avatar, motion.expression[index]))
                 yield to_bytes(over(shown, self.behind(motion.torso[index], index)), self.opaque)
 
     @property
@@ -134,17 +134,17 @@ class Painter:
         lens = self.avatar.frontal.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
         expected = project(motion.world_from_camera[0], lens, self.avatar.prior_landmarks)[:, :2]
         head = self.heads(rest, slice(0, 1))[0]
-        return replace(self, calm=Calm(head, face_share(face_seen(head, expected), self.size, jaw_room(self.avatar))))
+        return replace(self, calm=calm_around(head, face_seen(head, expected)))
 
     def behind(self, moved: np.ndarray, index: int) -> np.ndarray:
         back = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
         return back if self.torso is None else over(self.torso.placed(moved), back)
 
 
-def jaw_room(avatar: Avatar) -> float:
-    """How far the avatar's jaw opens, and half as far again, within 0.2 and 1: 0.1 at rest, 0.5 at most give 0.6."""
+def jaw_opened(avatar: Avatar, expression: np.ndarray) -> float:
+    """How far an expression [E] opens the jaw beyond rest, half as far again and a little: 0.4 beyond gives 0.7, 1 is wide."""
     jaw = avatar.names.index("jawOpen")
-    return float(np.clip(1.5 * (avatar.high[jaw] - avatar.neutral[jaw]), 0.2, 1.0))
+    return float(np.clip(1.5 * (expression[jaw] - avatar.neutral[jaw]) + 0.1, 0.1, 1.0))
 
 
 def sampling_of(avatar: Avatar) -> Sampling | None:

@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.artifacts import Avatar, save_track
 from pipelines.drive import DriveSettings, ViewSettings, drive
-from pipelines.drive.calm import Calm, face_seen, face_share
-from pipelines.drive.render import jaw_room
+from pipelines.drive.calm import calm_around, face_seen, face_share
+from pipelines.drive.render import jaw_opened
 from pipelines.drive.torso import project
 from pipelines.files import read_image
 from pipelines.priors import load_prior
@@ -44,7 +44,7 @@ def test_inside_the_face_nothing_changes():
     random = np.random.default_rng(0)
     head, rest = random.random((64, 64, 4), np.float32), random.random((64, 64, 4), np.float32)
     share = face_share(FACE, 64)
-    shown = Calm(rest, share)(head)
+    shown = calm_around(rest, FACE)(head, 1.0)
     assert np.allclose(shown[share[..., 0] > 0.999], head[share[..., 0] > 0.999], atol=2e-3)
     assert np.array_equal(shown[share[..., 0] == 0], rest[share[..., 0] == 0])
 
@@ -61,13 +61,19 @@ def test_a_still_view_does_not_shimmer_beside_the_face(tmp_path: Path, calm: boo
     assert (np.ptp(corner, axis=0).max() == 0) == calm
 
 
-def test_a_jaw_that_hardly_opens_gets_little_room():
+def test_the_jaw_has_the_room_that_it_opens_by():
     wide, narrow = (face_share(FACE, 256, jaw) for jaw in (1.0, 0.3))
     height, chin = np.ptp(LANDMARKS[:, 1]), LANDMARKS[152]
     assert at(wide, chin - (0, 0.18 * height, 0)) > 0.9 and at(narrow, chin - (0, 0.18 * height, 0)) < 0.1
     assert (narrow <= wide + 1e-6).all() and min(at(narrow, point) for point in LANDMARKS) > 0.9
-    avatar = SimpleNamespace(names=("jawLeft", "jawOpen"), neutral=np.array([0.0, 0.1]), high=np.array([1.0, 0.5]))
-    assert jaw_room(cast(Avatar, avatar)) == pytest.approx(0.6)
+    head, rest = np.ones((256, 256, 4), np.float32), np.zeros((256, 256, 4), np.float32)
+    calm, below = calm_around(rest, FACE), chin - (0, 0.14 * height, 0)
+    moved = [calm(head, jaw) for jaw in (0.0, 0.45, 0.5, 0.55, 1.0)]
+    assert [at(one, below) > 0.5 for one in (moved[0], moved[-1])] == [False, True]
+    assert np.allclose(moved[2], face_share(FACE, 256, 0.5), atol=0.01), "a level"
+    assert all((one <= other + 1e-6).all() for one, other in zip(moved[:-1], moved[1:], strict=True))
+    avatar = cast(Avatar, SimpleNamespace(names=("jawLeft", "jawOpen"), neutral=np.array([0.0, 0.1])))
+    assert [jaw_opened(avatar, np.array([1.0, jaw])) for jaw in (0.0, 0.1, 0.5, 2.0)] == pytest.approx([0.1, 0.1, 0.7, 1.0])
 
 
 @pytest.mark.parametrize(("there", "shift", "taken"), [(False, 0.0, False), (True, 0.03, True), (True, 0.2, False)])
