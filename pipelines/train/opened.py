@@ -21,15 +21,15 @@ from models.camera import Camera
 from pipelines.evaluate.faces import Find, mouth_opening
 from pipelines.train.frames import Frames
 
-LOOKED_AT, REPEATED = 32, 6
-"""Frames in which the mouth is looked at, and such that are repeated."""
+LOOKED_AT, PLAIN, WIDE = 32, 5, 3
+"""Frames in which the mouth is looked at, and such that are repeated: with a plain face, and with the widest smiles."""
 JAWS_DEG = (7.0, 13.0, 19.0)
 """Turns of the jaw about its hinge: talking, loud, wide."""
 FACING_DEG = 22.0
 """Largest turn of a frame that is repeated."""
 OPENED, SHUT = 0.14, 0.05
 """Inner lips over eye corners (pipelines.evaluate.faces.mouth_opening): a mouth that was opened, and one that is shut."""
-DRAWN_SHARE = 0.15
+DRAWN_SHARE = 0.18
 """Of such frames in what the training looks at."""
 DRAWN_PX = 512
 DARK, TONGUE = np.array([0.27, 0.17, 0.16]), np.array([0.62, 0.45, 0.45])
@@ -76,7 +76,7 @@ def open_mouths(frames: Frames, landmarks: np.ndarray, find: Find) -> dict[str, 
     if not shut:
         return {}
     of, made = [], []
-    for number in plainest(shut, turns_deg(frames)):
+    for number in chosen(shut, turns_deg(frames)):
         for jaw_deg in JAWS_DEG:
             moved = let_down(shut[number], landmarks, frames.camera[number : number + 1], jaw_deg)
             of.append(number)
@@ -112,18 +112,22 @@ def with_opened(frames: Frames, found: Mapping[str, Tensor]) -> Frames:
     )  # fmt: skip
 
 
-def plainest(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
-    """At most `REPEATED` frames, from one side to the other, of the half with open eyes and lips as they usually lie."""
+def chosen(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
+    """The frames to repeat: widest smiles, and of those with open eyes and lips as they usually lie some from all sides."""
     rows, faces = np.array(list(shut)), np.stack(list(shut.values()))
     faces = (faces - faces[:, EYES].mean(1, keepdims=True)) / np.linalg.norm(faces[:, [33]] - faces[:, [263]], axis=2)[
         ..., None
     ]
     lips = faces[:, UPPER_INNER + UPPER_OUTER + LOWER_OUTER]
+    width = np.linalg.norm(faces[:, 61] - faces[:, 291], axis=1)
     lids = np.linalg.norm(faces[:, UPPER_LIDS] - faces[:, LOWER_LIDS], axis=2).mean(1)
-    strange = np.linalg.norm(lips - np.median(lips, axis=0), axis=2).mean(1) + np.maximum(lids.max() / 2 - lids, 0)
-    plain = rows[np.argsort(strange, kind="stable")[: max(REPEATED, len(rows) // 2)]]
+    asleep = 10 * np.maximum(lids.max() / 2 - lids, 0)
+    wide = rows[np.argsort(asleep - width, kind="stable")[:WIDE]]
+    strange = np.linalg.norm(lips - np.median(lips, axis=0), axis=2).mean(1) + asleep
+    plain = rows[np.argsort(strange, kind="stable")[: max(PLAIN, len(rows) // 2)]]
     plain = plain[np.argsort(turned[plain], kind="stable")]
-    return [int(row) for row in plain[np.unique(np.linspace(0, len(plain) - 1, REPEATED).round().astype(int))]]
+    plain = plain[np.linspace(0, len(plain) - 1, PLAIN).round().astype(int)]
+    return np.unique(np.concatenate([wide, plain])).tolist()
 
 
 def turns_deg(frames: Frames) -> np.ndarray:
