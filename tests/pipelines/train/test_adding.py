@@ -19,7 +19,7 @@ from pipelines.stage import Silent
 from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.adding import Adding, AddingRecipe, AddingSettings, add, balanced, look_alikes, settings_for, unseen
 from pipelines.train.changes import forgotten, sentence
-from pipelines.train.frames import load_frames
+from pipelines.train.frames import Frames, load_frames
 from pipelines.train.joined import join
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from tests.avatarcli.cli import avatarcli
@@ -147,6 +147,40 @@ def test_no_tracking_enters_the_appearance(made: Path, tmp_path: Path) -> None:
         folders.append(folder)
     one, other = (read_arrays(folder / "start.npz") for folder in folders)
     assert all(np.array_equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_mouths_drawn_open_are_kept_until_one_is_filmed(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opens: bool
+) -> None:
+    avatar = Path(shutil.copytree(made / "solid.avatar", tmp_path / "solid.avatar"))
+    known = read_arrays(avatar / "latents.npz")
+    drawn = {
+        "opened_of": np.array([0, 3]), "opened_image": np.zeros((2, 3, 32, 32), np.uint8),
+        "opened_alpha": np.full((2, 1, 32, 32), 255, np.uint8),
+    }  # fmt: skip
+    write_arrays(avatar / "latents.npz", **known | {"drawn": known["w"][:2] + 1})
+    write_arrays(avatar / "start.npz", **drawn)
+    seen: list[int] = []
+
+    def shut_mouths(frames: Frames, among: range, find: object) -> dict[int, np.ndarray] | None:
+        seen.extend(among)
+        return None if opens else {}
+
+    monkeypatch.setattr("pipelines.train.adding.shut_mouths", shut_mouths)
+    captures = (made / "solid.capture", made / "wide.capture")
+    recipe = AddingRecipe(
+        avatar, captures, tuple(map(load_dataset, captures)), tmp_path / "work", asked(made), Silent(), ALONE
+    )  # fmt: skip
+    figures, count = recipe.start(), len(known["w"])
+    assert figures["drawn_frames"] == (0 if opens else 2) and seen == list(range(count, 2 * count)), (
+        "the new frames are looked at"
+    )
+    trainer, batches, _ = recipe.begin()
+    assert len(trainer.latents) == len(batches.odds) == 2 * count + figures["drawn_frames"]
+    if not opens:
+        assert np.array_equal(trainer.latents[-2:].detach().numpy(), known["w"][:2] + 1)
+        assert torch.equal(batches.frames.camera.world_from_camera[-1], recipe.frames.camera.world_from_camera[3])
 
 
 def test_joined_captures_keep_their_frames_and_held_out_ends(made: Path) -> None:
