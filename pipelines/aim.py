@@ -9,10 +9,10 @@ pairs, the latent most likely to show e is
     x = x0 + K (e - c - G x0),    K = S G^T (G S G^T + R / importance)^-1,
 
 which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE`
-times as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. Worked number:
-with one coordinate, S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for. What is asked for was read
-off a camera's pictures, which the tracker sees a little differently: c is such that the person's own frames need no correction
-in the mean.
+times as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. No x goes
+farther out than those of the person's own frames: beyond, hair and shoulders fray. Worked number: with one coordinate,
+S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for. What is asked for was read off a camera's
+pictures, which the tracker sees a little differently: c is such that the person's own frames need no correction in the mean.
 """
 
 from dataclasses import replace
@@ -34,6 +34,8 @@ STRENGTH = 1.0
 """Of the correction where nothing else is asked for, as in drive's settings."""
 REACH = 3.0
 """Standard deviations of the person's latents that a coordinate never passes."""
+FARTHEST = 1.0
+"""Of the farthest latent of the person's own frames: a corrected one is no farther from the mean."""
 RIDGE = 10.0
 LEAST_PAIRS = 100
 """Renders from which on a response is believed."""
@@ -48,18 +50,24 @@ class AimedMap(nn.Module):
     """[E,K] G"""
     correction: Tensor
     """[K,E] K, times the strength."""
+    farthest: Tensor
+    """[] how far x may be from 0."""
 
-    def __init__(self, *, plain: ExpressionMap, center: Tensor, response: Tensor, correction: Tensor):
+    def __init__(
+        self, *, plain: ExpressionMap, center: Tensor, response: Tensor, correction: Tensor, farthest: Tensor
+    ):  # fmt: skip
         super().__init__()
         self.plain = plain
-        for name, value in (("center", center), ("response", response), ("correction", correction)):
+        given = {"center": center, "response": response, "correction": correction, "farthest": farthest}
+        for name, value in given.items():
             self.register_buffer(name, value)
 
     def w(self, expression: Tensor) -> Tensor:
         """[B,E] -> [B,w_dim]"""
         first = coordinates(self.plain.w(expression), self.plain)
-        moved = first + (expression - self.center - first @ self.response.T) @ self.correction.T
-        return self.plain.mean_w + moved.clamp(-REACH, REACH) @ self.plain.basis
+        moved = (first + (expression - self.center - first @ self.response.T) @ self.correction.T).clamp(-REACH, REACH)
+        near = (self.farthest / moved.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1.0)
+        return self.plain.mean_w + near * moved @ self.plain.basis
 
     def forward(self, expression: Tensor) -> Tensor:
         return broadcast(self.w(expression), self.plain.num_ws)
@@ -96,15 +104,19 @@ def aim(
     known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
     missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
     center, response, left = linear(known, np.asarray(expression, np.float64))
+    farthest = np.inf
     if filmed is not None:  # else the difference between a camera's pictures and renders would be aimed at, too
         at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
         center = (filmed[1] - at @ response.T).mean(0)
+        farthest = FARTHEST * float(np.linalg.norm(at, axis=1).max())
     spread = missed.T @ missed / len(missed)
     weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
     doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)
     correction = strength * np.linalg.solve(doubt, response @ spread).T
-    c, g, k = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction))
-    return AimedMap(plain=plain, center=c, response=g, correction=k).eval()
+    c, g, k, far = (
+        torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction, farthest)
+    )
+    return AimedMap(plain=plain, center=c, response=g, correction=k, farthest=far).eval()
 
 
 def linear(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

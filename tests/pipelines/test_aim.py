@@ -130,3 +130,16 @@ def test_the_persons_own_frames_need_no_correction_in_the_mean() -> None:
         return float((coordinates(network.w(asked), plain) - there).mean(0).norm().detach())
 
     assert moved(with_frames) < 0.3 * moved(without)
+
+
+def test_a_corrected_latent_is_no_farther_out_than_the_persons_frames():
+    plain = unsure_map()
+    w, expression, response = world(plain)
+    x = np.random.default_rng(3).normal(size=(50, DIMENSIONS)) * 0.4
+    filmed = ((plain.mean_w.numpy() + x @ plain.basis.numpy()).astype(np.float32), (0.3 + x @ response.T).astype(np.float32))
+    found, free = (aim(plain, w, expression, MEASURED, 1.0, given) for given in (filmed, None))
+    rim = np.linalg.norm(x, axis=1).max()
+    far, near = torch.from_numpy(0.3 + 3 * (filmed[1] - 0.3)), torch.from_numpy(0.3 + 0.3 * (filmed[1] - 0.3))
+    reached = coordinates(found.w(far), plain).norm(dim=1)
+    assert reached.max() <= rim * 1.001 < coordinates(free.w(far), plain).norm(dim=1).max()
+    assert torch.allclose(found.w(near), free.w(near), atol=0.05)
