@@ -4,7 +4,8 @@
     python benchmarks/prior_fit.py SHARDS OUT [--seconds 180] [--people 6] [--priors quick scratch]
 
 The frames are the first view of each of a person's states; all other views of the same states are held out. `scratch` starts
-from random weights in the same head space, with the same settings, in the same time. Writes OUT/figures.json and a sheet.
+from random weights in the same head space, with the same settings, in the same time. Writes OUT/figures.json, with curves over
+the time, and a sheet.
 
 With --unfilmed only states with a closed mouth and open lids are fitted, and then asked for by the prior's named directions:
 `r` is the correlation of label and re-tracked channel over six renders from the front.
@@ -13,6 +14,7 @@ With --unfilmed only states with a closed mouth and open lids are fitted, and th
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 
 from models.camera import Camera
+from models.eg3d import EG3D
 from models.expression_map import broadcast
 from pipelines.files import write_image, write_json
 from pipelines.prior.truth import Truth, Views, label_names
@@ -34,8 +37,10 @@ from pipelines.train.start import invert, unseen_views
 from pipelines.train.steps import Batches, sampling, train_step
 from pipelines.train.trainer import averaged_generator, make_trainer
 
+LOOKS = 5
 CLOSED = 0.12
 """Jaw and lids in a state that counts as still."""
+Part = tuple[Views, np.ndarray]
 
 
 def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
@@ -47,8 +52,9 @@ def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
     )  # fmt: skip
 
 
-def fit(name: str, frames: Frames, seconds: float, seed: int):
-    """The averaged generator and the frames' latents after `seconds`."""
+def fit(name: str, frames: Frames, seconds: float, seed: int, look: Callable[[EG3D, torch.Tensor], dict[str, float]]):
+    """The averaged generator and the frames' latents after `seconds`, the steps, and what `look` says of them, `LOOKS` times on
+    the way; looking does not count."""
     prior = load_prior("quick" if name == "scratch" else name)
     settings = replace(QUICK, network="prior", seed=seed, finetune=replace(QUICK.finetune, adversarial=0.0))
     if name == "scratch":
@@ -70,9 +76,14 @@ def fit(name: str, frames: Frames, seconds: float, seed: int):
         train_step(trainer, batches, asked, steps=10_000, seed=seed)
     pace = (time.perf_counter() - first) / 4
     steps = 4 + int((seconds - (time.perf_counter() - begun)) / pace)
-    while time.perf_counter() - begun < seconds:
+    curve: list[dict[str, float]] = []
+    while (spent := time.perf_counter() - begun) < seconds:
+        if spent >= (len(curve) + 1) * seconds / (LOOKS + 1):
+            found = look(averaged_generator(trainer), trainer.average["latents"]["w"])
+            curve.append({"seconds": round(spent), "step": trainer.step, **found})
+            begun += time.perf_counter() - begun - spent
         train_step(trainer, batches, asked, steps=max(steps, trainer.step + 1), seed=seed)
-    return averaged_generator(trainer), trainer.average["latents"]["w"], trainer.step
+    return averaged_generator(trainer), trainer.average["latents"]["w"], trainer.step, curve
 
 
 def unfilmed(generator, person, codes: PriorCodes, landmarks: np.ndarray) -> dict[str, float]:
@@ -87,6 +98,16 @@ def unfilmed(generator, person, codes: PriorCodes, landmarks: np.ndarray) -> dic
             found[f"r {channel}"] = float(np.corrcoef(steps, values)[0, 1])
             found[f"range {channel}"] = float(values[-1] - values[0])
     return found
+
+
+def between(views: Views, of: np.ndarray, away: np.ndarray, least: float, most: float) -> Part:
+    """The views that lie so many degrees beside the face, and whose latents they show."""
+    chosen = np.flatnonzero((np.abs(away) >= least) & (np.abs(away) < most))
+    part = Views(
+        person=views.person, labels=views.labels, camera=views.camera[torch.from_numpy(chosen)], image=views.image[chosen],
+        alpha=views.alpha[chosen], depth=views.depth[chosen], detail=views.detail[chosen],
+    )  # fmt: skip
+    return part, of[chosen]
 
 
 @torch.no_grad()
@@ -128,6 +149,7 @@ def main() -> None:
     truth.load(0)
     person = truth.rows["person"]
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in asked.priors}
+    curves: dict[str, list[dict[str, float]]] = {}
     for one in np.unique(person)[: asked.people]:
         states = [rows for rows in truth.states if person[rows[0]] == one]
         if asked.unfilmed:
@@ -143,18 +165,18 @@ def main() -> None:
         away = np.degrees(np.arctan2(direction[:, 0].numpy(), direction[:, 2].numpy()))
         sheets = []
         for name in asked.priors:
-            generator, w, steps = fit(name, frames, asked.seconds, seed=int(one))
+            front, aside = (between(views, of, away, *wanted) for wanted in ((30, 90), (90, 181)))
+
+            def look(generator: EG3D, w: torch.Tensor, front: Part = front) -> dict[str, float]:
+                return {f"{key} 30-90": value for key, value in score(generator, w, *front)[0].items()}
+
+            generator, w, steps, curve = fit(name, frames, asked.seconds, seed=int(one), look=look)
             row: dict[str, float] = {"steps": steps}
-            for label, wanted in (("30-90", (30, 90)), ("90-180", (90, 181))):
-                chosen = np.flatnonzero((np.abs(away) >= wanted[0]) & (np.abs(away) < wanted[1]))
-                part = Views(
-                    person=views.person, labels=views.labels, camera=views.camera[torch.from_numpy(chosen)],
-                    image=views.image[chosen], alpha=views.alpha[chosen], depth=views.depth[chosen],
-                    detail=views.detail[chosen],
-                )  # fmt: skip
-                found, sheet = score(generator, w, part, of[chosen])
+            for label, part in (("30-90", front), ("90-180", aside)):
+                found, sheet = score(generator, w, *part)
                 row |= {f"{key} {label}": value for key, value in found.items()}
                 sheets.append(sheet)
+            curves[f"{int(one)} {name}"] = curve
             codes = load_codes(load_prior(name)) if name != "scratch" else None
             if asked.unfilmed and codes is not None:
                 row |= unfilmed(generator, w.mean(0), codes, load_prior(name).landmarks)
@@ -163,7 +185,7 @@ def main() -> None:
         width = min(sheet.shape[1] for sheet in sheets)
         write_image(asked.out / f"person_{int(one)}.png", np.concatenate([sheet[:, :width] for sheet in sheets]))
     mean = {name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in figures.items()}
-    write_json(asked.out / "figures.json", {"seconds": asked.seconds, "mean": mean, "people": figures})
+    write_json(asked.out / "figures.json", {"seconds": asked.seconds, "mean": mean, "people": figures, "curves": curves})
     print(json.dumps(mean, indent=1))
 
 
