@@ -271,6 +271,13 @@ class Recipe:
             self.warn(f"stopped early by the budget: {figures['steps']} of {plan.steps} steps; this machine became slower.")
         return trainer, {"begun": begun, **figures}
 
+    def planned(self) -> Plan:
+        """The plan; from here on with its number of threads, whose sums round differently: a run that was killed goes on with
+        the same bits."""
+        plan = Plan.read(self.folder / "plan.json")
+        torch.set_num_threads(plan.threads)
+        return plan
+
     def shrink(self, settings: FinetuneSettings, why: str) -> None:
         """Less at once from now on, also when the training goes on later: kept in plan.json, and in the stage's record."""
         if not self.processes.first:
@@ -292,7 +299,7 @@ class Recipe:
 
     def pairs(self) -> dict[str, Any]:
         """Latents and the expressions of their near-frontal renders."""
-        plan = Plan.read(self.folder / "plan.json")
+        plan = self.planned()
         known = read_arrays(self.folder / LATENTS)
         latents = torch.from_numpy(np.concatenate([known["w"], known["drawn"]])).to(self.device)
         with Labeler(self.space, self.prior.landmarks) as label:
@@ -336,6 +343,7 @@ class Recipe:
 
     def expression_map(self) -> dict[str, Any]:
         """e -> w, and with it the avatar's record."""
+        self.planned()
         values = read_arrays(self.folder / "pairs.npz")
         pairs = Pairs(**{**values, "lost": int(values["lost"])})
         network, fit = fit_expression_map(
@@ -391,6 +399,7 @@ class Recipe:
 
     def evaluation(self) -> dict[str, Any]:
         """The frozen evaluation, and pictures of it."""
+        self.planned()
         model = load_avatar(self.folder, self.device)
         record, renders = evaluate.evaluate_model(model, self.dataset, self.device)
         truth = evaluate.pictures(self.dataset, "test", model.image_size)

@@ -20,6 +20,7 @@ from pipelines.stage import Silent
 from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.expression_map import explained, fit_expression_map
 from pipelines.train.pairs import Pairs, propose, unfilmed
+from pipelines.train.recipe import Recipe
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from tests.worlds import write_solid_capture, write_unit_prior
 
@@ -83,6 +84,20 @@ def test_a_copied_capture_trains_to_the_same_bits(tmp_path: Path, settings: Trai
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     record = (folders[1] / "avatar.json").read_text() + (folders[1] / "stage.json").read_text()
     assert str(tmp_path / "elsewhere") not in record
+
+
+@pytest.mark.parametrize("step", ["pairs", "expression_map", "evaluation"])
+def test_a_killed_run_goes_on_with_the_planned_threads(tmp_path: Path, settings: TrainSettings, step: str) -> None:
+    """Sums of one thread and of two differ in the last bit."""
+    capture, folder = write_solid_capture(tmp_path / "solid.capture"), tmp_path / "solid.avatar"
+    train(capture, folder, replace(settings, finetune=replace(settings.finetune, steps=4)), Silent())
+    write_json(folder / "plan.json", read_json(folder / "plan.json") | {"threads": 2})
+    torch.set_num_threads(1)
+    try:
+        getattr(Recipe(capture, folder, settings, Silent(), "cpu"), step)()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_capture_for_another_prior_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
