@@ -34,8 +34,6 @@ STRENGTH = 1.0
 """Of the correction where nothing else is asked for, as in drive's settings."""
 REACH = 3.0
 """Standard deviations of the person's latents that a coordinate never passes."""
-FARTHEST = 1.0
-"""Of the farthest latent of the person's own frames: a corrected one is no farther from the mean."""
 RIDGE = 10.0
 LEAST_PAIRS = 100
 """Renders from which on a response is believed."""
@@ -51,7 +49,7 @@ class AimedMap(nn.Module):
     correction: Tensor
     """[K,E] K, times the strength."""
     farthest: Tensor
-    """[] how far x may be from 0."""
+    """[] how far x may be from 0: as far as that of the person's own frames."""
 
     def __init__(
         self, *, plain: ExpressionMap, center: Tensor, response: Tensor, correction: Tensor, farthest: Tensor
@@ -108,7 +106,7 @@ def aim(
     if filmed is not None:  # else the difference between a camera's pictures and renders would be aimed at, too
         at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
         center = (filmed[1] - at @ response.T).mean(0)
-        farthest = FARTHEST * float(np.linalg.norm(at, axis=1).max())
+        farthest = float(np.linalg.norm(at, axis=1).max())
     spread = missed.T @ missed / len(missed)
     weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
     doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)

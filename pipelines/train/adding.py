@@ -43,6 +43,7 @@ from pipelines.train.joined import Joined, join
 from pipelines.train.networks import config_for, make_networks
 from pipelines.train.opened import shut_mouths, with_opened
 from pipelines.train.recipe import LATENTS, START, Recipe
+from pipelines.train.record import origin_of
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.start import NEAR_DEG
 from pipelines.train.steps import Batches
@@ -179,18 +180,18 @@ class AddingRecipe(Recipe):
 
     def start(self) -> dict[str, Any]:
         """Latents of all frames, the views from sides that no capture shows, and mouths drawn open while none was filmed so."""
-        known, kept, drawn = _latents(self.avatar), {}, {}
+        known, kept, opened = _latents(self.avatar), {}, {}
         begun = read_arrays(self.avatar / START) if (self.avatar / START).exists() else {}
         if self.settings.finetune.remembered > 0:
             kept = unseen(begun, self.frames)
         if "opened_of" in begun and not self.opens_mouth():
-            drawn = {name: value for name, value in begun.items() if name.startswith("opened")}
+            opened = {name: value for name, value in begun.items() if name.startswith("opened_")}
         alike = look_alikes(self.frames, self.older)
-        own = read_arrays(self.avatar / LATENTS)["drawn"] if drawn else known[:0]
-        write_arrays(self.folder / START, latents=np.concatenate([known, known[alike], own]), **kept, **drawn)
+        own = read_arrays(self.avatar / LATENTS)["opened"] if opened else known[:0]
+        write_arrays(self.folder / START, latents=np.concatenate([known, known[alike], own]), **kept, **opened)
         return {
             "older_frames": len(known), "added_frames": len(alike), "views_to_remember": len(kept.get("raw", ())),
-            "drawn_frames": len(own),
+            "opened_frames": len(own),
         }  # fmt: skip
 
     def opens_mouth(self) -> bool:
@@ -201,7 +202,7 @@ class AddingRecipe(Recipe):
     def begin(self) -> tuple[Trainer, Batches, str]:
         """As the avatar's training ended, with the added frames beside its own."""
         generator, discriminator = self.networks()
-        found = self.begun()
+        found = self.started()
         frames = with_opened(self.frames, found)
         trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
         trainer.latents.data.copy_(found["latents"])
@@ -209,6 +210,7 @@ class AddingRecipe(Recipe):
         return trainer, self.batches(frames, generator, found), f"The generator goes on from {self.avatar.name}."
 
     def odds(self, odds: Tensor) -> Tensor:
+        """New frames as often as the settings say."""
         return balanced(odds, self.older, self.adding.new_share)
 
     def networks(self) -> tuple[EG3D, DualDiscriminator]:
@@ -222,12 +224,12 @@ class AddingRecipe(Recipe):
     def write_record(self, expression: np.ndarray) -> None:
         super().write_record(expression)
         path = self.folder / "avatar.json"
-        write_json(path, read_json(path) | {"added": [origin_of(one) for one in self.captures[1:]]})
+        write_json(path, read_json(path) | {"added": [source_of(one) for one in self.captures[1:]]})
 
     def evaluation(self) -> dict[str, Any]:
         """Of all held-out frames, and what changed by capture and region."""
         figures = super().evaluation()
-        origins = [origin_of(one) for one in self.captures]
+        origins = [source_of(one) for one in self.captures]
         record, sheet = changes(self.avatar, self.folder, self.parts, origins, self.device)
         write_json(self.folder / ADDED, {"schema": 1, "avatar": fingerprint_of(self.avatar), **record})
         write_image(self.folder / "samples" / "added.png", sheet)
@@ -266,13 +268,9 @@ def unseen(known: Mapping[str, np.ndarray], frames: Frames) -> dict[str, np.ndar
     return {name: known[name][far] for name in ("label", "raw", "alpha")} if far.any() else {}
 
 
-def origin_of(capture: Path) -> dict[str, Any]:
-    """Which capture this is, for the avatar's record."""
-    record = read_json(capture / "capture.json")
-    return {
-        "fingerprint": fingerprint_of(capture), "name": capture.name, "consent": consent_in(capture),
-        "mattes": record.get("settings", {}).get("mattes", {}).get("model"), "cameras": record.get("camera", {}).get("method"),
-    }  # fmt: skip
+def source_of(capture: Path) -> dict[str, Any]:
+    """Which capture this is, and what its person agreed to."""
+    return origin_of(capture) | {"consent": consent_in(capture)}
 
 
 def _record(avatar: Path) -> dict[str, Any]:

@@ -91,6 +91,22 @@ def camera_of(dataset: Dataset, rows: np.ndarray) -> Camera:
     )
 
 
+def near_frontal(dataset: Dataset) -> Camera:
+    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
+
+    A view from outside the capture would show the tracker what the generator never learned.
+    """
+    rows = dataset.rows("train")
+    away = np.linalg.norm(dataset.world_from_camera[rows, :3, 2] - np.array([0.0, 0.0, -1.0]), axis=1)
+    rotation = dataset.world_from_camera[rows[away.argmin()], :3, :3]
+    distance = np.median(np.linalg.norm(dataset.world_from_camera[rows, :3, 3], axis=1))
+    focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
+    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+    return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())
+
+
 def foreground(raw_alpha: Tensor, margin: int = 2) -> Tensor:
     """[N,1,R,R] matte -> bool [N,R*R]: rays that may hit the head, grown by `margin` raw pixels."""
     grown = F.max_pool2d((raw_alpha > 0.01).float(), 2 * margin + 1, stride=1, padding=margin)

@@ -18,7 +18,7 @@ from scipy.interpolate import RBFInterpolator
 from torch import Tensor
 
 from models.camera import Camera
-from pipelines.evaluate.faces import Find, mouth_opening
+from pipelines.evaluate.faces import INNER_LIPS, OUTER_CORNERS, Find, mouth_opening
 from pipelines.train.frames import Frames
 
 LOOKED_AT, PLAIN, WIDE = 32, 5, 3
@@ -29,9 +29,10 @@ FACING_DEG = 22.0
 """Largest turn of a frame that is repeated."""
 OPENED, SHUT = 0.14, 0.05
 """Inner lips over eye corners (pipelines.evaluate.faces.mouth_opening): a mouth that was opened, and one that is shut."""
-DRAWN_SHARE = 0.18
+OPENED_SHARE = 0.18
 """Of such frames in what the training looks at."""
 DRAWN_PX = 512
+"""Side at which they are drawn, before they are as small as the others."""
 DARK, TONGUE = np.array([0.27, 0.17, 0.16]), np.array([0.62, 0.45, 0.45])
 """Colors in a mouth, over the cheeks'."""
 
@@ -45,21 +46,13 @@ LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 """From the right corner to the left."""
 UPPER_OUTER = (185, 40, 39, 37, 0, 267, 269, 270, 409)
 LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+UPPER_LIDS, LOWER_LIDS, MOUTH_CORNERS = (159, 386), (145, 374), (61, 291)
 JAW = {
     152: 1.0, 148: 1.0, 377: 1.0, 176: 1.0, 400: 1.0, 149: 1.0, 378: 1.0, 150: 1.0, 379: 1.0, 136: 0.95, 365: 0.95, 172: 0.85,
     397: 0.85, 58: 0.6, 288: 0.6, 132: 0.35, 361: 0.35, 199: 1.0, 200: 1.0, 18: 1.0, 83: 1.0, 313: 1.0, 204: 0.95, 424: 0.95,
     202: 0.85, 422: 0.85, 212: 0.7, 432: 0.7, 214: 0.6, 434: 0.6, 192: 0.5, 416: 0.5, 57: 0.4, 287: 0.4, 205: 0.12, 425: 0.12,
 }  # fmt: skip
 """How far a point follows the jaw: chin and its edge all the way, cheeks in between."""
-EYES, UPPER_LIDS, LOWER_LIDS = (33, 263), (159, 386), (145, 374)
-JAW = {
-    152: 1.0, 148: 1.0, 377: 1.0, 176: 1.0, 400: 1.0, 149: 1.0, 378: 1.0, 150: 1.0, 379: 1.0, 136: 0.95, 365: 0.95, 172: 0.85,
-    397: 0.85, 58: 0.6, 288: 0.6, 132: 0.35, 361: 0.35, 199: 1.0, 200: 1.0, 18: 1.0, 83: 1.0, 313: 1.0, 204: 0.95, 424: 0.95,
-    202: 0.85, 422: 0.85, 212: 0.7, 432: 0.7, 214: 0.6, 434: 0.6, 192: 0.5, 416: 0.5, 57: 0.4, 287: 0.4, 205: 0.12, 425: 0.12,
-}  # fmt: skip
-"""How far a point follows the jaw: chin and its edge all the way, cheeks in between."""
-CALM = (*UPPER_INNER, *UPPER_OUTER, *LOWER_OUTER, 159, 145, 386, 374)
-"""Lips and lids."""
 STILL = (
     1, 2, 98, 327, 168, 6, 195, 33, 263, 133, 362, 70, 300, 107, 336, 10, 127, 356, 234, 454, 93, 323, 50, 280, 129, 358,
     164, 167, 393, 123, 352,
@@ -86,7 +79,7 @@ def open_mouths(frames: Frames, landmarks: np.ndarray, find: Find) -> dict[str, 
 
 
 def shut_mouths(frames: Frames, among: Sequence[int], find: Find) -> dict[int, np.ndarray] | None:
-    """Landmarks [478,2] of frames that see a shut mouth from near the front, by number; None where one shows it open."""
+    """Landmarks [478,2] px of frames that see a shut mouth from near the front, by number; None where one shows it open."""
     turned, shut = turns_deg(frames), {}
     for at in np.unique(np.linspace(0, len(among) - 1, LOOKED_AT).round().astype(int)).tolist():
         number = among[at]
@@ -113,13 +106,13 @@ def with_opened(frames: Frames, found: Mapping[str, Tensor]) -> Frames:
 
 
 def chosen(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
-    """The frames to repeat: widest smiles, and of those with open eyes and lips as they usually lie some from all sides."""
+    """The frames to repeat, of landmarks [478,2] px by number and turns [N] in degrees: those with the widest smiles, and some
+    from all sides of those with open eyes and lips as they usually lie."""
     rows, faces = np.array(list(shut)), np.stack(list(shut.values()))
-    faces = (faces - faces[:, EYES].mean(1, keepdims=True)) / np.linalg.norm(faces[:, [33]] - faces[:, [263]], axis=2)[
-        ..., None
-    ]
-    lips = faces[:, UPPER_INNER + UPPER_OUTER + LOWER_OUTER]
-    width = np.linalg.norm(faces[:, 61] - faces[:, 291], axis=1)
+    eyes = faces[:, OUTER_CORNERS]
+    faces = (faces - eyes.mean(1, keepdims=True)) / np.linalg.norm(eyes[:, :1] - eyes[:, 1:], axis=2, keepdims=True)
+    lips, corners = faces[:, UPPER_INNER + UPPER_OUTER + LOWER_OUTER], faces[:, MOUTH_CORNERS]
+    width = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
     lids = np.linalg.norm(faces[:, UPPER_LIDS] - faces[:, LOWER_LIDS], axis=2).mean(1)
     asleep = 10 * np.maximum(lids.max() / 2 - lids, 0)
     wide = rows[np.argsort(asleep - width, kind="stable")[:WIDE]]
@@ -194,7 +187,7 @@ def shifts(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     known = np.isfinite(moved).all(1)
     down = (points[CHIN] - points[NOSE]) / np.linalg.norm(points[CHIN] - points[NOSE])
-    height, fall = (np.linalg.norm(points[CHIN] - other) for other in (points[13], moved[CHIN]))
+    height, fall = (np.linalg.norm(points[CHIN] - other) for other in (points[INNER_LIPS[0]], moved[CHIN]))
     neck = points[list(EDGE)] + down * (REACH * height + fall)
     border = np.array([[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * DRAWN_PX
     target, first = np.unique(np.concatenate([moved[known], neck, border]).round(3), axis=0, return_index=True)
@@ -229,7 +222,7 @@ def mouth(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def height_at(along: np.ndarray, lip: np.ndarray) -> np.ndarray:
-    """Of a lip's points [K,2] in mouth widths, between them."""
+    """The height [H,W] of a lip, whose points [K,2] are in mouth widths, at places `along` it [H,W]."""
     order = np.argsort(lip[:, 0])
     return np.interp(along, lip[order, 0], lip[order, 1])
 

@@ -14,26 +14,26 @@ from torch import Tensor
 from models.camera import Camera
 from models.eg3d import EG3D
 from pipelines import evaluate
-from pipelines.artifacts import SCHEMA, Dataset, load_avatar, load_dataset
+from pipelines.artifacts import Dataset, load_avatar, load_dataset
 from pipelines.distributed import ALONE, Processes
 from pipelines.errors import UnusableMaterial
 from pipelines.evaluate.faces import tracker
 from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
 from pipelines.priors import Prior, load_codes, load_prior
-from pipelines.provenance.consent import consent_in
 from pipelines.stage import Progress, warn_in_record
 from pipelines.train.balance import balanced
 from pipelines.train.board import Board
 from pipelines.train.checkpoint import step_of
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import CHECKPOINT, Finetuning
-from pipelines.train.frames import Frames, load_frames
+from pipelines.train.frames import Frames, load_frames, near_frontal
 from pipelines.train.memory import GB, at_once, fitting, peak_of
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.opened import DRAWN_SHARE, open_mouths, with_opened
+from pipelines.train.opened import OPENED_SHARE, open_mouths, with_opened
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, render_face, unfilmed, with_anchors
 from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.probe import Probe
+from pipelines.train.record import record_of
 from pipelines.train.room import free_directions, make_room
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.start import invert, unseen_views
@@ -160,12 +160,12 @@ class Recipe:
 
     def start(self) -> dict[str, Any]:
         """What the steps begin with: where in the prior the person is, what is to be remembered, mouths drawn open."""
-        arrays = self.in_prior() | self.drawn_mouths()
+        arrays = self.in_prior() | self.opened_mouths()
         if arrays:
             write_arrays(self.folder / START, **arrays)
         return {
             "inversion": self.settings.finetune.inversion_steps if "person" in arrays else 0,
-            "views_to_remember": len(arrays.get("raw", ())), "drawn_frames": len(arrays.get("opened_of", ())),
+            "views_to_remember": len(arrays.get("raw", ())), "opened_frames": len(arrays.get("opened_of", ())),
         }  # fmt: skip
 
     def in_prior(self) -> dict[str, np.ndarray]:
@@ -184,7 +184,7 @@ class Recipe:
         found = {"person": person, "room": free_directions(codes), **known}
         return {name: value.cpu().numpy() for name, value in found.items()}
 
-    def drawn_mouths(self) -> dict[str, np.ndarray]:
+    def opened_mouths(self) -> dict[str, np.ndarray]:
         """Frames with the mouth drawn open, where it was never filmed so (pipelines.train.opened)."""
         if self.settings.unfilmed_mouth == "shut":
             return {}
@@ -201,7 +201,7 @@ class Recipe:
     def begin(self) -> tuple[Trainer, Batches, str]:
         """The networks, the latents where they start, and what the steps learn from."""
         generator, discriminator, begun = make_networks(self.prior, self.settings, self.device)
-        found = self.begun()
+        found = self.started()
         asked, person, room = self.settings.finetune, found.get("person"), found.get("room")
         if person is not None and room is not None:
             make_room(generator, room, person)
@@ -209,7 +209,7 @@ class Recipe:
         trainer = make_trainer(generator, discriminator, frames, asked, self.settings.seed, start=person, room=room)
         return trainer, self.batches(frames, generator, found), begun
 
-    def begun(self) -> dict[str, Tensor]:
+    def started(self) -> dict[str, Tensor]:
         """What `start` found, in every process."""
         found = {}
         if self.processes.first and (self.folder / START).exists():
@@ -222,10 +222,10 @@ class Recipe:
         if "raw" in found:
             views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
         batches = Batches(frames, generator, self.settings.finetune, views)
-        filmed, drawn = batches.odds.split([len(self.frames), len(frames) - len(self.frames)])
+        filmed, opened = batches.odds.split([len(self.frames), len(frames) - len(self.frames)])
         batches.odds = self.odds(filmed)
-        if len(drawn):
-            batches.odds = balanced(torch.cat([batches.odds, drawn]), len(filmed), DRAWN_SHARE)
+        if len(opened):
+            batches.odds = balanced(torch.cat([batches.odds, opened]), len(filmed), OPENED_SHARE)
         return batches
 
     def odds(self, odds: Tensor) -> Tensor:
@@ -243,8 +243,8 @@ class Recipe:
         generator = averaged_generator(trainer)
         write_bytes(self.folder / "generator.safetensors", save(contiguous(generator.state_dict())))
         w = trainer.average["latents"]["w"].cpu().numpy()
-        filmed, drawn = np.split(w, [len(self.frames)])
-        write_arrays(self.folder / LATENTS, w=filmed, drawn=drawn, time_s=self.frames.time_s.numpy())
+        filmed, opened = np.split(w, [len(self.frames)])
+        write_arrays(self.folder / LATENTS, w=filmed, opened=opened, time_s=self.frames.time_s.numpy())
         write_arrays(self.folder / "landmarks.npz", landmarks=self.prior.landmarks)
         write_json(self.folder / "config.json", asdict(generator.config))
         return figures
@@ -301,7 +301,7 @@ class Recipe:
         """Latents and the expressions of their near-frontal renders."""
         plan = self.planned()
         known = read_arrays(self.folder / LATENTS)
-        latents = torch.from_numpy(np.concatenate([known["w"], known["drawn"]])).to(self.device)
+        latents = torch.from_numpy(np.concatenate([known["w"], known["opened"]])).to(self.device)
         with Labeler(self.space, self.prior.landmarks) as label:
             pairs = make_pairs(
                 self.generator, self.proposed(latents, plan.pairs), self.frontal, label, self.settings.pairs,
@@ -355,38 +355,12 @@ class Recipe:
         return {"explained_train": fit.train, "explained_held_out": fit.held_out}
 
     def write_record(self, expression: np.ndarray) -> None:
-        from pipelines.drive.turns import turns_shown
-        from pipelines.face_fit import calibrate, space_names
-
-        found = calibrate(expression, np.ones(len(expression), bool))
-        write_json(
-            self.folder / "avatar.json",
-            {
-                "schema": SCHEMA, "family": self.prior.family, "config": read_json(self.folder / "config.json"),
-                "image_size": self.generator.image_size, "prior": self.prior_origin(), "capture": self.capture_origin(),
-                "frontal_camera": self.frontal.label()[0].tolist(), "crop_extent": self.prior.crop_extent,
-                "sampling": {"coarse": self.settings.finetune.coarse, "fine": self.settings.finetune.fine},
-                "expression": {
-                    "space": self.space, "names": space_names(self.space), "mean": expression.mean(0), "std": expression.std(0),
-                    "neutral": found.neutral, "low": found.low, "high": found.high,
-                },
-                "turns": asdict(turns_shown(self.dataset.world_from_camera[self.dataset.rows("train")])),
-                "torso": self.settings.torso, "consent": consent_in(self.capture),
-            },
+        """avatar.json, with the space of the expressions [P,E] that its map was taught."""
+        record = record_of(
+            self.prior, self.settings, self.capture, self.dataset, read_json(self.folder / "config.json"), self.frontal,
+            self.space, expression,
         )  # fmt: skip
-
-    def prior_origin(self) -> dict[str, str]:
-        prior = self.prior
-        return {"name": prior.name, "sha256": prior.sha256, "license": prior.license, "origin": prior.origin}
-
-    def capture_origin(self) -> dict[str, Any]:
-        """Which capture this is, and what made its mattes and cameras, for the bill of materials."""
-        record = read_json(self.capture / "capture.json")
-        return {
-            "fingerprint": read_json(self.capture / "stage.json")["fingerprint"], "name": self.capture.name,
-            "mattes": record.get("settings", {}).get("mattes", {}).get("model"),
-            "cameras": record.get("camera", {}).get("method"),
-        }  # fmt: skip
+        write_json(self.folder / "avatar.json", record)
 
     def torso(self) -> dict[str, Any]:
         """The layer behind the head."""
@@ -425,22 +399,6 @@ class Recipe:
     def warn(self, text: str) -> None:
         self.progress.warn(text)
         warn_in_record(self.folder, text)
-
-
-def near_frontal(dataset: Dataset) -> Camera:
-    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
-
-    A view from outside the capture would show the tracker what the generator never learned.
-    """
-    rows = dataset.rows("train")
-    away = np.linalg.norm(dataset.world_from_camera[rows, :3, 2] - np.array([0.0, 0.0, -1.0]), axis=1)
-    rotation = dataset.world_from_camera[rows[away.argmin()], :3, :3]
-    distance = np.median(np.linalg.norm(dataset.world_from_camera[rows, :3, 3], axis=1))
-    focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
-    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
-    return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())
 
 
 def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -159,7 +159,7 @@ def test_mouths_drawn_open_are_kept_until_one_is_filmed(
         "opened_of": np.array([0, 3]), "opened_image": np.zeros((2, 3, 32, 32), np.uint8),
         "opened_alpha": np.full((2, 1, 32, 32), 255, np.uint8),
     }  # fmt: skip
-    write_arrays(avatar / "latents.npz", **known | {"drawn": known["w"][:2] + 1})
+    write_arrays(avatar / "latents.npz", **known | {"opened": known["w"][:2] + 1})
     write_arrays(avatar / "start.npz", **drawn)
     seen: list[int] = []
 
@@ -173,11 +173,11 @@ def test_mouths_drawn_open_are_kept_until_one_is_filmed(
         avatar, captures, tuple(map(load_dataset, captures)), tmp_path / "work", asked(made), Silent(), ALONE
     )  # fmt: skip
     figures, count = recipe.start(), len(known["w"])
-    assert figures["drawn_frames"] == (0 if opens else 2) and seen == list(range(count, 2 * count)), (
+    assert figures["opened_frames"] == (0 if opens else 2) and seen == list(range(count, 2 * count)), (
         "the new frames are looked at"
     )
     trainer, batches, _ = recipe.begin()
-    assert len(trainer.latents) == len(batches.odds) == 2 * count + figures["drawn_frames"]
+    assert len(trainer.latents) == len(batches.odds) == 2 * count + figures["opened_frames"]
     if not opens:
         assert np.array_equal(trainer.latents[-2:].detach().numpy(), known["w"][:2] + 1)
         assert torch.equal(batches.frames.camera.world_from_camera[-1], recipe.frames.camera.world_from_camera[3])

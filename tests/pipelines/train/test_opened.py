@@ -19,8 +19,8 @@ from pipelines.train.frames import Frames, face_detail
 from pipelines.train.networks import make_networks
 from pipelines.train.opened import (
     DRAWN_PX,
-    DRAWN_SHARE,
     JAWS_DEG,
+    OPENED_SHARE,
     PLAIN,
     WIDE,
     chosen,
@@ -164,14 +164,14 @@ def test_a_training_looks_at_them_as_often_as_said_and_keeps_their_latents_apart
     capture = write_solid_capture(tmp_path / "solid.capture")
     made = recipe.Recipe(capture, tmp_path / "work", asked, Silent(), "cpu")
     made.folder.mkdir()
-    assert made.start()["drawn_frames"] == 2
+    assert made.start()["opened_frames"] == 2
     trainer, batches, _ = made.begin()
     count = len(made.frames)
     assert len(trainer.latents) == count + 2 == len(batches.odds)
-    assert float(batches.odds[count:].sum() / batches.odds.sum()) == pytest.approx(DRAWN_SHARE)
+    assert float(batches.odds[count:].sum() / batches.odds.sum()) == pytest.approx(OPENED_SHARE)
     made.plan(lambda: 0.0)
     made.appearance()
     known = read_arrays(made.folder / "latents.npz")
-    assert len(known["w"]) == count and len(known["drawn"]) == 2
-    assert recipe.Recipe(capture, made.folder, replace(asked, unfilmed_mouth="shut"), Silent(), "cpu").drawn_mouths() == {}
+    assert len(known["w"]) == count and len(known["opened"]) == 2
+    assert recipe.Recipe(capture, made.folder, replace(asked, unfilmed_mouth="shut"), Silent(), "cpu").opened_mouths() == {}
     assert PAPER.unfilmed_mouth == "shut"

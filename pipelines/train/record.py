@@ -1,0 +1,47 @@
+"""The avatar's record, avatar.json: what a drive has to know of it, and where it came from."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.camera import Camera
+from pipelines.artifacts import SCHEMA, Dataset
+from pipelines.files import read_json
+from pipelines.priors import Prior
+from pipelines.provenance.consent import consent_in
+from pipelines.stage import fingerprint_of
+from pipelines.train.settings import TrainSettings
+
+
+def record_of(
+    prior: Prior, settings: TrainSettings, capture: Path, dataset: Dataset, config: dict[str, Any], frontal: Camera,
+    space: str, expression: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
+    """As written; `config` is the generator's, `expression` [P,E] what its map was taught, in `space`."""
+    from pipelines.drive.turns import turns_shown
+    from pipelines.face_fit import calibrate, space_names
+
+    found = calibrate(expression, np.ones(len(expression), bool))
+    return {
+        "schema": SCHEMA, "family": prior.family, "config": config, "image_size": config["image_size"],
+        "prior": {"name": prior.name, "sha256": prior.sha256, "license": prior.license, "origin": prior.origin},
+        "capture": origin_of(capture), "frontal_camera": frontal.label()[0].tolist(), "crop_extent": prior.crop_extent,
+        "sampling": {"coarse": settings.finetune.coarse, "fine": settings.finetune.fine},
+        "expression": {
+            "space": space, "names": space_names(space), "mean": expression.mean(0), "std": expression.std(0),
+            "neutral": found.neutral, "low": found.low, "high": found.high,
+        },
+        "turns": asdict(turns_shown(dataset.world_from_camera[dataset.rows("train")])),
+        "torso": settings.torso, "consent": consent_in(capture),
+    }  # fmt: skip
+
+
+def origin_of(capture: Path) -> dict[str, Any]:
+    """Which capture this is, and what made its mattes and cameras, for the bill of materials."""
+    record = read_json(capture / "capture.json")
+    return {
+        "fingerprint": fingerprint_of(capture), "name": capture.name,
+        "mattes": record.get("settings", {}).get("mattes", {}).get("model"), "cameras": record.get("camera", {}).get("method"),
+    }  # fmt: skip
