@@ -14,7 +14,7 @@ import typer
 from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train, verify
 from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
-from pipelines.errors import AvatarError
+from pipelines.core.errors import AvatarError
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 GLOBAL = ("--json", "--quiet", "--debug")

@@ -8,10 +8,10 @@ import typer
 from avatarcli.console import console
 from avatarcli.options import Consent, Overwrite, Set, SettingsFile, chosen
 from avatarcli.settings import resolve
-from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.core.errors import SettingError, UnusableMaterial
 
 if TYPE_CHECKING:
-    from pipelines.capture.check import Check
+    from pipelines.capture.check.check import Check
 
 Cameras = Literal["auto", "landmarks", "colmap"]
 
@@ -56,14 +56,14 @@ def capture(
 
 
 def _guide() -> None:
-    from pipelines.capture.guide import guide, record
+    from pipelines.capture.check.guide import guide, record
 
     console().result({"status": "done", "guide": record()}, guide())
 
 
 def _check(footage: list[Path], out: Path | None) -> None:
     """Exit code 0 for good and for usable footage, 4 for unusable."""
-    from pipelines.capture.check import check
+    from pipelines.capture.check.check import check
 
     found = check(footage, progress=console())
     pages = {} if out is None else {"out": str(write_check(found, out))}
@@ -77,8 +77,8 @@ def _check(footage: list[Path], out: Path | None) -> None:
 
 def write_check(found: "Check", out: Path) -> Path:
     """check.json and report.html in the folder `out`, or the page alone where `out` ends in .html; the page's path."""
-    from pipelines.files import write_json, write_text
-    from pipelines.report import check_report
+    from pipelines.core.files import write_json, write_text
+    from pipelines.train.page import check_report
 
     page = out if out.suffix == ".html" else out / "report.html"
     if page != out:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from pipelines.stage import Report
+    from pipelines.core.stage import Report
 
 SCHEMA = 1
 LINE_EVERY_S = 30.0
@@ -80,7 +80,7 @@ class Bar:
 
 
 class Console:
-    """Implements pipelines.stage.Progress for people, and prints results for both."""
+    """Implements pipelines.core.stage.Progress for people, and prints results for both."""
 
     def __init__(self, flags: Flags, results: IO[str] | None = None) -> None:
         from rich.console import Console as RichConsole
@@ -129,7 +129,7 @@ class Console:
 
     def evaluation(self, metrics: Mapping[str, Any]) -> str:
         """Shows held-out figures beside their baselines and returns what they mean in one sentence."""
-        from pipelines.report import comparison, verdict
+        from pipelines.train.page import comparison, verdict
 
         head, rows = comparison(metrics)
         self.table(
@@ -252,7 +252,7 @@ def _plain(text: str) -> str:
 
 def _json(value: Any) -> Any:
     """JSON values of `value`; a number that JSON cannot say (nan, infinite) becomes null."""
-    from pipelines.files import plain
+    from pipelines.core.files import plain
 
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}

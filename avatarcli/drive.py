@@ -9,7 +9,7 @@ from avatarcli.console import console, report_json
 from avatarcli.options import Device, OnDevice, Set, chosen, pick_device
 from avatarcli.settings import resolve
 from avatarcli.train import Torso
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
 
 if TYPE_CHECKING:
     from pipelines.drive import DriveSettings
@@ -60,7 +60,7 @@ def drive(
 
 
 def _live(avatar: Path, driver: str, out: Path | None, settings: "DriveSettings", rest: dict[str, Any]) -> None:
-    from pipelines.drive.live import live
+    from pipelines.drive.live.session import live
 
     figures = live(avatar, driver, out, settings, **rest)
     console().result({"status": "done", "out": str(out) if out else None, "figures": figures}, str(out) if out else "")

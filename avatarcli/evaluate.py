@@ -24,7 +24,7 @@ def evaluate(
     """Score an avatar on held-out frames, beside its baselines or another avatar: figures, and a page with pictures."""
     from pipelines.evaluate import default_out
     from pipelines.evaluate import evaluate as score
-    from pipelines.report_evaluate import sentences
+    from pipelines.evaluate.page import sentences
 
     figures = score(
         avatar, capture, out=out, compare=compare, device=pick_device(device), progress=console(), overwrite=overwrite

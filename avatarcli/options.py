@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.errors import MissingTool, SettingError
+from pipelines.core.errors import MissingTool, SettingError
 
 
 class Device(StrEnum):

@@ -34,7 +34,7 @@ def import_(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published network into a prior folder, without running anything in it."""
-    from pipelines.prior.importing import ImportSettings, import_prior
+    from pipelines.prior.importing.networks import ImportSettings, import_prior
 
     settings = ImportSettings(name=name, license_of=license_of, plane_axes=plane_axes, generator_only=generator_only, use=use)
     report = import_prior(network, out, settings, console(), overwrite=overwrite)
@@ -45,8 +45,8 @@ def import_(
 @prior.command("list", epilog=EVERYWHERE)
 def list_(use: ForUse = None) -> None:
     """Everything that can be added: source, size, license, what it permits."""
-    from pipelines.registry import permitted
-    from pipelines.shelf import shelf
+    from pipelines.assets.catalog import shelf
+    from pipelines.assets.registry import permitted
 
     things = [thing for thing in shelf() if use is None or permitted(thing["license"], use)]
     rows = [[t["name"], t["kind"], t["state"], size_of(t["size"]), " ".join(t["permits"]), t["license"]] for t in things]
@@ -57,8 +57,8 @@ def list_(use: ForUse = None) -> None:
 @prior.command(epilog=EVERYWHERE)
 def show(name: Named, use: ForUse = None) -> None:
     """All that is known of one of them."""
-    from pipelines.registry import insist
-    from pipelines.shelf import thing_of
+    from pipelines.assets.catalog import thing_of
+    from pipelines.assets.registry import insist
 
     thing = thing_of(name)
     insist(thing["name"], thing["license"], use)
@@ -76,24 +76,24 @@ def fetch(
     folder: Annotated[Path | None, typer.Option("--from", help="A clone of ict-facekit's repository, without network.")] = None,
 ) -> None:
     """Download one of them, checked by size and sha256; nothing else here uses the network."""
-    from pipelines.errors import SettingError
-    from pipelines.registry import insist
-    from pipelines.shelf import fetchable_of
-    from pipelines.weights import accept
-    from pipelines.weights import fetch as get
+    from pipelines.assets.catalog import fetchable_of
+    from pipelines.assets.registry import insist
+    from pipelines.assets.store import accept
+    from pipelines.assets.store import fetch as get
+    from pipelines.core.errors import SettingError
 
     entry = fetchable_of(name)
     insist(entry.name, entry.license, use)
     if entry.fetchable:
         accept(entry, accepted, console())
     if entry.packed_from:
-        from pipelines.prior.ict_fetch import fetch_face_model
+        from pipelines.face.ict_fetch import fetch_face_model
 
         path = fetch_face_model(console(), folder)
     elif folder:
         raise SettingError(f"--from is for ict-facekit; {name} is one file, put it into the weights folder.")
     elif entry.kind == "published network" and entry.fetchable:
-        from pipelines.prior.importing import fetch_prior
+        from pipelines.prior.importing.networks import fetch_prior
 
         path = fetch_prior(entry, console()).out
     else:
@@ -106,8 +106,8 @@ def register(
     name: Named, sha256: Annotated[str | None, typer.Option(help="What its publisher states; the file is compared.")] = None
 ) -> None:
     """Vouch for a local file whose hash is not known here, such as a rembg model: it is remembered and insisted on."""
-    from pipelines.shelf import entry_of
-    from pipelines.weights import register as vouch
+    from pipelines.assets.catalog import entry_of
+    from pipelines.assets.store import register as vouch
 
     path, content = vouch(entry_of(name), sha256)
     console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")
@@ -127,9 +127,9 @@ def synth(
 ) -> None:
     """Render people who do not exist, with exact labels, as shards to train on."""
     from avatarcli.settings import resolve
-    from pipelines.prior.sheet import check_sheet, write_sheet
-    from pipelines.prior.shooting import SynthSettings
-    from pipelines.prior.synth import synthesize
+    from pipelines.prior.people.sheet import check_sheet, write_sheet
+    from pipelines.prior.people.shooting import SynthSettings
+    from pipelines.prior.people.synth import synthesize
 
     if sheet:
         check_sheet(sheet)
@@ -156,9 +156,9 @@ def train(
 ) -> None:
     """Train a base generator: adversarially, as EG3D was, or on the exact truth of synthetic people."""
     from avatarcli.settings import resolve
-    from pipelines.errors import SettingError
-    from pipelines.prior.supervised import SupervisedSettings, train_supervised
-    from pipelines.prior.training import PriorTrainSettings, train_prior
+    from pipelines.core.errors import SettingError
+    from pipelines.prior.train.supervised import SupervisedSettings, train_supervised
+    from pipelines.prior.train.training import PriorTrainSettings, train_prior
 
     named = chosen(config=config, adversarial__kimg=kimg)
     if recipe == "supervised":

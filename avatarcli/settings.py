@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
 
 T = TypeVar("T")
 STAGES = ("capture", "train", "drive")

@@ -22,7 +22,7 @@ def track(
     overwrite: Overwrite = False,
 ) -> None:
     """Read a driver once: expressions and head poses as a .track, or as a .csv for other tools."""
-    from pipelines.drive.take import TakeSettings, take
+    from pipelines.drive.motion.record_track import TakeSettings, take
 
     flags = chosen(space=space, csv="exact" if csv else None)
     asked = resolve(TakeSettings(), file=settings, stage="track", assignments=[*flags, *(changes or [])])

@@ -22,7 +22,7 @@ from avatarcli.options import (
     seconds,
 )
 from avatarcli.settings import resolve
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
 
 Torso = Literal["none", "still", "follow"]
 
@@ -59,7 +59,7 @@ def train(
 
     flags = [*(changes or []), *chosen(torso=torso, budget_s=budget_s, memory_gb=memory_gb)]
     if further is not None:
-        from pipelines.train.adding import add, settings_for
+        from pipelines.train.continue_training import add, settings_for
 
         base = settings_for(capture, preset(PRESETS, preset_name) if preset_name else None)
         asked = resolve(base, file=settings, stage="train", assignments=flags)

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts import load_avatar, load_dataset
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.core.files import read_json, write_json
+from pipelines.core.stage import Silent
 from pipelines.evaluate.faces import look, mouth_state, tracker
 from pipelines.evaluate.protocol import evaluate_model, pictures
-from pipelines.files import read_json, write_json
-from pipelines.stage import Silent
 from pipelines.train import train
 from pipelines.train.settings import PAPER, QUICK, TrainSettings
 

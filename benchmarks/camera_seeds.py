@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cameras import Truth, errors
-from pipelines.capture import colmap, frames, mattes, sfm_model
-from pipelines.capture.alignment import RIGID
-from pipelines.capture.cameras import choose
-from pipelines.capture.footage import open_footage
-from pipelines.capture.headpose import from_landmarks
-from pipelines.capture.poses import CameraSettings, Question
-from pipelines.capture.tracks import Tracks, follow
-from pipelines.priors import load_prior
-from pipelines.stage import Silent, step
+from pipelines.artifacts.prior import load_prior
+from pipelines.capture.cameras.candidate import CameraSettings, Question
+from pipelines.capture.cameras.landmark_cameras import from_landmarks
+from pipelines.capture.cameras.solve import choose
+from pipelines.capture.cameras.surface_tracks import Tracks, follow
+from pipelines.capture.colmap import acceptance
+from pipelines.capture.colmap import run as colmap
+from pipelines.capture.dataset.alignment import RIGID
+from pipelines.capture.footage.source import open_footage
+from pipelines.capture.frames import extract, scan
+from pipelines.capture.mattes import person
+from pipelines.core.stage import Silent, step
 
 REVERSED_DEG = 10.0
 """A model whose turns are off by more in the median is inside out, or of something else."""
@@ -54,11 +57,11 @@ def prepared(truth: Truth, folder: Path, views: int) -> Case:
     """Every third frame of the clip with mattes, landmark poses and followed points; made once."""
     prior, footage, quiet = load_prior("quick"), open_footage([truth.clip], 1920), Silent()
     settings = CameraSettings(sfm_views=views, sfm_longest_side_px=480, sfm_timeout_s=2400.0)
-    step(folder, "scan", lambda: frames.scan(folder, footage, frames.FrameSettings(), quiet))
-    seen = frames.load_scan(folder)
+    step(folder, "scan", lambda: extract.scan(folder, footage, scan.FrameSettings(), quiet))
+    seen = scan.load_scan(folder)
     chosen = seen.rows(seen.usable[::3])
-    step(folder, "frames", lambda: frames.extract(folder, footage, chosen, quiet))
-    step(folder, "mattes", lambda: mattes.matte_frames(folder, chosen, mattes.MatteSettings(refine=False), quiet))
+    step(folder, "frames", lambda: extract.extract(folder, footage, chosen, quiet))
+    step(folder, "mattes", lambda: person.matte_frames(folder, chosen, person.MatteSettings(refine=False), quiet))
     tracks, size = follow(folder, chosen), footage.info.size
     start = from_landmarks(chosen, size, prior, settings, tracks)
     asked = Question(kind="scene", partial=folder, chosen=chosen, frame_size=size, reference=start, settings=settings, seed=0)
@@ -86,7 +89,7 @@ def answer(case: Case, way: str) -> str:
         model = colmap.reconstruct(asked, way)[0]  # type: ignore[arg-type]
     except colmap.Failed as failure:
         return f"none: {failure}"
-    found = sfm_model.from_model(asked, model, case.prior, case.tracks)
+    found = acceptance.from_model(asked, model, case.prior, case.tracks)
     accepted = choose([asked.reference, found])[0] is found
     off = errors(model.camera_from_world, case.truth.camera_from_head[asked.chosen.index[model.rows]])
     focal = model.focal_px / case.truth.focal_px - 1

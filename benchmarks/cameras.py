@@ -66,7 +66,7 @@ def errors(found: np.ndarray, true: np.ndarray) -> Errors:
 
 def rendered(name: str, out: Path, frames: int) -> Truth:
     """A film of the scanned head, written once."""
-    from pipelines.encoder import write_video
+    from pipelines.media.encoder import write_video
     from tests.worlds_scan import film, load_head
 
     clip, record = out / f"{name}.mp4", out / f"{name}.json"
@@ -114,7 +114,7 @@ def facelift(out: Path) -> Truth:
 def measured(name: str, truth: Truth, out: Path) -> str:
     """One row of the table; the capture lies in OUT/NAME.capture."""
     from pipelines.capture import capture
-    from pipelines.errors import AvatarError
+    from pipelines.core.errors import AvatarError
 
     start = time.perf_counter()
     try:

@@ -10,7 +10,7 @@ of its own, then all of them to one for the table. Per pair:
 - jaw, smile: correlation of driver and render over the frames in which both were tracked; before the arrow of driver and
   the expression that the map is asked for, which is what retargeting and the range guard leave.
 - blinks: how many of the driver's are found in the render, and by how many frames the worst of them arrives early or late
-  (pipelines.drive.blinks: halfway down; which frame of shut lids scores highest is noise).
+  (pipelines.drive.motion.blinks: halfway down; which frame of shut lids scores highest is noise).
 - jump: largest turn of the head from one frame to the next, render and driver.
 - flicker: rms difference of consecutive frames of the still view, gray levels, inside the head's matte, eroded, less the hull
   of the face as tracked in both, dilated.
@@ -30,24 +30,33 @@ import numpy as np
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME))
 
-from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track  # noqa: E402
+from pipelines.artifacts.avatar import Avatar, load_avatar  # noqa: E402
+from pipelines.artifacts.track import Track, load_track, save_track  # noqa: E402
+from pipelines.avatar.background import Film, within  # noqa: E402
+from pipelines.core.errors import UnusableMaterial  # noqa: E402
+from pipelines.core.files import (  # noqa: E402
+    read_image,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_image,
+    write_json,
+    write_text,
+)
+from pipelines.core.stage import Silent, fingerprint_of  # noqa: E402
 from pipelines.drive import DriveSettings, drive  # noqa: E402
-from pipelines.drive.backdrop import Film, within  # noqa: E402
-from pipelines.drive.blinks import blinks, closure_of, lateness  # noqa: E402
-from pipelines.drive.drivers import open_driver  # noqa: E402
-from pipelines.drive.guard import captured, guard  # noqa: E402
-from pipelines.drive.retarget import driver_range, retarget  # noqa: E402
-from pipelines.drive.selfcheck import correlation, pictures  # noqa: E402
+from pipelines.drive.motion.blinks import blinks, closure_of, lateness  # noqa: E402
+from pipelines.drive.motion.driver_files import open_driver  # noqa: E402
+from pipelines.drive.motion.follow_check import correlation, pictures  # noqa: E402
+from pipelines.drive.motion.range_guard import captured, guard  # noqa: E402
+from pipelines.drive.motion.record_track import TakeSettings, take  # noqa: E402
+from pipelines.drive.motion.retarget import driver_range, retarget  # noqa: E402
+from pipelines.drive.motion.track import READABLE, resampled, track_video  # noqa: E402
 from pipelines.drive.settings import TrackSettings  # noqa: E402
-from pipelines.drive.take import TakeSettings, take  # noqa: E402
-from pipelines.drive.track import READABLE, resampled, track_video  # noqa: E402
-from pipelines.drive.view import rotation_vectors  # noqa: E402
-from pipelines.errors import UnusableMaterial  # noqa: E402
-from pipelines.face_fit import Calibration  # noqa: E402
-from pipelines.files import read_image, read_json, sha256_file, sha256_json, write_image, write_json, write_text  # noqa: E402
-from pipelines.landmarks import FaceTracker  # noqa: E402
-from pipelines.stage import Silent, fingerprint_of  # noqa: E402
-from pipelines.video import probe  # noqa: E402
+from pipelines.face.expression import Calibration  # noqa: E402
+from pipelines.face.tracker import FaceTracker  # noqa: E402
+from pipelines.geometry.rigid import rotation_vectors  # noqa: E402
+from pipelines.media.video import probe  # noqa: E402
 
 WATCHED = {"jaw": ("jawOpen",), "smile": ("mouthSmileLeft", "mouthSmileRight")}
 ERODED, DILATED = 0.02, 0.03

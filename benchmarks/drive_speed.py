@@ -19,9 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME))
 
+from pipelines.core.stage import Silent  # noqa: E402
 from pipelines.drive import DriveSettings, ProvenanceSettings, drive  # noqa: E402
-from pipelines.stage import Silent  # noqa: E402
-from pipelines.video import probe  # noqa: E402
+from pipelines.media.video import probe  # noqa: E402
 
 PRECISIONS = ("float32", "bfloat16")
 STEPS = ("track", "retarget", "render")
@@ -53,8 +53,9 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from pipelines.artifacts import load_avatar
-    from pipelines.drive.render import Motion, Painter, make_background
+    from pipelines.artifacts.avatar import load_avatar
+    from pipelines.avatar.portrait import Motion, Painter
+    from pipelines.drive.render.output import make_background
 
     loaded = load_avatar(avatar)
     pose = loaded.frontal.world_from_camera[0].double().numpy()

@@ -25,10 +25,11 @@ import torch
 from torch.nn import functional as F
 
 from models.camera import Camera
-from models.compute import Compute
-from models.discriminators import DualDiscriminator
-from models.eg3d import EG3D, FFHQ512, TINY128
-from models.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
+from models.compute_mode import Compute
+from models.eg3d.config import FFHQ512, TINY128
+from models.eg3d.generator import EG3D
+from models.networks.dual_discriminator import DualDiscriminator
+from models.training.losses import density_smoothness, discriminator_loss, generator_loss, r1_penalty
 
 CONFIGS = {"ffhq512": replace(FFHQ512, plane_axes="eg3d_released"), "tiny128": TINY128}
 FRONTAL = [1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1, 2.7, 0, 0, 0, 1, 4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1]

@@ -19,8 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.landmarks import FaceTracker, without_chatter
-from pipelines.video import VideoFrame, ahead, probe, read_frames
+from pipelines.face.tracker import FaceTracker, without_chatter
+from pipelines.media.video import VideoFrame, ahead, probe, read_frames
 
 TRANSFERS = {"hlg": "arib-std-b67", "pq": "smpte2084"}
 

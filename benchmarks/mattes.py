@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipelines.capture.mattes import REGION_PX, MatteSettings, cut_square, matting, region
-from pipelines.capture.steady import border_of
-from pipelines.landmarks import FaceTracker
-from pipelines.video import read_frames
+from pipelines.capture.mattes.person import REGION_PX, MatteSettings, cut_square, matting, region
+from pipelines.capture.mattes.temporal import border_of
+from pipelines.face.tracker import FaceTracker
+from pipelines.media.video import read_frames
 
 Picture = tuple[str, np.ndarray, np.ndarray]
 """Name of the kind, uint8 [512,512,3] around the head, its alpha in 0..1."""

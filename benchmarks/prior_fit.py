@@ -22,19 +22,20 @@ import numpy as np
 import torch
 
 from models.camera import Camera
-from models.eg3d import EG3D
-from models.expression_map import broadcast
-from pipelines.files import write_image, write_json
-from pipelines.prior.truth import Truth, Views, label_names
-from pipelines.priors import PriorCodes, load_codes, load_prior
-from pipelines.stage import Silent
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import broadcast
+from pipelines.artifacts.prior import PriorCodes, load_codes, load_prior
+from pipelines.core.files import write_image, write_json
+from pipelines.core.stage import Silent
+from pipelines.prior.train.truth import Truth, Views, label_names
+from pipelines.train.context import Batches
 from pipelines.train.frames import Frames, face_detail
+from pipelines.train.inversion import invert, unseen_views
+from pipelines.train.latent_subspace import free_directions, make_room
 from pipelines.train.networks import make_networks
 from pipelines.train.pairs import Labeler, render_face
-from pipelines.train.room import free_directions, make_room
 from pipelines.train.settings import QUICK
-from pipelines.train.start import invert, unseen_views
-from pipelines.train.steps import Batches, sampling, train_step
+from pipelines.train.steps import sampling, train_step
 from pipelines.train.trainer import averaged_generator, make_trainer
 
 LOOKS = 5

@@ -18,17 +18,17 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from models.camera import Camera, orbit
-from models.eg3d import EG3D
-from models.expression_map import broadcast
-from models.sampling import Sampling
-from pipelines.files import write_image, write_json
-from pipelines.prior.truth import Truth, Views, shrunk_depth
-from pipelines.priors import load_codes, load_prior
-from pipelines.stage import Silent
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import broadcast
+from models.rendering.sampling import Sampling
+from pipelines.artifacts.prior import load_codes, load_prior
+from pipelines.core.files import write_image, write_json
+from pipelines.core.stage import Silent
+from pipelines.prior.train.truth import Truth, Views, shrunk_depth
 from pipelines.train.frames import Frames, face_detail
+from pipelines.train.inversion import invert
 from pipelines.train.networks import config_of
 from pipelines.train.pairs import Labeler
-from pipelines.train.start import invert
 
 GRAY = torch.zeros(1, 3, 1, 1)
 TRIED = {

@@ -18,17 +18,17 @@ sys.path.insert(0, str(HOME))
 
 import numpy as np  # noqa: E402
 
-from pipelines.files import write_image  # noqa: E402
-from pipelines.landmarks import FaceTracker  # noqa: E402
-from pipelines.prior.ict import FaceModel, find_face_model, load_face_model  # noqa: E402
+from pipelines.core.files import write_image  # noqa: E402
+from pipelines.face.ict import FaceModel, find_face_model, load_face_model  # noqa: E402
+from pipelines.face.tracker import FaceTracker  # noqa: E402
 from pipelines.prior.people.person import Person  # noqa: E402
 from pipelines.prior.people.posed import Pose, Posed  # noqa: E402
 from pipelines.prior.people.scene import Picture, draw_backdrop, draw_light, laid_over, render, view_from  # noqa: E402
+from pipelines.prior.people.sheet import tiled  # noqa: E402
+from pipelines.prior.people.shooting import SynthSettings, draw_pose  # noqa: E402
 from pipelines.prior.people.stock import Stock  # noqa: E402
+from pipelines.prior.people.synth import shard_of  # noqa: E402
 from pipelines.prior.people.traits import draw_traits  # noqa: E402
-from pipelines.prior.sheet import tiled  # noqa: E402
-from pipelines.prior.shooting import SynthSettings, draw_pose  # noqa: E402
-from pipelines.prior.synth import shard_of  # noqa: E402
 
 
 def speed(model: FaceModel, size: int, people: int) -> None:

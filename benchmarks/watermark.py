@@ -19,10 +19,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.encoder import write_video
+from pipelines.media.encoder import write_video
+from pipelines.media.video import VideoInfo, probe, read_frames
 from pipelines.provenance.finding import FALSE_ALARM, find, find_in_video
 from pipelines.provenance.mark import Marker
-from pipelines.video import VideoInfo, probe, read_frames
 
 SECONDS, FOREIGN_S, FOREIGN_STEP_S = 5.0, 2.0, 0.5
 SIZES = (512, 640, 384, 512, 256)

@@ -7,8 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from pipelines.core.stage import Report, Silent
 from pipelines.drive import DriveSettings, drive
-from pipelines.stage import Report, Silent
 
 
 def drive_all(avatar: Path, out: Path, drivers: list[Path]) -> list[Report]:

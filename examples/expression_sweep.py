@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.artifacts import Avatar, load_avatar
-from pipelines.encoder import write_video
+from pipelines.artifacts.avatar import Avatar, load_avatar
+from pipelines.media.encoder import write_video
 
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthPucker", "eyeBlinkLeft", "browInnerUp")
 FRAMES = 24

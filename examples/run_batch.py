@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avatarcli.child import run_in_child
 from pipelines.batch import Job, Outcome, load_batch, run_batch
-from pipelines.stage import Silent
+from pipelines.core.stage import Silent
 
 
 def run_and_tell(job: Job) -> Outcome:

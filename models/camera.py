@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LABEL_DIM = 25
+"""Numbers of a camera's label: pose [4,4] and intrinsics [3,3], row by row."""
 Index = int | slice | list[int] | Tensor
 
 

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SettingError
-from pipelines.files import check_writable, read_json, sha256_json, write_json
-from pipelines.stage import Progress
+from pipelines.core.errors import SettingError
+from pipelines.core.files import check_writable, read_json, sha256_json, write_json
+from pipelines.core.stage import Progress
 
 SCHEMA = 1
 STATES = "batch.json"

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.errors import AvatarError, MissingTool
-from pipelines.stage import Progress
-from pipelines.weights import KNOWN, find_weight, how_to_get
+from pipelines.assets.store import KNOWN, find_weight, how_to_get
+from pipelines.core.errors import AvatarError, MissingTool
+from pipelines.core.stage import Progress
 
 REINSTALL = "Install again: pip install -c constraints.txt ."
 FREE_GB = 2.0
@@ -79,7 +79,7 @@ def _colmap() -> Check:
 
 
 def _prior() -> Check:
-    from pipelines.priors import load_prior
+    from pipelines.artifacts.prior import load_prior
 
     name, needed = "prior", "every avatar: the generator it starts from"
     try:
@@ -125,7 +125,8 @@ def _landmarker() -> Check:
 
 
 def _rembg() -> Check:
-    from pipelines.capture.rembg_models import REMBG_MODELS, vouched_file
+    from pipelines.assets.rembg_models import vouched_file
+    from pipelines.assets.rembg_paths import REMBG_MODELS
 
     found = []
     for model in REMBG_MODELS:

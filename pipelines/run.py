@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.capture import CaptureSettings, capture
-from pipelines.capture.footage import open_footage
+from pipelines.capture.footage.source import open_footage
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.stage import Progress, Report
 from pipelines.drive import DriveSettings, drive
-from pipelines.drive.drivers import NUMBERS, open_driver
-from pipelines.errors import UnusableMaterial
-from pipelines.landmarks import FaceTracker
+from pipelines.drive.motion.driver_files import NUMBERS, open_driver
+from pipelines.face.tracker import FaceTracker
+from pipelines.media.video import probe, read_frames
 from pipelines.provenance.consent import attach
-from pipelines.stage import Progress, Report
 from pipelines.train import TrainSettings, train
-from pipelines.video import probe, read_frames
 
 DRIVE_SHARE = 0.15
 DRIVE_FRAME_S, DRIVE_START_S = 0.08, 10.0

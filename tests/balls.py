@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.camera import Camera, orbit
-from models.eg3d import UNIT
+from models.eg3d.config import UNIT
 
 COUNT = 12
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.files import write_image, write_json, write_text
+from pipelines.core.files import write_image, write_json, write_text
 
 NAMES = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "avatarcli" / "demo_clips" / "capture.mp4"
+SHARED = ROOT.parent / "shared"
 
 
 def shared(relative: str) -> Path:

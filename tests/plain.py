@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.eg3d import EG3DConfig
+from models.eg3d.config import EG3DConfig
 
 State = dict[str, Tensor]
 Noise = Literal["none", "const", "random"]

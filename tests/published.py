@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.discriminators import DualDiscriminator
-from models.eg3d import EG3D, EG3DConfig
-from models.panohead import PanoHead, PanoHeadConfig
-from models.planes import PLANE_AXES
+from models.eg3d.config import EG3DConfig
+from models.eg3d.generator import EG3D
+from models.networks.dual_discriminator import DualDiscriminator
+from models.panohead.config import PanoHeadConfig
+from models.panohead.generator import PanoHead
+from models.volumes.planes import PLANE_AXES
 
 PLAIN = {
     "OSGDecoder": "training.triplane",

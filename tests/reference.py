@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.planes import Axes, lookup
-from models.stylegan2.resampling import binomial_filter
+from models.networks.stylegan2.resampling import binomial_filter
+from models.volumes.planes import Axes, lookup
 
 GOLDENS = Path(__file__).parent / "goldens"
 Tensors = dict[str, Tensor]

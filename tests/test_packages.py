@@ -12,8 +12,8 @@ def test_the_imported_packages_lie_side_by_side_and_are_ours() -> None:
     folders = {Path(str(package.__file__)).parent.parent for package in (avatarcli, models, pipelines)}
     assert len(folders) == 1
     assert (folders.pop() / "avatarcli" / "app.py").exists()
-    assert importlib.util.find_spec("models.eg3d") is not None
-    assert importlib.util.find_spec("pipelines.stage") is not None
+    assert importlib.util.find_spec("models.eg3d.generator") is not None
+    assert importlib.util.find_spec("pipelines.core.stage") is not None
 
 
 def test_imports_point_one_way() -> None:

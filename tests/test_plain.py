@@ -2,7 +2,7 @@
 
 import torch
 
-from models.eg3d import TINY128
+from models.eg3d.config import TINY128
 from tests import plain
 from tests.reference import GOLDENS, arrays_of, largest_difference, official_names, recipe_state
 

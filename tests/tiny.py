@@ -11,11 +11,12 @@ def write_tiny_avatar(folder: Path) -> Path:
     from safetensors.torch import save
 
     from models.camera import Camera
-    from models.eg3d import EG3D, UNIT
-    from models.expression_map import ExpressionMap
-    from pipelines.face_fit import space_names
-    from pipelines.files import write_arrays, write_bytes, write_json
-    from pipelines.priors import load_prior
+    from models.eg3d.config import UNIT
+    from models.eg3d.generator import EG3D
+    from models.heads.expression_map import ExpressionMap
+    from pipelines.artifacts.prior import load_prior
+    from pipelines.core.files import write_arrays, write_bytes, write_json
+    from pipelines.face.expression import space_names
 
     torch.manual_seed(0)
     generator, prior, names = EG3D(UNIT), load_prior("quick"), space_names("measured")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from models.camera import Camera
-from models.eg3d import UNIT
-from pipelines.face_fit import space_names
-from pipelines.files import write_arrays, write_image, write_json
-from pipelines.priors import load_prior
+from models.eg3d.config import UNIT
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.files import write_arrays, write_image, write_json
+from pipelines.face.expression import space_names
 
 RADII = np.array([0.24, 0.32, 0.27])
 

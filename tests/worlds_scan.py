@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.files import read_image
+from pipelines.core.files import read_image
 
 SAMPLES = 2
 """Per pixel, each way."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from models.camera import Camera, orbit
-from pipelines.files import write_json
+from pipelines.core.files import write_json
 from pipelines.prior.people.parts import PARTS
-from pipelines.prior.shards import shard_path, write_shard
+from pipelines.prior.people.shards import shard_path, write_shard
 from tests.worlds import render_solid
 
 EXPRESSIONS = ("jawOpen", "mouthSmileLeft")

@@ -8,35 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.capture import (
-    alignment,
-    cameras,
-    choice,
-    dataset,
-    faceless,
-    frames,
-    given,
-    mattes,
-    opinions,
-    quality,
-    records,
-    straight,
-)  # fmt: skip
-from pipelines.capture.alignment import AlignmentSettings
-from pipelines.capture.dataset import DatasetSettings
-from pipelines.capture.footage import Footage, open_footage
-from pipelines.capture.frames import FrameSettings, Scan
-from pipelines.capture.lens import Lens
-from pipelines.capture.mattes import MatteSettings
-from pipelines.capture.opinions import OpinionSettings
-from pipelines.capture.poses import CameraSettings, Candidate
-from pipelines.capture.upright import upright
-from pipelines.errors import SettingError
-from pipelines.face_fit import RIGID
-from pipelines.files import read_json, write_text
-from pipelines.priors import Prior, load_prior
-from pipelines.report import capture_report
-from pipelines.stage import Progress, Report, Silent, is_file_output, run_stage, step, warn_in_record
+from pipelines.artifacts.prior import Prior, load_prior
+from pipelines.capture.cameras import solve
+from pipelines.capture.cameras.candidate import CameraSettings, Candidate
+from pipelines.capture.dataset import alignment, quality, records
+from pipelines.capture.dataset.alignment import AlignmentSettings
+from pipelines.capture.dataset.crops import DatasetSettings, contact_sheet, crops_of, write_crops
+from pipelines.capture.footage import transforms_json, undistort
+from pipelines.capture.footage.lens import Lens
+from pipelines.capture.footage.orientation import upright
+from pipelines.capture.footage.source import Footage, open_footage
+from pipelines.capture.frames import back_of_head, extract, landmark_agreement, scan, selection
+from pipelines.capture.frames.landmark_agreement import OpinionSettings
+from pipelines.capture.frames.scan import FrameSettings, Scan
+from pipelines.capture.mattes import person
+from pipelines.capture.mattes.person import MatteSettings
+from pipelines.capture.page import capture_report
+from pipelines.core.errors import SettingError
+from pipelines.core.files import read_json, write_text
+from pipelines.core.stage import (
+    Progress,
+    Report,
+    Silent,
+    is_file_output,
+    run_stage,
+    step,
+    warn_in_record,
+)
+from pipelines.face.expression import RIGID
 
 VERSION = 2
 
@@ -67,7 +66,7 @@ def capture(
     settings, progress = settings or CaptureSettings(), progress or Silent()
     if is_file_output(out):
         raise SettingError(f"{out} has the name of a video, but a capture is a folder; give one like -o me.capture.")
-    mattes.check_model(settings.mattes)
+    person.check_model(settings.mattes)
     paths = [footage] if isinstance(footage, Path) else list(footage)
     prior, opened = load_prior(settings.prior), open_footage(paths, settings.frames.longest_side_px)
     inputs = {**opened.inputs, "prior": prior.folder / "landmarks.npz"}
@@ -82,48 +81,48 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
     if (partial / "steps" / "records.json").exists():
         return _tidied(partial)
     footage = upright(partial, footage, settings.frames.longest_side_px)
-    scanned = step(partial, "scan", lambda: frames.scan(partial, footage, settings.frames, progress))
-    seen, info = frames.load_scan(partial), footage.info
+    scanned = step(partial, "scan", lambda: extract.scan(partial, footage, settings.frames, progress))
+    seen, info = scan.load_scan(partial), footage.info
     chosen = _chosen(seen, footage, prior, settings)
     is_given = bool(footage.views) and settings.cameras.method == "auto"
     if is_given:
-        step(partial, "given", lambda: given.solve(partial, chosen, footage.views, info.size, prior, progress))
-        chosen = given.completed(partial, chosen)
-    step(partial, "frames", lambda: frames.extract(partial, footage, chosen, progress))
-    unseen = faceless.wanted(seen, chosen, is_given)
-    step(partial, "faceless", lambda: frames.extract(partial, footage, unseen, progress))
-    matted = step(partial, "mattes", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
+        step(partial, "given", lambda: transforms_json.solve(partial, chosen, footage.views, info.size, prior, progress))
+        chosen = transforms_json.completed(partial, chosen)
+    step(partial, "frames", lambda: extract.extract(partial, footage, chosen, progress))
+    unseen = back_of_head.wanted(seen, chosen, is_given)
+    step(partial, "faceless", lambda: extract.extract(partial, footage, unseen, progress))
+    matted = step(partial, "mattes", lambda: person.matte_frames(partial, chosen, settings.mattes, progress))
     camera, solved = _cameras(partial, chosen, footage, prior, settings, progress, is_given, unseen)
     if lens := Lens(k1=solved.k1, focal_px=solved.focal_px, size=footage.info.size):
-        step(partial, "lens", lambda: straight.straighten(partial, footage, chosen, unseen, lens, progress))
+        step(partial, "lens", lambda: undistort.straighten(partial, footage, chosen, unseen, lens, progress))
         chosen = lens.points(chosen)
     aligned = alignment.align(solved.points, prior.landmarks[RIGID], settings.alignment)
-    chosen, solved = faceless.joined(chosen, unseen, solved, aligned, prior.landmarks, info.size)
+    chosen, solved = back_of_head.joined(chosen, unseen, solved, aligned, prior.landmarks, info.size)
     if len(solved.faceless):
-        matted = step(partial, "mattes_faceless", lambda: mattes.matte_frames(partial, chosen, settings.mattes, progress))
-    asked = step(partial, "opinions", lambda: opinions.ask(partial, chosen, prior, settings.opinions, progress))
+        matted = step(partial, "mattes_faceless", lambda: person.matte_frames(partial, chosen, settings.mattes, progress))
+    asked = step(partial, "opinions", lambda: landmark_agreement.ask(partial, chosen, prior, settings.opinions, progress))
     good = np.flatnonzero(solved.confidence > 0)
     poses = aligned.camera_from_head(solved.camera_from_world[good])
-    used, crops = chosen.rows(good), dataset.crops_of(poses, solved.focal_px, info.size, prior.crop_extent)
-    step(partial, "crops", lambda: dataset.write_crops(partial, used, crops, prior, settings.dataset, progress))
+    used, crops = chosen.rows(good), crops_of(poses, solved.focal_px, info.size, prior.crop_extent)
+    step(partial, "crops", lambda: write_crops(partial, used, crops, prior, settings.dataset, progress))
 
     def write_records() -> dict[str, Any]:
         certain = np.array(matted["confidence"])[good]
-        confidence = solved.confidence[good] * opinions.trust(partial)[good]
-        weight = confidence * mattes.trust(certain)
+        confidence = solved.confidence[good] * landmark_agreement.trust(partial)[good]
+        weight = confidence * person.trust(certain)
         counts = records.write_dataset(partial, footage, used, crops, weight, certain, settings.dataset)
-        dropped = frames.dropped(faceless.left(seen, used)) + frames.dropped(
+        dropped = extract.dropped(back_of_head.left(seen, used)) + extract.dropped(
             chosen.rows(np.flatnonzero(solved.confidence == 0)), "pose failed"
         )
         records.write_transforms(partial, used, crops, confidence, dropped)
         records.write_tracking(partial, used, crops, prior)
-        known = {"faces_found_by": frames.found_by(seen), "second_opinion": asked["said"]}
+        known = {"faces_found_by": extract.found_by(seen), "second_opinion": asked["said"]}
         records.write_capture(partial, footage, prior, camera, solved, aligned, known, settings)
-        names = [frames.frame_name(index) for index in used.index]
-        dataset.contact_sheet(partial, names)
+        names = [scan.frame_name(index) for index in used.index]
+        contact_sheet(partial, names)
         alignment.overlay(partial, names, used.points, poses, prior.landmarks, solved.focal_px, crops.box)
         figures = quality.figures_of(seen, used, crops) | counts | quality.of_cameras(solved, aligned, matted) | known
-        for sentence in [*frames.remarks(seen, scanned, footage), *quality.sentences(figures)]:
+        for sentence in [*extract.remarks(seen, scanned, footage), *quality.sentences(figures)]:
             progress.warn(sentence)
             warn_in_record(partial, sentence)
         write_text(partial / "report.html", capture_report(partial))
@@ -136,7 +135,7 @@ def _work(partial: Path, footage: Footage, prior: Prior, settings: CaptureSettin
 def _chosen(seen: Scan, footage: Footage, prior: Prior, settings: CaptureSettings) -> Scan:
     """The frames to work with; of frames with given cameras all are wanted, also those that show no face."""
     still = footage.kind != "video"
-    rows = choice.choose(seen, settings.frames, footage.info.path.name, prior.landmarks, still) if not footage.views else (
+    rows = selection.choose(seen, settings.frames, footage.info.path.name, prior.landmarks, still) if not footage.views else (
         np.unique(np.linspace(0, len(seen.index) - 1, settings.frames.max_frames).round().astype(int))
     )  # fmt: skip
     return seen.rows(rows)
@@ -148,17 +147,15 @@ def _cameras(
 ) -> tuple[dict[str, Any], Candidate]:  # fmt: skip
     """Figures and poses: the given ones, or those that are found, from the focal length that the metadata say."""
     if is_given:
-        return read_json(partial / "steps" / "given.json")["figures"], given.load_candidate(partial)
+        return read_json(partial / "steps" / "given.json")["figures"], transforms_json.load_candidate(partial)
     info, asked = footage.info, settings.cameras
     if info.focal_px:
         asked = replace(asked, focal_prior=float(np.clip(info.focal_px / max(info.size), *asked.focal_range)))
     if footage.kind != "video":
         asked = replace(asked, follow_surface=False)
     extra = tuple(int(index) for index in unseen.index)
-    camera = step(
-        partial, "cameras", lambda: cameras.solve(partial, chosen, info, prior, asked, settings.seed, progress, extra)
-    )
-    return camera, cameras.load_cameras(partial, camera)
+    camera = step(partial, "cameras", lambda: solve.solve(partial, chosen, info, prior, asked, settings.seed, progress, extra))
+    return camera, solve.load_cameras(partial, camera)
 
 
 def _tidied(partial: Path) -> dict[str, Any]:

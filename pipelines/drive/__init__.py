@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.stage import Progress, Report, is_file_output, run_stage, step
 from pipelines.drive.settings import DriveSettings, GuardSettings, RetargetSettings, TrackSettings, ViewSettings
-from pipelines.errors import SettingError, UnusableMaterial
 from pipelines.provenance import Provenance, ProvenanceSettings, sidecars
-from pipelines.stage import Progress, Report, is_file_output, run_stage, step
 
 __all__ = [
     "DriveSettings", "GuardSettings", "ProvenanceSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive",
@@ -25,8 +25,8 @@ def drive(
     frame and a preview. UnusableMaterial when the driver shows hardly a face, SettingError when `out` cannot hold what is
     asked.
     """
-    from pipelines.drive.checks import check, named_files
     from pipelines.drive.recipe import Recipe
+    from pipelines.drive.validation import check, named_files
 
     check(avatar, video, out, settings)
     Provenance(avatar, settings.provenance).check()
@@ -53,7 +53,7 @@ def drive_all(
     overwrite: bool = False,
 ) -> list[Report]:  # fmt: skip
     """A video `out/NAME.mp4` for every driver in `folder`; those that cannot be used are said at the end."""
-    from pipelines.drive.drivers import drivers_in
+    from pipelines.drive.motion.driver_files import drivers_in
 
     if is_file_output(out):
         raise SettingError(f"{folder} holds several drivers; give a folder with -o, not {out.name}.")

@@ -9,34 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.aim import aimed
-from pipelines.artifacts import Avatar, Track, load_avatar, load_track, save_track
-from pipelines.drive.backdrop import TRANSPARENT, Film, beside, moving, within
-from pipelines.drive.checks import sound_of
-from pipelines.drive.drivers import Driver, open_driver
-from pipelines.drive.guard import captured, guard, strip, verdicts, write_frames
-from pipelines.drive.preview import write_preview
-from pipelines.drive.render import (
-    Motion,
-    Painter,
-    make_background,
-    picture_size,
-    segment_paths,
-    write_pictures,
-    write_segments,
-)
-from pipelines.drive.retarget import retarget
-from pipelines.drive.selfcheck import follow_check
+from pipelines.artifacts.avatar import Avatar, load_avatar
+from pipelines.artifacts.track import Track, load_track, save_track
+from pipelines.avatar.background import TRANSPARENT, Film, beside, moving, within
+from pipelines.avatar.latent_correction import aimed
+from pipelines.avatar.portrait import Motion, Painter
+from pipelines.avatar.torso import Torso, follow, load_torso, zoomed
+from pipelines.avatar.view_limits import NOTED_DEG, turns_of
+from pipelines.core.files import read_arrays, read_json, write_arrays
+from pipelines.core.stage import BESIDE, Progress, warn_in_record
+from pipelines.drive.motion.driver_files import Driver, open_driver
+from pipelines.drive.motion.follow_check import follow_check
+from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts, write_frames
+from pipelines.drive.motion.retarget import retarget
+from pipelines.drive.motion.track import cautions, crowded_frames, longest_loss_s, resampled, states
+from pipelines.drive.motion.view_path import seen_with, shot
+from pipelines.drive.render.output import make_background, picture_size, segment_paths, write_pictures, write_segments
+from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
-from pipelines.drive.torso import Torso, follow, load_torso, zoomed
-from pipelines.drive.track import cautions, crowded_frames, longest_loss_s, resampled, states
-from pipelines.drive.turns import NOTED_DEG, turns_of
-from pipelines.drive.view import seen_with, shot
-from pipelines.encoder import concat_segments
-from pipelines.face_fit import Calibration
-from pipelines.files import read_arrays, read_json, write_arrays
+from pipelines.drive.validation import sound_of
+from pipelines.face.expression import Calibration
+from pipelines.media.encoder import concat_segments
 from pipelines.provenance import Provenance
-from pipelines.stage import BESIDE, Progress, warn_in_record
 
 MANY_CLAMPED = 0.25
 MANY_FLAGGED = 0.15

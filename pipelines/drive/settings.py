@@ -17,7 +17,7 @@ class TrackSettings:
     head_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factors of a CSV's HeadYaw, HeadPitch and HeadRoll: -1 where a tool counts the other way round, 0.01745 for degrees."""
     adapter: str | None = None
-    """File of the matrix that turns coefficients (FLAME, BFM: .npz, .npy) into expressions: pipelines.drive.coefficients."""
+    """File of the matrix that turns coefficients (FLAME, BFM: .npz, .npy) into expressions (drive.motion.coefficients)."""
     coefficients_hz: float | None = None
     """Rate of coefficients whose file has no `fps`."""
 
@@ -54,7 +54,7 @@ class RetargetSettings:
     """Expressions may leave the avatar's range by this share of it; what lies beyond is clamped and counted."""
     aim: float = 1.0
     """How far the expression map's latents are corrected by what the tracker reads off the avatar's renders (see
-    pipelines.aim); 0: the map alone."""
+    pipelines.avatar.latent_correction); 0: the map alone."""
     neutral_s: float | None = None
     """Time at which the driver's face is at rest; found automatically when not given."""
     smooth_hz: float = 1.5
@@ -94,7 +94,7 @@ class ViewSettings:
     """Strength of the driver's head translation around its own mean."""
     turn_limit: Literal["auto", "none"] | float = "auto"
     """Degrees that the driver's rotations approach and never pass. `auto`: 35, and 15 beyond what the capture showed (see
-    pipelines.drive.turns); `none`: they are followed wherever they go."""
+    pipelines.avatar.view_limits); `none`: they are followed wherever they go."""
     shift_limit: float = 0.12
     """The same for translations, in head units."""
     smooth_hz: float = 1.5
@@ -129,7 +129,7 @@ class DriveSettings:
 
     view: str = "driver"
     """Head motion of the `driver`; `still`; `orbit`, a sway; `turntable`, all around; or the CSV of a camera path, see
-    pipelines.drive.view."""
+    pipelines.drive.motion.view_path."""
     background: str = "#808080"
     """A color #rrggbb, the path of an image or of a video, `blur` (the driver's picture), or `transparent` (.webm, .mov or a
     folder of PNG files)."""

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.files import read_json
+from pipelines.core.stage import Progress, Silent, run_stage, step
 from pipelines.evaluate.protocol import (
     PROTOCOL,
     Pictures,
@@ -21,8 +23,6 @@ from pipelines.evaluate.protocol import (
     tracked_expression,
     weighted,
 )
-from pipelines.files import read_json
-from pipelines.stage import Progress, Silent, run_stage, step
 
 __all__ = [
     "PAGE", "PROTOCOL", "Pictures", "Poses", "baselines", "default_out", "evaluate", "evaluate_model", "oracle", "pictures",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.errors import UnusableMaterial
+from pipelines.core.errors import UnusableMaterial
 
 if TYPE_CHECKING:
     from pipelines.evaluate.record import Shown

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.face_fit import MEASURED, measure, solve_pose
+from pipelines.face.expression import MEASURED, measure, solve_pose
 
 INNER_LIPS, OUTER_CORNERS = (13, 14), (33, 263)
 OPEN, UNSURE = 0.06, 0.02
@@ -57,7 +57,7 @@ class Faces:
 @contextmanager
 def tracker() -> Iterator[Find]:
     """The capture's face tracker, every picture by itself."""
-    from pipelines.landmarks import FaceTracker
+    from pipelines.face.tracker import FaceTracker
 
     with FaceTracker(video=False) as model:
 

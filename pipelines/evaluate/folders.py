@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.artifacts import load_avatar, load_dataset
-from pipelines.errors import UnusableMaterial
-from pipelines.files import read_json
-from pipelines.stage import RECORD, fingerprint_of
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_json
+from pipelines.core.stage import RECORD, fingerprint_of
 
 if TYPE_CHECKING:
-    from pipelines.artifacts import Avatar, Dataset
+    from pipelines.artifacts.avatar import Avatar
+    from pipelines.artifacts.dataset import Dataset
 
 
 def capture_of(avatar: Path, given: Path | None) -> Path:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import MissingTool
+from pipelines.assets.store import find_weight
+from pipelines.core.errors import MissingTool
 from pipelines.evaluate.faces import Faces
 from pipelines.evaluate.perceptual import Tool, commands, hashes
-from pipelines.weights import find_weight
 
 RECOGNIZER = "sface"
 SIDE = 112

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.errors import MissingTool
+from pipelines.assets.store import KNOWN, find_weight
+from pipelines.core.errors import MissingTool
+from pipelines.core.files import sha256_file
 from pipelines.evaluate.protocol import Pictures
-from pipelines.files import sha256_file
-from pipelines.weights import KNOWN, find_weight
 
 if TYPE_CHECKING:
-    from models.lpips import LPIPS, Network
+    from models.training.lpips import LPIPS, Network
 
 FILES: "dict[Network, tuple[str, str]]" = {"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
 """Registry names of the classifier and of the linear layers on it."""
@@ -81,7 +81,7 @@ def load_lpips(network: "Network", trunk: Path, linear: Path) -> "LPIPS":
 
     import torch
 
-    from models.lpips import lpips
+    from models.training.lpips import lpips
 
     try:
         states = [torch.load(path, map_location="cpu", weights_only=True) for path in (trunk, linear)]

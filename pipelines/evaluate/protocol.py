@@ -166,7 +166,7 @@ def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str,
 
 def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
     """[N,E] of every frame in the avatar's space, as the capture tracked them (they never trained the generator)."""
-    from pipelines.errors import UnusableMaterial
+    from pipelines.core.errors import UnusableMaterial
 
     tracking = dataset.tracking()
     name = f"expression_{model.space}"
@@ -182,8 +182,8 @@ def render_rows(model: "Any", dataset: "Any", rows: np.ndarray, expression: np.n
     `drive` aims it."""
     import torch
 
-    from pipelines.aim import STRENGTH, aimed
-    from pipelines.train.frames import GRAY, camera_of
+    from pipelines.artifacts.dataset import GRAY, camera_of
+    from pipelines.avatar.latent_correction import STRENGTH, aimed
 
     model, images = aimed(model, STRENGTH), []
     with torch.no_grad():

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.files import write_json, write_text
+from pipelines.core.stage import Progress, fingerprint_of, warn_in_record
 from pipelines.evaluate import PAGE, RECORD
 from pipelines.evaluate.compare import difference, insist_same_frames
 from pipelines.evaluate.faces import Find, tracker
@@ -11,8 +13,6 @@ from pipelines.evaluate.folders import open_both
 from pipelines.evaluate.perceptual import Tool
 from pipelines.evaluate.record import Shown, Tools, measure
 from pipelines.evaluate.seconds import seconds_of_stages
-from pipelines.files import write_json, write_text
-from pipelines.stage import Progress, fingerprint_of, warn_in_record
 
 FEW_FOUND = 0.5
 """Share of the renders in which a face is found, below which that is said."""
@@ -41,7 +41,7 @@ class Recipe:
 
     def run(self, partial: Path) -> dict[str, Any]:
         """Both files; the figures for the stage's record."""
-        from pipelines.report_evaluate import evaluation_report
+        from pipelines.evaluate.page import evaluation_report
 
         with tracker() as find:
             shown = self.judged(self.avatar, find, partial)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts import Avatar, Dataset
+from pipelines.artifacts.avatar import Avatar
+from pipelines.artifacts.dataset import Dataset
+from pipelines.core.stage import Progress
 from pipelines.evaluate import faces, likeness, perceptual, regions, series
 from pipelines.evaluate.faces import Faces, Find
 from pipelines.evaluate.perceptual import Tool
@@ -20,7 +22,6 @@ from pipelines.evaluate.protocol import (
     score_rows,
     tracked_expression,
 )
-from pipelines.stage import Progress
 
 SCHEMA = 1
 BASELINES = ("mean", "retrieval", "oracle")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts import Dataset
+from pipelines.artifacts.dataset import Dataset
 from pipelines.evaluate.protocol import Pictures, psnr, sharpness_ratio, ssim, weighted
 
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)

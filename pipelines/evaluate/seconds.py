@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import AvatarError
-from pipelines.files import read_json
-from pipelines.stage import RECORD
+from pipelines.core.errors import AvatarError
+from pipelines.core.files import read_json
+from pipelines.core.stage import RECORD
 
 
 def seconds_of_stages(capture: Path, avatar: Path) -> dict[str, Any]:

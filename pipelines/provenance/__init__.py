@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.files import read_json, sha256_file, write_text
+from pipelines.core.files import read_json, sha256_file, write_text
 
 LISTING = "frames.sha256"
 """In a folder of pictures: their hashes, of which the manifest beside it (frames.c2pa) is made."""
@@ -31,8 +31,8 @@ class Provenance:
     """What is done to one drive's pictures and file."""
 
     def __init__(self, avatar: Path, settings: ProvenanceSettings) -> None:
+        from pipelines.core.stage import fingerprint_of
         from pipelines.provenance.mark import Marker, payload_of
-        from pipelines.stage import fingerprint_of
 
         self.avatar, self.settings = avatar, settings
         self.id = fingerprint_of(avatar)

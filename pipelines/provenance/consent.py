@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SettingError
-from pipelines.files import read_json, sha256_file, write_json
-from pipelines.stage import RECORD
+from pipelines.core.errors import SettingError
+from pipelines.core.files import read_json, sha256_file, write_json
+from pipelines.core.stage import RECORD
 
 FIELDS = ("who", "when", "statement", "clip")
 SPOKEN = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus"}

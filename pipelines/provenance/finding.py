@@ -68,7 +68,7 @@ class Finding:
 
 def find_in_video(path: Path) -> Finding:
     """Search the frames of a video; UnusableMaterial when it is none."""
-    from pipelines.video import probe, read_frames
+    from pipelines.media.video import probe, read_frames
 
     step = max(1, math.ceil(probe(path).frames / FRAMES))
     frames = read_frames(path, longest_side_px=LONGEST_PX, wanted=lambda index, time_s: index % step == 0)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import __version__
-from pipelines.errors import AvatarError, MissingTool
-from pipelines.files import atomic, write_bytes
+from pipelines.core.errors import AvatarError, MissingTool
+from pipelines.core.files import atomic, write_bytes
 from pipelines.provenance.identity import TURN_OFF, identity, known_identity
 
 EMBEDDED = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}

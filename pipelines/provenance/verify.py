@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import UnusableMaterial
-from pipelines.files import read_image
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_image
 from pipelines.provenance import LISTING, listing
 from pipelines.provenance.consent import sentence
 from pipelines.provenance.finding import FRAMES, Finding, find, find_in_video

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.distributed import Processes, together
-from pipelines.priors import load_prior
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.stage import Progress, Report, Work, run_stage, step
+from pipelines.engine.distributed import Processes, together
+from pipelines.engine.tensorboard_log import insist_on_tensorboard
 from pipelines.provenance.consent import carry
-from pipelines.stage import Progress, Report, Work, run_stage, step
-from pipelines.train.board import insist_on_tensorboard
 from pipelines.train.settings import PRESETS, TrainSettings
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera
-from models.compute import Compute
-from models.expression_map import broadcast
-from models.losses import discriminator_loss, generator_loss, r1_penalty
-from models.sampling import Sampling
-from models.schedules import clean_gradients, r1_gamma
-from pipelines.train.marching import gray
-from pipelines.train.memory import at_once, within_memory
-from pipelines.train.pieces import Tally, drawn, groups_of, part_of, sampling
+from models.compute_mode import Compute
+from models.heads.expression_map import broadcast
+from models.rendering.sampling import Sampling
+from models.training.losses import discriminator_loss, generator_loss, r1_penalty
+from models.training.schedules import clean_gradients, r1_gamma
+from pipelines.engine.memory import at_once, within_memory
+from pipelines.engine.microbatches import Tally, drawn, groups_of, part_of, sampling
+from pipelines.train.ray_subset import gray
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import Trainer
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera
-from models.eg3d import EG3D
-from models.expression_map import ExpressionMap, broadcast, principal_directions, standardization
-from models.sampling import Sampling
-from pipelines.stage import Progress
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import ExpressionMap, broadcast, principal_directions, standardization
+from models.rendering.sampling import Sampling
+from pipelines.core.stage import Progress
+from pipelines.engine.keyed_random import keyed
 from pipelines.train.pairs import Pairs
 from pipelines.train.settings import MapSettings
-from pipelines.train.trainer import keyed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ Notable choices:
 - every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one;
 - Ctrl-C and SIGTERM let the step in hand end and keep it in a checkpoint before they are obeyed;
 - a step that does not fit in memory is made again in smaller pieces; nothing but rounding depends on the size of the pieces;
-- of several processes (pipelines.distributed) the first one alone reads and writes files; what makes one of them stop or try
-  again makes all of them.
+- of several processes (pipelines.engine.distributed) the first one alone reads and writes files; what makes one of them
+  stop or try again makes all of them.
 """
 
 import json
@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.distributed import ALONE, Processes
-from pipelines.signals import Asked, noted
-from pipelines.stage import Progress, Task
-from pipelines.train.board import Board
-from pipelines.train.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
-from pipelines.train.memory import OutOfMemory, give_back, said, smaller
+from pipelines.core.signals import Asked, noted
+from pipelines.core.stage import Progress, Task
+from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
+from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.memory import OutOfMemory, give_back, said, smaller
+from pipelines.engine.tensorboard_log import Board
+from pipelines.train.context import Batches
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.steps import Batches, Step
+from pipelines.train.steps import Step
 from pipelines.train.trainer import Trainer
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"

@@ -8,12 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera
-from pipelines.artifacts import Dataset
-from pipelines.face_fit import space_names
-from pipelines.train.balance import rarity
+from pipelines.artifacts.dataset import GRAY, Dataset, camera_of
+from pipelines.face.expression import space_names
+from pipelines.train.sampling_weights import rarity
 
-GRAY = 0.0
-"""The background behind every supervised and evaluated image: mid gray in [-1,1]."""
 DETAILS = (((61, 291, 13, 14), 0.08), ((33, 133), 0.05), ((362, 263), 0.05))
 """Landmarks around mouth and eyes, and the radius in head units within which pixels count more."""
 
@@ -35,7 +33,7 @@ class Frames:
     """[N] confidence of the camera."""
     time_s: Tensor
     rarity: Tensor | None = None
-    """[N] from 1 on, how rare face and view are (pipelines.train.balance)."""
+    """[N] from 1 on, how rare face and view are (pipelines.train.sampling_weights)."""
 
     def __len__(self) -> int:
         return len(self.image)
@@ -82,45 +80,3 @@ def face_detail(camera: Camera, landmarks: Tensor, size: int) -> Tensor:
     across = (grid[None, None, None, :] - where[:, :, 0, None, None]).square()
     down = (grid[None, None, :, None] - where[:, :, 1, None, None]).square()
     return torch.exp(-(across + down) / (2 * reach[:, :, None, None].square())).amax(1, keepdim=True)
-
-
-def camera_of(dataset: Dataset, rows: np.ndarray) -> Camera:
-    return Camera(
-        world_from_camera=torch.from_numpy(dataset.world_from_camera[rows]).float(),
-        intrinsics=torch.from_numpy(dataset.intrinsics[rows]).float(),
-    )
-
-
-def near_frontal(dataset: Dataset) -> Camera:
-    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
-
-    A view from outside the capture would show the tracker what the generator never learned.
-    """
-    rows = dataset.rows("train")
-    away = np.linalg.norm(dataset.world_from_camera[rows, :3, 2] - np.array([0.0, 0.0, -1.0]), axis=1)
-    rotation = dataset.world_from_camera[rows[away.argmin()], :3, :3]
-    distance = np.median(np.linalg.norm(dataset.world_from_camera[rows, :3, 3], axis=1))
-    focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
-    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
-    return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())
-
-
-def foreground(raw_alpha: Tensor, margin: int = 2) -> Tensor:
-    """[N,1,R,R] matte -> bool [N,R*R]: rays that may hit the head, grown by `margin` raw pixels."""
-    grown = F.max_pool2d((raw_alpha > 0.01).float(), 2 * margin + 1, stride=1, padding=margin)
-    return grown.flatten(1) > 0.5
-
-
-def choose_rays(foreground: Tensor, inside: Tensor, background_share: float, random: torch.Generator) -> Tensor:
-    """Row-major ray numbers [B,K]: every foreground ray and a random share of the others, padding rays last.
-
-    K is the same for the whole batch, so images with a smaller head get more background rays. Some background has to stay,
-    else density floats in front of it unseen.
-    """
-    empty = (~foreground).sum(1)
-    count = int((foreground.sum(1) + (background_share * empty).long()).max())
-    score = foreground.float() * 4 + torch.rand(foreground.shape, generator=random).to(foreground.device)
-    score = score - 8 * (inside.flatten(1) < 0.5).float()
-    return score.topk(min(count, foreground.shape[1]), dim=1).indices

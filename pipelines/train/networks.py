@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.discriminators import DualDiscriminator
-from models.eg3d import EG3D, FFHQ512, QUICK, EG3DConfig
-from pipelines.errors import UnusableMaterial
-from pipelines.priors import Prior
+from models.eg3d.config import FFHQ512, QUICK, EG3DConfig
+from models.eg3d.generator import EG3D
+from models.networks.dual_discriminator import DualDiscriminator
+from pipelines.artifacts.prior import Prior
+from pipelines.core.errors import UnusableMaterial
 from pipelines.train.settings import TrainSettings
 
 FREE = ("basis_planes", "basis_weights.weight", "basis_weights.bias")

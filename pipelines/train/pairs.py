@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from models.camera import Camera
-from models.eg3d import EG3D
-from models.expression_map import broadcast
-from models.sampling import Sampling
-from pipelines.errors import UnusableMaterial
-from pipelines.files import read_arrays, write_arrays
-from pipelines.priors import PriorCodes
-from pipelines.stage import Progress
-from pipelines.train.frames import GRAY
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import broadcast
+from models.rendering.sampling import Sampling
+from pipelines.artifacts.dataset import GRAY
+from pipelines.artifacts.prior import PriorCodes
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_arrays, write_arrays
+from pipelines.core.stage import Progress
+from pipelines.engine.keyed_random import keyed
 from pipelines.train.settings import PairSettings
-from pipelines.train.trainer import keyed
 
 CHUNK = 50
 """Latents rendered and tracked between two files, so that a killed run repeats at most this many."""
@@ -135,9 +135,9 @@ class Labeler:
         self.canonical = canonical
 
     def __enter__(self) -> "Labeler":
-        from pipelines.face_fit import space_names
-        from pipelines.landmarks import FaceTracker
-        from pipelines.weights import find_weight
+        from pipelines.assets.store import find_weight
+        from pipelines.face.expression import space_names
+        from pipelines.face.tracker import FaceTracker
 
         self.names = space_names(self.space)
         weights = find_weight("face_landmarker.task") if self.space == "blendshapes" else None
@@ -149,7 +149,7 @@ class Labeler:
         self.open.close()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        from pipelines.face_fit import expression
+        from pipelines.face.expression import expression
 
         landmarks = self.tracker.track(image)
         if landmarks is None:

@@ -12,34 +12,44 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.camera import Camera
-from models.eg3d import EG3D
+from models.eg3d.generator import EG3D
 from pipelines import evaluate
-from pipelines.artifacts import Dataset, load_avatar, load_dataset
-from pipelines.distributed import ALONE, Processes
-from pipelines.errors import UnusableMaterial
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.dataset import Dataset, load_dataset, near_frontal
+from pipelines.artifacts.prior import Prior, load_codes, load_prior
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import (
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_bytes,
+    write_image,
+    write_json,
+    write_text,
+)
+from pipelines.core.stage import Progress, warn_in_record
+from pipelines.engine.checkpoint import step_of
+from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.memory import GB, at_once, fitting, peak_of
+from pipelines.engine.tensorboard_log import Board
 from pipelines.evaluate.faces import tracker
-from pipelines.files import read_arrays, read_json, write_arrays, write_bytes, write_image, write_json, write_text
-from pipelines.priors import Prior, load_codes, load_prior
-from pipelines.stage import Progress, warn_in_record
-from pipelines.train.balance import balanced
-from pipelines.train.board import Board
-from pipelines.train.checkpoint import step_of
+from pipelines.train.budget import Plan, Sizes, cores, make_plan, median_seconds
+from pipelines.train.context import Batches
 from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.finetune import CHECKPOINT, Finetuning
-from pipelines.train.frames import Frames, load_frames, near_frontal
-from pipelines.train.memory import GB, at_once, fitting, peak_of
+from pipelines.train.frames import Frames, load_frames
+from pipelines.train.heldout_probe import Probe
+from pipelines.train.inversion import invert, unseen_views
+from pipelines.train.latent_subspace import free_directions, make_room
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.opened import OPENED_SHARE, open_mouths, with_opened
+from pipelines.train.open_mouth import OPENED_SHARE, open_mouths, with_opened
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, render_face, unfilmed, with_anchors
-from pipelines.train.plan import Plan, Sizes, cores, make_plan, median_seconds
-from pipelines.train.probe import Probe
 from pipelines.train.record import record_of
-from pipelines.train.room import free_directions, make_room
+from pipelines.train.remembered_views import Views
+from pipelines.train.sampling_weights import balanced
 from pipelines.train.settings import FinetuneSettings, TrainSettings
-from pipelines.train.start import invert, unseen_views
-from pipelines.train.steps import Batches, Step, sampling, train_step
+from pipelines.train.steps import Step, sampling, train_step
 from pipelines.train.trainer import Trainer, averaged_generator, make_trainer
-from pipelines.train.views import Views
 
 START, LATENTS = "start.npz", "latents.npz"
 SMALL_JAW_RANGE = 0.2
@@ -169,7 +179,7 @@ class Recipe:
         }  # fmt: skip
 
     def in_prior(self) -> dict[str, np.ndarray]:
-        """Where in the prior the person begins (pipelines.train.start); nothing for a prior that knows no people."""
+        """Where in the prior the person begins (pipelines.train.inversion); nothing for a prior that knows no people."""
         codes, asked = load_codes(self.prior), self.settings.finetune
         if codes is None or asked.inversion_steps == 0 or self.settings.network == "fresh":
             return {}
@@ -185,7 +195,7 @@ class Recipe:
         return {name: value.cpu().numpy() for name, value in found.items()}
 
     def opened_mouths(self) -> dict[str, np.ndarray]:
-        """Frames with the mouth drawn open, where it was never filmed so (pipelines.train.opened)."""
+        """Frames with the mouth drawn open, where it was never filmed so (pipelines.train.open_mouth)."""
         if self.settings.unfilmed_mouth == "shut":
             return {}
         with tracker() as find:
@@ -366,7 +376,7 @@ class Recipe:
         """The layer behind the head."""
         if self.settings.torso == "none":
             return {"mode": "none"}
-        from pipelines.drive.torso import build_torso
+        from pipelines.avatar.torso import build_torso
 
         build_torso(self.capture, self.folder)
         return {"mode": self.settings.torso}
@@ -385,7 +395,7 @@ class Recipe:
 
     def finish(self) -> dict[str, Any]:
         """The report, and the figures of the whole training."""
-        from pipelines.report import avatar_report
+        from pipelines.train.page import avatar_report
 
         write_text(self.folder / "report.html", avatar_report(self.folder))
         steps = {path.stem: read_json(path)["figures"] for path in (self.folder / "steps").glob("*.json")}

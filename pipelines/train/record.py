@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from models.camera import Camera
-from pipelines.artifacts import SCHEMA, Dataset
-from pipelines.files import read_json
-from pipelines.priors import Prior
+from pipelines.artifacts.avatar import SCHEMA
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.prior import Prior
+from pipelines.core.files import read_json
+from pipelines.core.stage import fingerprint_of
 from pipelines.provenance.consent import consent_in
-from pipelines.stage import fingerprint_of
 from pipelines.train.settings import TrainSettings
 
 
@@ -20,8 +21,8 @@ def record_of(
     space: str, expression: np.ndarray,
 ) -> dict[str, Any]:  # fmt: skip
     """As written; `config` is the generator's, `expression` [P,E] what its map was taught, in `space`."""
-    from pipelines.drive.turns import turns_shown
-    from pipelines.face_fit import calibrate, space_names
+    from pipelines.avatar.view_limits import turns_shown
+    from pipelines.face.expression import calibrate, space_names
 
     found = calibrate(expression, np.ones(len(expression), bool))
     return {

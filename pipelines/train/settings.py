@@ -23,7 +23,7 @@ class FinetuneSettings:
     detail: float = 4.0
     """How much more pixels around eyes and mouth count than others in the photometric term."""
     balance: float = 0.7
-    """Frames with a rare face or view come this power of their rarity more often (pipelines.train.balance). Paper: 0."""
+    """Frames with a rare face or view come this power of their rarity more often (train.sampling_weights). Paper: 0."""
     alpha: float = 0.3
     """Weight of the matte within the photometric term."""
     adversarial: float = 0.02
@@ -161,7 +161,7 @@ class TrainSettings:
     """prior: the prior's, with its weights; fresh: random weights in the prior's head space; 512: at 512x512, from the prior's
     backbone and decoder where it is smaller."""
     paint: int = 2
-    """Texels of the paint on the surface (models.paint) for a pixel of the image; 0: none. Paper: 0."""
+    """Texels of the paint on the surface (models.volumes.surface_texture) for a pixel of the image; 0: none. Paper: 0."""
     budget_s: float | None = 600.0
     """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
     memory_gb: float | None = None
@@ -170,7 +170,7 @@ class TrainSettings:
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
     unfilmed_mouth: Literal["drawn", "shut"] = "drawn"
-    """A mouth that no frame shows open: frames are repeated with it drawn open (pipelines.train.opened), a guess; or it stays
+    """A mouth that no frame shows open: frames are repeated with it drawn open (train.open_mouth), a guess; or it stays
     as it was filmed. Paper: shut."""
     expression_space: Literal["auto", "measured", "blendshapes"] = "auto"
     """Computed from landmarks, or the 52 scores of face_landmarker.task; auto takes what the capture holds."""

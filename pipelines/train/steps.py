@@ -3,7 +3,7 @@
 Two terms share the generator. Photometric: frame i has a free latent w_i (an auto-decoder), rendered under its own camera and
 compared with the frame. Adversarial (pipelines.train.adversary): latents under other frames' cameras against real frames, R1 on
 the discriminator. No expression of a training frame is looked at. Beside them, sides that were not filmed stay as the prior
-showed them. How a batch is divided changes nothing but rounding (pipelines.train.pieces).
+showed them. How a batch is divided changes nothing but rounding (pipelines.engine.microbatches).
 """
 
 from dataclasses import dataclass, field
@@ -11,44 +11,25 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from models.compositing import over
-from models.compute import Compute
-from models.eg3d import EG3D
-from models.expression_map import broadcast
+from models.compute_mode import Compute
 from models.generator import Rendering
-from models.losses import density_smoothness
-from models.photometric import color_loss, contrast_loss, gradient_loss, weighted_mean
-from models.schedules import clean_gradients
-from pipelines.distributed import ALONE, Processes
+from models.heads.expression_map import broadcast
+from models.rendering.compositing import over
+from models.training.losses import density_smoothness
+from models.training.photometric import color_loss, contrast_loss, gradient_loss, weighted_mean
+from models.training.schedules import clean_gradients
+from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.keyed_random import keyed
+from pipelines.engine.memory import within_memory
+from pipelines.engine.microbatches import Tally, drawn, part_of, parts_of, sampling
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
-from pipelines.train.frames import Frames, choose_rays, foreground
-from pipelines.train.marching import gray, march_chosen, marched_of, render_chosen
-from pipelines.train.memory import within_memory
-from pipelines.train.pieces import Tally, drawn, part_of, parts_of, sampling
+from pipelines.train.context import Batches
+from pipelines.train.ray_subset import choose_rays, foreground, gray, march_chosen, marched_of, render_chosen
+from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.trainer import DENSITY_EVERY, Trainer, keyed, set_learning_rate, update_average
-from pipelines.train.views import Views
+from pipelines.train.trainer import DENSITY_EVERY, Trainer, set_learning_rate, update_average
 
 __all__ = ["Batches", "Step", "sampling", "train_step"]
-
-
-class Batches:
-    """Frames on the device, with the raw-size truth and ray masks computed once."""
-
-    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings, remembered: Views | None = None):
-        self.frames = frames
-        self.remembered = remembered if settings.remembered > 0 else None
-        self.raw_size = generator.config.neural_rendering_resolution
-        self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
-        self.foreground = foreground(self.raw_alpha)
-        self.odds = frames.weight.cpu().clamp(min=1e-3)
-        if frames.rarity is not None:
-            self.odds = self.odds * frames.rarity**settings.balance
-        self.background_rays = settings.background_rays
-
-    def draw(self, count: int, random: torch.Generator) -> Tensor:
-        """Frame numbers [count], by confidence and rarity, without repetition where there are enough frames."""
-        return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)
 
 
 def train_step(

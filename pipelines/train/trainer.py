@@ -2,20 +2,20 @@
 
 import copy
 import math
-import zlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.augment import PERSON, TARGET, Augmentation
-from models.discriminators import DualDiscriminator
-from models.eg3d import EG3D
-from models.expression_map import broadcast
-from models.schedules import ema_decay, lazy_adam
-from pipelines.train.checkpoint import Tree, load_optimizer, optimizer_tree
-from pipelines.train.codes import initial_codes
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import broadcast
+from models.networks.dual_discriminator import DualDiscriminator
+from models.training.augment import PERSON, TARGET, Augmentation
+from models.training.schedules import ema_decay, lazy_adam
+from pipelines.engine.checkpoint import Tree, load_optimizer, optimizer_tree
+from pipelines.engine.keyed_random import keyed
 from pipelines.train.frames import Frames
+from pipelines.train.latent_init import initial_codes
 from pipelines.train.settings import FinetuneSettings
 
 FREE_PLANES = ("static_planes", "basis_planes", "back_plane")
@@ -79,8 +79,8 @@ def make_trainer(
 ) -> Trainer:  # fmt: skip
     """Latents start at `start` [w_dim], else the generator's mean w, spread by what tells the frames apart.
 
-    The spread (pipelines.train.codes) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
-    (pipelines.train.room); there the backbone can be held. Free planes have a learning rate of their own.
+    The spread (pipelines.train.latent_init) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
+    (pipelines.train.latent_subspace); there the backbone can be held. Free planes have a learning rate of their own.
     """
     kept_in = None
     if start is not None and room is not None and settings.backbone == "held":
@@ -158,8 +158,3 @@ def averaged_generator(trainer: Trainer) -> EG3D:
     generator = copy.deepcopy(trainer.generator)
     generator.load_state_dict(trainer.average["generator"])
     return generator.eval().requires_grad_(False)
-
-
-def keyed(seed: int, step: int, purpose: str) -> torch.Generator:
-    """Random numbers that depend only on what they are for."""
-    return torch.Generator().manual_seed(zlib.crc32(f"{seed}/{step}/{purpose}".encode()))

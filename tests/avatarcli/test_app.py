@@ -2,11 +2,11 @@ import json
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.avatarcli.cli import avatarcli, command, environment
+from tests.material import ROOT
 
 EVALUATION = """
 import os, sys, types
@@ -23,7 +23,7 @@ def evaluating(body: str) -> str:
 
 
 def failing(error: str) -> str:
-    return evaluating(f"import pipelines.errors as e; raise {error}")
+    return evaluating(f"import pipelines.core.errors as e; raise {error}")
 
 
 def test_help_is_fast_and_names_the_commands() -> None:
@@ -165,7 +165,7 @@ def test_version() -> None:
 
 def test_one_console_prints() -> None:
     """No other module of the three packages prints."""
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     printing = [
         str(path.relative_to(root))
         for package in ("avatarcli", "pipelines", "models")

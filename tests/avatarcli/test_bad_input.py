@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.demo import demo_clips
-from pipelines.encoder import write_video
+from pipelines.media.encoder import write_video
 from tests.avatarcli.cli import avatarcli, command, environment
 from tests.folders import drawn
 

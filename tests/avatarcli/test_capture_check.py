@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.encoder import write_video
+from pipelines.media.encoder import write_video
 from tests.avatarcli.cli import avatarcli
 from tests.folders import drawn
-
-DEMO = Path(__file__).resolve().parents[2] / "avatarcli" / "demo_clips" / "capture.mp4"
+from tests.material import DEMO
 
 
 def test_the_guide_needs_no_footage() -> None:

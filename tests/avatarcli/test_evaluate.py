@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.files import read_json, write_json
+from pipelines.core.files import read_json, write_json
 from tests.avatarcli.cli import avatarcli
 from tests.tiny import write_tiny_avatar
 from tests.worlds import write_solid_capture

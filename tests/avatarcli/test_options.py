@@ -1,7 +1,7 @@
 import pytest
 
 from avatarcli.options import chosen, gigabytes, preset, seconds
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
 
 
 @pytest.mark.parametrize(

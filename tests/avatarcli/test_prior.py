@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.files import sha256_file
-from pipelines.priors import load_prior
-from pipelines.registry import NVIDIA
+from pipelines.artifacts.prior import load_prior
+from pipelines.assets.registry import NVIDIA
+from pipelines.core.files import sha256_file
 from tests.avatarcli.cli import avatarcli
 from tests.material import shared
-from tests.pipelines.prior.test_importing import SMALL, networks
+from tests.pipelines.prior.importing.test_networks import SMALL, networks
 from tests.published import write_snapshot
 from tests.tiny import write_tiny_avatar
 
@@ -82,7 +82,8 @@ def test_show_and_fetch_sentences() -> None:
 @pytest.mark.parametrize("flag", ["--accept-licence", "--accept-license"])
 def test_a_published_network_is_fetched_once_its_license_is_accepted(tmp_path: Path, network: Path, flag: str) -> None:
     before = (
-        "import pipelines.registry as r, pipelines.shelf as s, pipelines.weights as w\nfrom dataclasses import replace\n"
+        "import pipelines.assets.registry as r, pipelines.assets.catalog as s\n"
+        "import pipelines.assets.store as w\nfrom dataclasses import replace\n"
         f"size, sha = {network.stat().st_size}, {sha256_file(network)!r}\n"
         "known = replace(r.ENTRIES[1], url='https://example.org/x.pkl', size=size, sha256=sha)\n"
         "r.ENTRIES = s.ENTRIES = (r.ENTRIES[0], known, *r.ENTRIES[2:])\n"
@@ -101,7 +102,7 @@ def test_a_published_network_is_fetched_once_its_license_is_accepted(tmp_path: P
 
 def test_fetch_without_a_connection_is_exit_3(tmp_path: Path) -> None:
     before = (
-        "import pipelines.weights as place, urllib.error\n"
+        "import pipelines.assets.store as place, urllib.error\n"
         "def nobody(url, there): raise urllib.error.URLError('no route to host')\n"
         "place.over_https = nobody"
     )
@@ -113,7 +114,7 @@ def test_fetch_without_a_connection_is_exit_3(tmp_path: Path) -> None:
 
 def test_fetch_leaves_the_checked_file(tmp_path: Path) -> None:
     true = shared("weights/blazeface.pth")
-    before = f"import pipelines.weights as place\nplace.over_https = lambda url, there: open({str(true)!r}, 'rb')"
+    before = f"import pipelines.assets.store as place\nplace.over_https = lambda url, there: open({str(true)!r}, 'rb')"
     done = avatarcli("prior", "fetch", "blazeface.pth", "--quiet", before=before, env={"AVATARCLI_WEIGHTS": str(tmp_path)})
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "blazeface.pth"))
     assert (tmp_path / "blazeface.pth").read_bytes() == true.read_bytes()

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from avatarcli.settings import keys, resolve, within
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
 
 
 class Mode(Enum):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts import load_track
+from pipelines.artifacts.track import load_track
 from pipelines.demo import demo_clips
 from tests.avatarcli.cli import avatarcli
 from tests.pipelines.drive.takes import codes, iphone_csv

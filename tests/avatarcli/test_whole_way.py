@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.demo import Clips, demo_clips
-from pipelines.video import probe
+from pipelines.media.video import probe
 from tests.avatarcli.cli import avatarcli, command, environment
 
 SMALL = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.batch import load_batch
-from pipelines.video import probe
+from pipelines.media.video import probe
 from tests.avatarcli.cli import ROOT, environment
 from tests.tiny import write_tiny_avatar
 
@@ -63,9 +63,9 @@ def test_run_batch(tmp_path: Path) -> None:
 def test_fit_adapter(tmp_path: Path) -> None:
     import numpy as np
 
-    from pipelines.artifacts import save_track
-    from pipelines.drive.coefficients import load_adapter
-    from pipelines.files import write_arrays
+    from pipelines.artifacts.track import save_track
+    from pipelines.core.files import write_arrays
+    from pipelines.drive.motion.coefficients import load_adapter
     from tests.pipelines.drive.takes import moving
 
     save_track(tmp_path / "me.track", moving(300))

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.batch import Job, Outcome, load_batch, run_batch
-from pipelines.errors import SettingError
-from pipelines.files import read_json
-from pipelines.stage import Silent
+from pipelines.core.errors import SettingError
+from pipelines.core.files import read_json
+from pipelines.core.stage import Silent
 
 JOBS = """
 [defaults]

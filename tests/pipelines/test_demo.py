@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import write_json
 from pipelines.demo import (
     Clips,
     angles_deg,
@@ -18,10 +20,8 @@ from pipelines.demo import (
     score_demo,
     truth_path,
 )
-from pipelines.errors import UnusableMaterial
-from pipelines.face_fit import ARKIT_52
-from pipelines.files import write_json
-from pipelines.video import probe
+from pipelines.face.expression import ARKIT_52
+from pipelines.media.video import probe
 from tests.folders import write_avatar
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -114,9 +114,9 @@ def test_held_out_figures_come_from_the_avatar(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_driver_itself_would_be_a_perfect_result(clips: Clips, tmp_path: Path) -> None:
     """The true cameras and the driver's own video in the place of a render: the tracker follows jaw and lids above 0.9."""
-    from pipelines.files import write_arrays
-    from pipelines.priors import load_prior
-    from pipelines.stage import Silent
+    from pipelines.artifacts.prior import load_prior
+    from pipelines.core.files import write_arrays
+    from pipelines.core.stage import Silent
 
     truth = load_truth(truth_path(clips.capture))
     capture = write_poses(tmp_path / "anna.capture", np.arange(500), truth.world_from_camera)

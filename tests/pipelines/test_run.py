@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines import run as place
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.stage import Report, Silent
 from pipelines.demo import demo_clips
-from pipelines.encoder import write_video
-from pipelines.errors import UnusableMaterial
+from pipelines.media.encoder import write_video
+from pipelines.media.video import probe
 from pipelines.run import RunSettings, check_driver, run
-from pipelines.stage import Report, Silent
-from pipelines.video import probe
 
 
 class Footage:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.prior.ict import FaceModel
+from pipelines.face.ict import FaceModel
 
 KINDS = {
     "neutral": 0.11, "smile": 0.17, "open": 0.13, "open smile": 0.13, "brows": 0.07, "frown": 0.07, "pucker": 0.07,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.prior.ict import UNIT_CM, FaceModel, to_head_units
+from pipelines.face.ict import UNIT_CM, FaceModel, to_head_units
 from pipelines.prior.people import body, parts
 from pipelines.prior.people.expressions import with_gaze
 from pipelines.prior.people.person import Hairs, Person

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipelines.prior.ict import FaceModel
+from pipelines.face.ict import FaceModel
 from pipelines.prior.people.numbers import noise, smooth, spline
 from pipelines.prior.people.raster import draw, no_hits
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.prior.ict import ORIGIN_CM, UNIT_CM
+from pipelines.face.ict import ORIGIN_CM, UNIT_CM
 from pipelines.prior.people.numbers import random_color, smooth, srgb, unit
 from pipelines.prior.people.posed import Posed
 from pipelines.prior.people.raster import draw, draw_depth, light_view, no_hits

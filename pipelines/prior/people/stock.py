@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import KDTree
 
-from pipelines.prior.ict import FaceModel
+from pipelines.face.ict import FaceModel
 from pipelines.prior.people import parts
 from pipelines.prior.people.raster import draw_depth, light_view, vertex_normals
 from pipelines.prior.people.regions import SkinMap, landmark_uv, scalp_distance, skin_map

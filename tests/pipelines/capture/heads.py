@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pipelines.capture.frames import Scan
-from pipelines.priors import load_prior
+from pipelines.artifacts.prior import load_prior
+from pipelines.capture.frames.scan import Scan
 
 SIZE = (640, 480)
 FOCAL_PX = 700.0

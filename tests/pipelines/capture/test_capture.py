@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 
 from avatarcli.settings import resolve
-from pipelines.artifacts import load_dataset
-from pipelines.capture import CaptureSettings, capture, records
-from pipelines.capture.dataset import DatasetSettings
-from pipelines.capture.frames import FrameSettings
-from pipelines.capture.mattes import MatteSettings
-from pipelines.capture.poses import CameraSettings
-from pipelines.encoder import write_video
-from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.face_fit import MEASURED
-from pipelines.files import read_arrays, read_image, read_json
-from pipelines.video import read_frames
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.capture import CaptureSettings, capture
+from pipelines.capture.cameras.candidate import CameraSettings
+from pipelines.capture.dataset import alignment, crops, records
+from pipelines.capture.dataset.crops import DatasetSettings
+from pipelines.capture.frames import extract
+from pipelines.capture.frames.scan import FrameSettings
+from pipelines.capture.mattes import person
+from pipelines.capture.mattes.person import MatteSettings
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_arrays, read_image, read_json
+from pipelines.face.expression import MEASURED
+from pipelines.media.encoder import write_video
+from pipelines.media.video import read_frames
+from tests.material import DEMO
 
-DEMO = Path(__file__).resolve().parents[3] / "avatarcli" / "demo_clips" / "capture.mp4"
 SETTINGS = CaptureSettings(
     frames=FrameSettings(max_frames=26), dataset=DatasetSettings(crop_size=96), cameras=CameraSettings(method="landmarks")
 )
@@ -59,8 +62,8 @@ def test_the_folder_holds_what_training_reads(folder: Path) -> None:
 
 
 def test_landmarks_of_the_mean_head_lie_on_the_face_in_the_crops(folder: Path) -> None:
-    from pipelines.capture.alignment import RIGID
-    from pipelines.priors import load_prior
+    from pipelines.artifacts.prior import load_prior
+    from pipelines.capture.dataset.alignment import RIGID
 
     data, prior = load_dataset(folder), load_prior("quick").landmarks[RIGID]
     for row in (0, len(data.names) - 1):
@@ -102,11 +105,10 @@ def test_a_second_run_has_nothing_to_do_and_other_settings_are_refused(folder: P
 def test_a_run_broken_anywhere_continues_to_the_same_result(
     folder: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.capture import alignment, dataset, frames, mattes
 
     out = tmp_path / "again.capture"
-    for module, name, calls in ((frames, "write_image", 9), (mattes, "write_image", 7), (alignment, "align", 0),
-                                (dataset, "write_image", 20), (records, "write_tracking", 0)):  # fmt: skip
+    for module, name, calls in ((extract, "write_image", 9), (person, "write_image", 7), (alignment, "align", 0),
+                                (crops, "write_image", 20), (records, "write_tracking", 0)):  # fmt: skip
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, name, breaking(getattr(module, name), calls))
             capture(clip, out, SETTINGS)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.encoder import write_video
-from pipelines.landmarks import FaceLandmarks
-from pipelines.priors import load_prior
+from pipelines.artifacts.prior import load_prior
+from pipelines.face.tracker import FaceLandmarks
+from pipelines.media.encoder import write_video
 
 WIDTH, HEIGHT, RATE_HZ = 96, 64, 10.0
 CHIN = [152, 148, 176, 149, 150, 377, 400, 378, 379, 175, 199, 200, 18, 17, 84, 181, 314, 405, 14, 87, 178, 317, 402, 91, 321]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import load_avatar, save_track
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.track import save_track
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_json, write_json
+from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, drive
-from pipelines.errors import UnusableMaterial
-from pipelines.files import read_json, write_json
-from pipelines.stage import Silent
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 

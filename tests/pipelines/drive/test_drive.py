@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts import save_track
-from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all, selfcheck, track
-from pipelines.drive import render as rendering
-from pipelines.drive.livelink import write_livelink
-from pipelines.drive.render import Motion, Painter, make_background
-from pipelines.drive.take import TakeSettings, take
-from pipelines.errors import MissingTool, SettingError, UnusableMaterial
-from pipelines.files import read_image
+from pipelines.artifacts.track import save_track
+from pipelines.avatar import portrait
+from pipelines.avatar.portrait import Motion, Painter
+from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
+from pipelines.core.files import read_image
+from pipelines.core.stage import Silent
+from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all
+from pipelines.drive.motion import follow_check, track
+from pipelines.drive.motion.record_track import TakeSettings, take
+from pipelines.drive.render.output import make_background
+from pipelines.face.livelink import write_livelink
+from pipelines.media.video import open_container, probe, read_frames
 from pipelines.provenance import manifest
-from pipelines.stage import Silent
-from pipelines.video import open_container, probe, read_frames
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
@@ -46,7 +48,7 @@ def driver(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (track, selfcheck):
+    for module in (track, follow_check):
         monkeypatch.setattr(module, "FaceTracker", ScriptedTracker)
 
 
@@ -73,7 +75,7 @@ def test_a_killed_drive_goes_on_and_ends_the_same(tmp_path: Path, avatar: Path, 
             raise KeyboardInterrupt
         return honest(self, motion, first, last)
 
-    monkeypatch.setattr(rendering.Painter, "paint", dying)
+    monkeypatch.setattr(portrait.Painter, "paint", dying)
     with pytest.raises(KeyboardInterrupt):
         drive(avatar, driver, tmp_path / "cut.mp4", SMALL, Silent())
     assert not (tmp_path / "cut.mp4").exists() and (tmp_path / "cut.mp4.partial" / "segments" / "000000.mp4").exists()
@@ -99,7 +101,7 @@ def test_a_drive_that_is_killed_while_it_signs_signs_the_same_video(
     assert not (tmp_path / "out.mp4").exists()
     unsigned = (tmp_path / "out.mp4.partial" / "unsigned" / "out.mp4").read_bytes()
     monkeypatch.setattr(manifest, "sign", honest)
-    monkeypatch.setattr(rendering.Painter, "paint", None)
+    monkeypatch.setattr(portrait.Painter, "paint", None)
     figures = drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).figures
     assert figures["provenance"]["unsigned_sha256"] == hashlib.sha256(unsigned).hexdigest()
     assert manifest.read(tmp_path / "out.mp4").state == "valid"
@@ -164,7 +166,7 @@ def test_an_avatar_of_blendshapes_says_at_once_that_their_model_is_missing(tmp_p
 
 
 def test_pictures_do_not_depend_on_batches_or_on_what_came_before(avatar: Path):
-    from pipelines.artifacts import load_avatar
+    from pipelines.artifacts.avatar import load_avatar
 
     loaded = load_avatar(avatar)
     random = np.random.default_rng(0)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.stage import Silent
+from pipelines.drive.motion.track import READABLE, track_video, trust
 from pipelines.drive.settings import TrackSettings
-from pipelines.drive.track import READABLE, track_video, trust
-from pipelines.encoder import write_video
-from pipelines.errors import UnusableMaterial
-from pipelines.priors import load_prior
-from pipelines.stage import Silent
-from pipelines.video import probe
+from pipelines.media.encoder import write_video
+from pipelines.media.video import probe
 from tests.material import shared
 from tests.worlds_scan import draw, load_head, looking_at
 

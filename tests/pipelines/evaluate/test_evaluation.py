@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.artifacts import load_avatar, load_dataset
-from pipelines.errors import SettingError, UnusableMaterial
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_json, write_json
+from pipelines.core.stage import Silent
 from pipelines.evaluate import default_out, evaluate, evaluate_model, faces, series
 from pipelines.evaluate.compare import COMPARED, at, difference
 from pipelines.evaluate.faces import Find
-from pipelines.files import read_json, write_json
-from pipelines.priors import load_prior
-from pipelines.report import comparison
-from pipelines.report_evaluate import sentences
-from pipelines.report_evaluate_frames import apart
-from pipelines.stage import Silent
-from tests.pipelines.test_report import check
+from pipelines.evaluate.page import sentences
+from pipelines.evaluate.page_frames import apart
+from pipelines.train.page import comparison
+from tests.pipelines.train.test_page import check
 from tests.tiny import write_tiny_avatar
 from tests.worlds import write_solid_capture
 
@@ -115,7 +116,7 @@ def test_an_interrupted_evaluation_leaves_no_result(place: Path, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.report_evaluate.evaluation_report", interrupted)
+        patched.setattr("pipelines.evaluate.page.evaluation_report", interrupted)
         with pytest.raises(KeyboardInterrupt):
             evaluate(place / "anna.avatar")
     assert not (place / "anna.evaluation").exists()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.artifacts.prior import load_prior
 from pipelines.demo import demo_clips
 from pipelines.evaluate.faces import (
     Faces,
@@ -18,9 +19,8 @@ from pipelines.evaluate.faces import (
     mouths,
     tracker,
 )
-from pipelines.face_fit import MEASURED
-from pipelines.priors import load_prior
-from pipelines.video import read_frames
+from pipelines.face.expression import MEASURED
+from pipelines.media.video import read_frames
 
 INTRINSICS = np.array([[1.5, 0, 0.5], [0, 1.5, 0.5], [0, 0, 1.0]])
 

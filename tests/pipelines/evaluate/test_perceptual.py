@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.lpips import CHANNELS, alexnet, linear_names
-from pipelines.errors import MissingTool
+from models.training.lpips import CHANNELS, alexnet, linear_names
+from pipelines.assets.store import KNOWN
+from pipelines.core.errors import MissingTool
+from pipelines.core.files import sha256_file
 from pipelines.evaluate import Pictures
 from pipelines.evaluate.faces import Faces
 from pipelines.evaluate.likeness import (
@@ -24,9 +26,7 @@ from pipelines.evaluate.likeness import (
     upright,
 )
 from pipelines.evaluate.perceptual import Tool, file_of, lpips_tool, perceptual
-from pipelines.face_fit import MEASURED
-from pipelines.files import sha256_file
-from pipelines.weights import KNOWN
+from pipelines.face.expression import MEASURED
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts import load_dataset
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.files import read_arrays, write_arrays
 from pipelines.evaluate import Pictures, pictures
 from pipelines.evaluate.regions import (
     EYES,
@@ -19,8 +21,6 @@ from pipelines.evaluate.regions import (
     regions_in,
     regions_of,
 )
-from pipelines.files import read_arrays, write_arrays
-from pipelines.priors import load_prior
 from tests.worlds import write_solid_capture
 
 

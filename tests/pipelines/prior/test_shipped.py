@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from models.camera import Camera
-from models.eg3d import EG3D
-from models.expression_map import broadcast
-from pipelines.priors import Prior, PriorCodes, load_codes, load_prior
+from models.eg3d.generator import EG3D
+from models.heads.expression_map import broadcast
+from pipelines.artifacts.prior import Prior, PriorCodes, load_codes, load_prior
 from pipelines.train.networks import config_of
 from pipelines.train.pairs import Labeler, render_face
 

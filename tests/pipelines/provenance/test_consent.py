@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SettingError
-from pipelines.files import read_json, write_json
+from pipelines.core.errors import SettingError
+from pipelines.core.files import read_json, write_json
 from pipelines.provenance.consent import attach, carry, consent_in, consent_of, sentence
 from tests.avatarcli.cli import avatarcli
 from tests.folders import write_capture
@@ -86,7 +86,7 @@ def test_from_capture_to_avatar_and_no_fingerprint_moves(tmp_path: Path) -> None
 
 CAPTURED = """
 import pipelines.capture as place
-from pipelines.stage import Report
+from pipelines.core.stage import Report
 def made(footage, out, settings, progress, overwrite):
     return Report(stage="capture", out=out, fingerprint="1" * 64, status="done")
 place.capture = made

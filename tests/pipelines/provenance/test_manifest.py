@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.encoder import write_video
-from pipelines.errors import SettingError
+from pipelines.core.errors import SettingError
+from pipelines.media.encoder import write_video
+from pipelines.media.video import open_container
 from pipelines.provenance import identity as keys
 from pipelines.provenance.identity import config_folder, identity, known_identity
 from pipelines.provenance.manifest import manifest, read, sidecar_of, sign
-from pipelines.video import open_container
 
 CONSENT = {"who": "Anna", "when": "2026-11-21", "statement": "I agree.", "clip_sha256": None}
 SAID = manifest("x.mp4", avatar="1" * 64, consent=CONSENT, mark="11111111", composite=False)

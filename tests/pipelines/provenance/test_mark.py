@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.encoder import write_video
+from pipelines.media.encoder import write_video
 from pipelines.provenance import finding
 from pipelines.provenance.finding import FALSE_ALARM, TESTS, find, find_in_video
 from pipelines.provenance.mark import GROUPS, WORDS, Marker, code, pattern, payload_of, rms_of, scale_of

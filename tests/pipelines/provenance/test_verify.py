@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.drive import DriveSettings, ProvenanceSettings, drive, selfcheck
-from pipelines.drive import track as tracking
-from pipelines.encoder import concat_segments, write_video
-from pipelines.errors import UnusableMaterial
-from pipelines.files import read_json, write_image, write_json
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_json, write_image, write_json
+from pipelines.core.stage import Silent
+from pipelines.drive import DriveSettings, ProvenanceSettings, drive
+from pipelines.drive.motion import follow_check
+from pipelines.drive.motion import track as tracking
+from pipelines.media.encoder import concat_segments, write_video
 from pipelines.provenance.finding import Finding
 from pipelines.provenance.manifest import Reading
 from pipelines.provenance.mark import Marker
 from pipelines.provenance.verify import Verdict, verify
-from pipelines.stage import Silent
 from tests.avatarcli.cli import avatarcli
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.tiny import write_tiny_avatar
@@ -32,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A marked and signed video with sound from the driver, and folders of pictures."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("made")
-    for module in (tracking, selfcheck):
+    for module in (tracking, follow_check):
         patch.setattr(module, "FaceTracker", ScriptedTracker)
     patch.setenv("AVATARCLI_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
     avatar = write_tiny_avatar(folder / "anna.avatar")

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.artifacts import load_dataset
-from pipelines.files import read_arrays, write_arrays
-from pipelines.priors import load_prior
-from pipelines.stage import Silent
+from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.files import read_arrays, write_arrays
+from pipelines.core.stage import Silent
+from pipelines.engine.checkpoint import load_checkpoint
 from pipelines.train import PRESETS
-from pipelines.train.checkpoint import load_checkpoint
+from pipelines.train.context import Batches
 from pipelines.train.finetune import Finetuning
-from pipelines.train.frames import Frames, choose_rays, foreground, load_frames
+from pipelines.train.frames import Frames, load_frames
 from pipelines.train.networks import make_networks
+from pipelines.train.ray_subset import choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings, TrainSettings
-from pipelines.train.steps import Batches, train_step
+from pipelines.train.steps import train_step
 from pipelines.train.trainer import Trainer, make_trainer
 from tests.worlds import write_solid_capture, write_unit_prior
 

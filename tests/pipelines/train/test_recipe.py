@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.expression_map import ExpressionMap, standardization
 from models.generator import LatentSpec
-from pipelines.artifacts import load_avatar
-from pipelines.errors import SettingError, UnusableMaterial
-from pipelines.face_fit import space_names
-from pipelines.files import read_arrays, read_json, write_json
-from pipelines.priors import PriorCodes
-from pipelines.stage import Silent
+from models.heads.expression_map import ExpressionMap, standardization
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.prior import PriorCodes
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_arrays, read_json, write_json
+from pipelines.core.stage import Silent
+from pipelines.face.expression import space_names
 from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.expression_map import explained, fit_expression_map
 from pipelines.train.pairs import Pairs, propose, unfilmed

@@ -1,0 +1,63 @@
+"""Blocks of the residual StyleGAN2 discriminator (spec 1.13).
+
+Notable choices: skip and main branch both have gain sqrt(1/2), so a block keeps variance; the epilogue adds one channel that
+says how much the samples of a minibatch group differ, hence logits depend on who else is in the batch.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.stylegan2.layers import Convolution, FullyConnected
+from models.networks.stylegan2.resampling import binomial_filter
+
+HALF = math.sqrt(0.5)
+
+
+class DiscriminatorBlock(nn.Module):
+    """conv1_down(conv0(x)) + skip_down(x): [B,C,2H,2W] -> [B,O,H,W]; the first block starts from an image, with fromrgb."""
+
+    resample_filter: Tensor
+
+    def __init__(self, inputs: int, middle: int, outputs: int, *, image_channels: int = 0, clamp: float | None = None):
+        super().__init__()
+        self.register_buffer("resample_filter", binomial_filter())
+        if not inputs:
+            self.fromrgb = Convolution(image_channels, middle, 1, activation="lrelu", clamp=clamp)
+        self.from_image = not inputs
+        self.conv0 = Convolution(inputs or middle, middle, 3, activation="lrelu", clamp=clamp)
+        self.conv1 = Convolution(middle, outputs, 3, activation="lrelu", down=True, clamp=clamp)
+        self.skip = Convolution(inputs or middle, outputs, 1, bias=False, down=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fromrgb(x.contiguous(memory_format=torch.channels_last)) if self.from_image else x
+        return self.skip(x, gain=HALF) + self.conv1(self.conv0(x), gain=HALF)
+
+
+def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
+    """[B,C,H,W] -> [B,C+1,H,W]: the last channel is the group's standard deviation, averaged over channels and pixels.
+
+    Groups have g = min(group_size, B) members; sample i is in group i mod (B/g). Two samples of constant value 0 and 2 give 1.
+    """
+    batch, _, height, width = x.shape
+    members = min(group_size, batch)
+    groups = x.reshape(members, batch // members, -1)
+    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean(1)
+    return torch.cat([x, deviation.repeat(members).view(-1, 1, 1, 1).expand(-1, 1, height, width)], dim=1)
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """[B,C,4,4] and the mapped label [B,M] -> logit [B,1] = <out(fc(conv(x))), label> / sqrt(M)."""
+
+    def __init__(self, channels: int, *, label_dim: int, resolution: int = 4, group_size: int = 4, clamp: float | None = None):
+        super().__init__()
+        self.group_size = group_size
+        self.conv = Convolution(channels + 1, channels, 3, activation="lrelu", clamp=clamp)
+        self.fc = FullyConnected(channels * resolution**2, channels, activation="lrelu")
+        self.out = FullyConnected(channels, label_dim)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        x = self.conv(minibatch_deviation(x, self.group_size))
+        x = self.out(self.fc(x.flatten(1)))
+        return (x * label).sum(1, keepdim=True) / math.sqrt(label.shape[1])

@@ -1,0 +1,125 @@
+"""The dataset inside a capture folder: aligned square crops with their cameras."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_arrays, read_image, read_json
+
+if TYPE_CHECKING:
+    from models.camera import Camera
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Aligned square crops with their cameras; rows are frames in the order of time."""
+
+    folder: Path
+    names: list[str]
+    source_index: np.ndarray
+    """[N] decoded frame number in the source video, from 0."""
+    time_s: np.ndarray
+    split: np.ndarray
+    """[N] of `train` or `test`; test is the last part of the video by time."""
+    weight: np.ndarray
+    """[N] in 0..1, confidence of the camera."""
+    world_from_camera: np.ndarray
+    """[N,4,4] float64, head space, OpenCV axes."""
+    intrinsics: np.ndarray
+    """[N,3,3] normalized by the crop's side."""
+    box: np.ndarray
+    """[N,3] x0, y0, side of the crop in pixels of the source frame."""
+    frame_size: tuple[int, int]
+    """Width, height of the source frame."""
+
+    def rows(self, split: str) -> np.ndarray:
+        return np.flatnonzero(self.split == split)
+
+    def images(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [len(rows),size,size,3] RGB crops."""
+        return np.stack([_resized(read_image(self.folder / "crops" / f"{self.names[i]}.png"), size) for i in rows])
+
+    def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [len(rows),size,size]: the person's alpha times the neck weight; what the generator is to reproduce."""
+        return np.stack([_resized(read_image(self.folder / "heads" / f"{self.names[i]}.png"), size) for i in rows])
+
+    def inside(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """bool [len(rows),size,size]: pixels whose center lies in the source frame; the others are padding, count nowhere."""
+        centers = (np.arange(size) + 0.5) / size
+        x = self.box[rows, None, 0] + centers * self.box[rows, None, 2]
+        y = self.box[rows, None, 1] + centers * self.box[rows, None, 2]
+        margin = self.box[rows, None, 2] / size
+        across = (x > margin) & (x < self.frame_size[0] - margin)
+        down = (y > margin) & (y < self.frame_size[1] - margin)
+        return down[:, :, None] & across[:, None, :]
+
+    def tracking(self) -> dict[str, np.ndarray]:
+        """landmarks [N,478,3] px in the source frame, expression_measured [N,E], camera_from_head [N,4,4]."""
+        return read_arrays(self.folder / "tracking.npz")
+
+
+def load_dataset(capture: Path) -> Dataset:
+    """The dataset of a capture folder; UnusableMaterial when it is missing, broken or of another schema."""
+    record = read_json(capture / "dataset.json", "avatarcli capture VIDEO -o " + capture.name)
+    if record.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{capture / 'dataset.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    items = record["items"]
+    labels = np.array([label for _, label in record["labels"]], np.float64)
+    return Dataset(
+        folder=capture, names=[item["name"] for item in items],
+        source_index=np.array([item["source_index"] for item in items]), time_s=np.array([item["time_s"] for item in items]),
+        split=np.array([item["split"] for item in items]), weight=np.array([item["weight"] for item in items]),
+        world_from_camera=labels[:, :16].reshape(-1, 4, 4), intrinsics=labels[:, 16:].reshape(-1, 3, 3),
+        box=np.array([item["box"] for item in items], np.float64),
+        frame_size=(record["frame_size"][0], record["frame_size"][1]),
+    )  # fmt: skip
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    if image.shape[0] == size:
+        return image
+    shrink = image.shape[0] > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+
+
+GRAY = 0.0
+"""The background behind every supervised and evaluated image: mid gray in [-1,1]."""
+
+
+def camera_of(dataset: Dataset, rows: np.ndarray) -> "Camera":
+    """The cameras of some rows."""
+    import torch
+
+    from models.camera import Camera
+
+    return Camera(
+        world_from_camera=torch.from_numpy(dataset.world_from_camera[rows]).float(),
+        intrinsics=torch.from_numpy(dataset.intrinsics[rows]).float(),
+    )
+
+
+def near_frontal(dataset: Dataset) -> "Camera":
+    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
+
+    A view from outside the capture would show the tracker what the generator never learned.
+    """
+    import torch
+
+    from models.camera import Camera
+
+    rows = dataset.rows("train")
+    away = np.linalg.norm(dataset.world_from_camera[rows, :3, 2] - np.array([0.0, 0.0, -1.0]), axis=1)
+    rotation = dataset.world_from_camera[rows[away.argmin()], :3, :3]
+    distance = np.median(np.linalg.norm(dataset.world_from_camera[rows, :3, 3], axis=1))
+    focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
+    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+    return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())

@@ -1,0 +1,121 @@
+"""Priors: the pretrained generators an avatar starts from, as folders of config, landmarks and weights."""
+
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_arrays, read_json, sha256_file, sha256_json
+
+SCHEMA = 1
+WEIGHTS = "weights.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+CODES = "codes.npz"
+KNOWN = {
+    "schema", "name", "family", "config", "meters_per_unit", "crop_extent", "origin", "license", "weights_sha256",
+    "discriminator_sha256", "codes_sha256",
+}  # fmt: skip
+"""Fields of the record with a place of their own; others are `extra`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """A base generator and the head space it lives in.
+
+    Head space: origin at the head's center, x to the right of a frontal image, y up, z out of the face, unit = side of the
+    generator's box.
+    """
+
+    name: str
+    folder: Path
+    family: str
+    config: dict[str, Any]
+    """Fields of the family's config (for `eg3d`: models.eg3d.generator.EG3DConfig)."""
+    meters_per_unit: float
+    crop_extent: float
+    """Side of the square training crop at the depth of the origin, in units."""
+    landmarks: np.ndarray
+    """[478,3] positions of the tracker's landmarks on the neutral mean head, in units."""
+    origin: str
+    license: str
+    weights: Path | None
+    sha256: str
+    """Of all that makes the prior: its record (which names the weights' hash) and its landmarks."""
+    discriminator: Path | None = None
+    """Weights of the discriminator that belongs to the generator, where the prior has them."""
+    codes: Path | None = None
+    """What is known of its latents (`load_codes`), where it was taught people and expressions by name."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What else its record says: `imported` (the published file), `frontal_camera`."""
+
+
+def load_prior(name: str) -> Prior:
+    """The prior of a shipped name (`quick`) or of a folder.
+
+    SettingError when there is none, UnusableMaterial when it is broken.
+    """
+    folder = Path(name) if Path(name).is_dir() else Path(str(resources.files("models") / "priors" / name))
+    if not (folder / "prior.json").exists():
+        raise SettingError(
+            f"there is no prior {name!r}; shipped priors: {', '.join(shipped_priors())}, or give a prior folder."
+        )
+    record = read_json(folder / "prior.json")
+    if record.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    return Prior(
+        name=record["name"], folder=folder, family=record["family"], config=record["config"],
+        meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
+        landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
+        weights=_checked(folder / WEIGHTS, record["weights_sha256"]),
+        discriminator=_checked(folder / DISCRIMINATOR, record.get("discriminator_sha256")),
+        codes=_checked(folder / CODES, record.get("codes_sha256")),
+        sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
+        extra={name: value for name, value in record.items() if name not in KNOWN},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorCodes:
+    """The latents of a prior in words."""
+
+    base: np.ndarray
+    """[w_dim] the mean person with a neutral face."""
+    people: np.ndarray
+    """[K,w_dim] principal directions of people, each one standard deviation long."""
+    directions: np.ndarray
+    """[E,w_dim] what a label does to w; w(person, labels) = person + labels @ directions."""
+    names: tuple[str, ...]
+    """Of the labels: weights 0..1 of ARKit's expressions, gaze (1: 20 degrees), the chest's turn (1: 15 degrees)."""
+    spread: np.ndarray
+    """[E] standard deviation of a label in the data."""
+    labels: np.ndarray
+    """[S,E] labels of some states of the data: which expressions occur."""
+
+
+def load_codes(prior: Prior) -> PriorCodes | None:
+    """None for a prior that knows no names."""
+    if prior.codes is None:
+        return None
+    known = read_arrays(prior.codes)
+    return PriorCodes(
+        base=known["base"].astype(np.float32), people=known["people"].astype(np.float32),
+        directions=known["directions"].astype(np.float32), names=tuple(str(name) for name in known["label_names"]),
+        spread=known["label_spread"].astype(np.float32), labels=known["labels"].astype(np.float32),
+    )  # fmt: skip
+
+
+def _checked(path: Path, sha256: str | None) -> Path | None:
+    """The file that the record names by its hash, or None when it names none."""
+    if not sha256:
+        return None
+    if not path.is_file() or sha256_file(path) != sha256:
+        raise UnusableMaterial(f"{path} does not have the sha256 its prior.json names; fetch, import or install it again.")
+    return path
+
+
+def shipped_priors() -> list[str]:
+    root = Path(str(resources.files("models") / "priors"))
+    return sorted(path.parent.name for path in root.glob("*/prior.json"))

@@ -1,0 +1,126 @@
+"""The expression map, aimed: its latents corrected until they show what was asked.
+
+The map was taught to hit latents, all directions of w alike, and where an expression says little about one it answers with the
+mean. So what the lips and brows do drowns a small opening of the jaw, and a smile comes out smaller than it was asked for. The
+pairs that taught it also say the reverse: what the tracker reads off the render of a latent. In the coordinates x of the map's
+basis that is nearly linear, `e(x) = c + G x`, with errors of covariance R. With x0 the map's answer to e, wrong by S over the
+pairs, the latent most likely to show e is
+
+    x = x0 + K (e - c - G x0),    K = S G^T (G S G^T + R / importance)^-1,
+
+which moves the latent where the map is unsure and leaves it where it knows. Jaw, lower lip, smile and lids count `IMPORTANCE`
+times as much as other channels: a talking face is read by them, and the first two say whether its mouth is open. No x goes
+farther out than those of the person's own frames: beyond, hair and shoulders fray. Worked number: with one coordinate,
+S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for. What is asked for was read off a camera's
+pictures, which the tracker sees a little differently: c is such that the person's own frames need no correction in the mean.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.heads.expression_map import ExpressionMap, broadcast
+from pipelines.artifacts.avatar import Avatar
+from pipelines.core.files import read_arrays
+
+IMPORTANT = (
+    "jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft",
+    "eyeBlinkRight",
+)  # fmt: skip
+IMPORTANCE = 4.0
+STRENGTH = 1.0
+"""Of the correction where nothing else is asked for, as in drive's settings."""
+REACH = 3.0
+"""Standard deviations of the person's latents that a coordinate never passes."""
+RIDGE = 10.0
+LEAST_PAIRS = 100
+"""Renders from which on a response is believed."""
+
+
+class AimedMap(nn.Module):
+    """An expression map whose w is corrected by the response of the renders."""
+
+    center: Tensor
+    """[E] c"""
+    response: Tensor
+    """[E,K] G"""
+    correction: Tensor
+    """[K,E] K, times the strength."""
+    farthest: Tensor
+    """[] how far x may be from 0: as far as that of the person's own frames."""
+
+    def __init__(
+        self, *, plain: ExpressionMap, center: Tensor, response: Tensor, correction: Tensor, farthest: Tensor
+    ):  # fmt: skip
+        super().__init__()
+        self.plain = plain
+        given = {"center": center, "response": response, "correction": correction, "farthest": farthest}
+        for name, value in given.items():
+            self.register_buffer(name, value)
+
+    def w(self, expression: Tensor) -> Tensor:
+        """[B,E] -> [B,w_dim]"""
+        first = coordinates(self.plain.w(expression), self.plain)
+        moved = (first + (expression - self.center - first @ self.response.T) @ self.correction.T).clamp(-REACH, REACH)
+        near = (self.farthest / moved.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1.0)
+        return self.plain.mean_w + near * moved @ self.plain.basis
+
+    def forward(self, expression: Tensor) -> Tensor:
+        return broadcast(self.w(expression), self.plain.num_ws)
+
+
+def coordinates(w: Tensor, plain: ExpressionMap) -> Tensor:
+    """[B,K] of latents [B,w_dim] along the map's basis, whose rows are at right angles."""
+    return (w - plain.mean_w) @ (plain.basis / plain.basis.square().sum(1, keepdim=True)).T
+
+
+def aimed(avatar: Avatar, strength: float) -> Avatar:
+    """The avatar with its map aimed; as it is where it has no pairs or nothing is to be corrected."""
+    path = avatar.folder / "pairs.npz"
+    if strength == 0 or not path.exists():
+        return avatar
+    pairs = read_arrays(path)
+    rendered = ~pairs["anchor"].astype(bool) if "anchor" in pairs else np.ones(len(pairs["w"]), bool)
+    if rendered.sum() < LEAST_PAIRS:
+        return avatar
+    shown, filmed = ((pairs["w"][rows], pairs["expression"][rows]) for rows in (rendered, ~rendered))
+    network = aim(avatar.expression_map, *shown, avatar.names, strength, filmed if len(filmed[0]) else None)
+    return replace(avatar, expression_map=network)
+
+
+@torch.no_grad()
+def aim(
+    plain: ExpressionMap, w: np.ndarray, expression: np.ndarray, names: tuple[str, ...], strength: float,
+    filmed: tuple[np.ndarray, np.ndarray] | None = None,
+) -> AimedMap:  # fmt: skip
+    """`plain` aimed by latents [P,w_dim] and what the tracker read off their renders [P,E]; `filmed` are latents [A,w_dim] of
+    frames and what it read off these [A,E]."""
+    device = plain.mean.device
+    asked = torch.as_tensor(expression, dtype=torch.float32, device=device)
+    known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
+    missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
+    center, response, left = linear(known, np.asarray(expression, np.float64))
+    farthest = np.inf
+    if filmed is not None:  # else the difference between a camera's pictures and renders would be aimed at, too
+        at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
+        center = (filmed[1] - at @ response.T).mean(0)
+        farthest = float(np.linalg.norm(at, axis=1).max())
+    spread = missed.T @ missed / len(missed)
+    weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
+    doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)
+    correction = strength * np.linalg.solve(doubt, response @ spread).T
+    c, g, k, far = (
+        torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction, farthest)
+    )
+    return AimedMap(plain=plain, center=c, response=g, correction=k, farthest=far).eval()
+
+
+def linear(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """c [E], G [E,K] and what is left [P,E] of outputs [P,E] = c + G inputs [P,K], by least squares with a ridge."""
+    middle, base = inputs.mean(0), outputs.mean(0)
+    x = inputs - middle
+    response = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (outputs - base)).T
+    center = base - response @ middle
+    return center, response, outputs - center - inputs @ response.T

@@ -1,0 +1,184 @@
+"""The torso as a picture behind the head: cut out once from the capture, then held still or led calmly after the head.
+
+The avatar's volume holds head, hair and upper neck. With cameras taken from the head's pose, shoulders inside it would swing
+with every nod; as a flat layer they stay where shoulders are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.artifacts.avatar import SCHEMA
+from pipelines.artifacts.dataset import Dataset, load_dataset
+from pipelines.core.files import read_image, read_json, write_image, write_json
+from pipelines.face.expression import calibrate
+from pipelines.geometry.filters import one_euro
+from pipelines.geometry.rigid import soft_limit
+
+ANCHORS = np.array([[0.0, -0.40, -0.05], [-0.30, -0.50, -0.10], [0.30, -0.50, -0.10]])
+"""Foot of the neck and both shoulders, roughly, in head units: where the layer is pinned."""
+OVERLAP = 0.05
+"""How far the layer reaches up behind the neck, over the crop's side."""
+RIM = 0.012
+"""Width of the rim, over the crop's side, whose color is not believed: mattes are that wrong before a bright wall."""
+FOLLOW = 0.8
+"""Share of the calmed motion of the neck's foot that the layer makes."""
+CALM_HZ = 0.4
+"""Cutoff of the layer's motion at rest."""
+REACH = 0.08
+"""Shifts of the layer approach this share of the picture and never pass it."""
+
+
+def build_torso(capture: Path, avatar: Path) -> dict[str, object]:
+    """Write torso.png (RGBA) and torso.json into the avatar folder, which holds avatar.json; the record of what was chosen.
+
+    One training frame is used: near frontal, near the resting face, sharp.
+    """
+    dataset = load_dataset(capture)
+    frontal = np.array(read_json(avatar / "avatar.json")["frontal_camera"], np.float64)
+    pose, intrinsics = frontal[:16].reshape(4, 4), frontal[16:].reshape(3, 3)
+    row = best_row(dataset, pose)
+    name = dataset.names[row]
+    crop, person, head = (read_image(capture / part / f"{name}.png") for part in ("crops", "mattes", "heads"))
+    write_image(avatar / "torso.png", cut_torso(crop[..., :3], person, head))
+    record = {
+        "schema": SCHEMA, "source_index": int(dataset.source_index[row]),
+        "frontal_from_torso": placement(dataset.world_from_camera[row], dataset.intrinsics[row], pose, intrinsics),
+    }  # fmt: skip
+    write_json(avatar / "torso.json", record)
+    return record
+
+
+def best_row(dataset: Dataset, frontal: np.ndarray) -> int:
+    """The training frame with the least turn from the frontal camera (per 10 degrees) + distance from rest + blur."""
+    rows = dataset.rows("train")
+    relative = dataset.world_from_camera[rows, :3, :3].transpose(0, 2, 1) @ frontal[:3, :3]
+    turned = np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    scores = dataset.tracking()["expression_measured"][rows]
+    rest = calibrate(scores, np.ones(len(rows), bool)).neutral
+    away = (np.abs(scores - rest) / np.maximum(scores.std(0), 0.05)).mean(1)
+    candidates = np.argsort(turned / 10 + away)[:8]
+    images = dataset.images(rows[candidates], 256).astype(np.float32).mean(-1)
+    detail = np.abs(np.diff(images, axis=1)).mean((1, 2))
+    cost = turned[candidates] / 10 + away[candidates] + (1 - detail / detail.max())
+    return int(rows[candidates[cost.argmin()]])
+
+
+def cut_torso(crop: np.ndarray, person: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """uint8 RGBA [H,W,4] of uint8 crop [H,W,3] and the mattes of person and head [H,W].
+
+    Opaque wherever the head's weight is below one, and a soft strip further up, so that no gap opens at the neck. Colors above
+    that line (chin, beard) and at the rim (background shining through) are painted over from the torso's own.
+    """
+    import cv2
+
+    size = len(crop)
+    share = head.astype(np.float32) / np.maximum(person.astype(np.float32), 1.0)
+    below = ((share < 0.97) & (person > 25)).astype(np.uint8)
+    below = cv2.morphologyEx(below, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    reach = max(3, round(OVERLAP * size))
+    lifted = cv2.dilate(below, np.ones((reach, 1), np.uint8), anchor=(0, 0))
+    soft = cv2.GaussianBlur(np.maximum(lifted, below).astype(np.float32), (0, 0), reach / 4)
+    alpha = person.astype(np.float32) * np.where(below > 0, 1.0, soft)
+    inside = cv2.erode((person > 242).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(RIM * size)))
+    sure = (share < 0.4) & (inside > 0)
+    color = grown(crop, sure) if sure.any() else crop
+    return np.dstack([color, np.round(alpha).astype(np.uint8)])
+
+
+def grown(image: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """uint8 [H,W,3] with pixels that are not `sure` [H,W] painted like the nearest sure ones, softly."""
+    import cv2
+
+    _, found = cv2.distanceTransformWithLabels((~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(found, np.int64)
+    source = np.zeros(labels.max() + 1, np.int64)
+    source[labels[sure]] = np.flatnonzero(sure)
+    nearest = image.reshape(-1, 3)[source[labels]]
+    soft = cv2.GaussianBlur(nearest, (0, 0), max(1.0, len(image) / 100))
+    return np.where(sure[..., None], image, soft)
+
+
+def placement(
+    world_from_camera: np.ndarray, intrinsics: np.ndarray, frontal: np.ndarray, frontal_intrinsics: np.ndarray
+) -> np.ndarray:
+    """[2,3] from positions in the crop to positions in the frontal picture (both over image size): scale and shift, no tilt."""
+    source = project(world_from_camera, intrinsics, ANCHORS)[:, :2]
+    target = project(frontal, frontal_intrinsics, ANCHORS)[:, :2]
+    scale = np.linalg.norm(target[2] - target[1]) / np.linalg.norm(source[2] - source[1])
+    shift = target.mean(0) - scale * source.mean(0)
+    return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+
+
+def project(world_from_camera: np.ndarray, intrinsics: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[...,V,3] x, y over image size and depth in units of head points [V,3]; cameras may have leading axes."""
+    camera_from_world = np.linalg.inv(world_from_camera)
+    inside = points @ np.swapaxes(camera_from_world[..., :3, :3], -1, -2) + camera_from_world[..., None, :3, 3]
+    seen = inside @ np.swapaxes(intrinsics, -1, -2)
+    return np.concatenate([seen[..., :2] / seen[..., 2:], inside[..., 2:]], axis=-1)
+
+
+def follow(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray, rate_hz: float) -> np.ndarray:
+    """[T,3] shift right, shift down (over image size) and log magnification of the layer for cameras [T,4,4]."""
+    return soft_limit(FOLLOW * one_euro(neck_moves(frontal, intrinsics, cameras), rate_hz, CALM_HZ, 0.0), REACH)
+
+
+def neck_moves(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """[T,3] where the neck's foot goes in the pictures of cameras [T,4,4], as a row of `follow` before it is calmed."""
+    rest = project(frontal, intrinsics, ANCHORS[:1])[0]
+    seen = project(cameras, intrinsics, ANCHORS[:1])[:, 0]
+    return np.column_stack([seen[:, :2] - rest[:2], np.log(rest[2] / seen[:, 2])])
+
+
+def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Rows of `follow` [T,3] with the whole picture enlarged by `zoom` [T] around its middle c.
+
+    The layer is drawn as x -> g (x - a) + a + s with a the neck's foot; enlarged it has g' = zoom g and
+    s' = zoom (a + s - c) + c - a.
+    """
+    anchor, middle = project(frontal, intrinsics, ANCHORS[:1])[0, :2], np.array([0.5, 0.5])
+    shift = zoom[:, None] * (anchor + moves[:, :2] - middle) + middle - anchor
+    return np.column_stack([shift, moves[:, 2] + np.log(zoom)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Torso:
+    """The layer, ready to be placed into pictures of one size."""
+
+    layer: np.ndarray
+    """float32 [h,w,4] premultiplied, 0..1."""
+    picture_from_layer: np.ndarray
+    """[2,3] in pixels, corner at (0, 0)."""
+    anchor_px: np.ndarray
+    """[2] the foot of the neck in the frontal picture."""
+    size: int
+
+    def placed(self, motion: np.ndarray) -> np.ndarray:
+        """float32 [size,size,4] premultiplied, moved by one row of `follow` (zeros: where it was cut out)."""
+        import cv2
+
+        grow = float(np.exp(motion[2]))
+        moved = self.picture_from_layer * grow
+        moved[:, 2] += (1 - grow) * self.anchor_px + motion[:2] * self.size
+        half = np.array([0.5, 0.5])
+        moved[:, 2] += moved[:, :2] @ half - half  # cv2 counts from pixel centers
+        size = (self.size, self.size)
+        return cv2.warpAffine(self.layer, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def load_torso(avatar: Path, frontal: np.ndarray, intrinsics: np.ndarray, size: int) -> Torso | None:
+    """The layer of an avatar folder for pictures of `size`, or None when it was trained without one."""
+    import cv2
+
+    if not (avatar / "torso.json").exists():
+        return None
+    place = np.array(read_json(avatar / "torso.json")["frontal_from_torso"], np.float64)
+    image = read_image(avatar / "torso.png").astype(np.float32) / 255
+    image[..., :3] *= image[..., 3:]
+    side = max(8, round(place[0, 0] * size))
+    layer = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if side < len(image) else cv2.INTER_LINEAR)
+    exact = place[0, 0] * size / side
+    picture = np.array([[exact, 0.0, place[0, 2] * size], [0.0, exact, place[1, 2] * size]])
+    anchor = project(frontal, intrinsics, ANCHORS[:1])[0, :2] * size
+    return Torso(layer=layer, picture_from_layer=picture, anchor_px=anchor, size=size)

@@ -1,0 +1,105 @@
+"""What can drive an avatar: a video, a Live Link Face CSV, a track of ours, coefficients of another face model.
+
+A driver has a rate, a length and motion; a video has pictures and sound as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.artifacts.track import Track, load_track
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.stage import Progress
+from pipelines.drive.motion.coefficients import adapted
+from pipelines.drive.motion.track import LEAST_SEEN, needed_model, track_video, without_gaps
+from pipelines.drive.settings import TrackSettings
+from pipelines.face.channel_spaces import in_space
+from pipelines.face.livelink import read_livelink
+from pipelines.media.video import VideoInfo, probe
+
+NUMBERS = (".csv", ".track", ".npz", ".npy")
+"""File types of motion without pictures."""
+VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """Somebody's motion; exactly one of `video` and `rows` is there."""
+
+    path: Path
+    rate: Fraction
+    length_s: float
+    video: VideoInfo | None = None
+    rows: Track | None = None
+
+    @property
+    def count(self) -> int:
+        """Frames of a constant rate over its length."""
+        return max(1, round(self.length_s * self.rate))
+
+    def even_times_s(self) -> np.ndarray:
+        return np.arange(self.count) / float(self.rate)
+
+    def track(self, space: str, canonical: np.ndarray, settings: TrackSettings, folder: Path, progress: Progress) -> Track:
+        """Its motion in an avatar's space, at its own times, without holes; chunk files of a video's tracking in `folder`."""
+        if self.video is not None:
+            found = track_video(self.video, space, canonical, settings, folder, progress)
+            return without_gaps(found, settings.bridge_s)
+        assert self.rows is not None
+        return without_gaps(in_space(self.rows, space, self.path.name), settings.bridge_s, refill=self.path.suffix != ".track")
+
+
+def open_driver(path: Path, settings: TrackSettings) -> Driver:
+    """The driver in a file; UnusableMaterial in one sentence when nothing in it can drive."""
+    if not path.is_file():
+        raise UnusableMaterial(f"the driver {path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    if path.suffix.lower() not in NUMBERS:
+        info = probe(path)
+        return Driver(path=path, rate=asked_rate(settings.rate_hz) or info.rate, length_s=info.duration_s, video=info)
+    rows = read_rows(path, settings)
+    if rows.valid.sum() < LEAST_SEEN:
+        raise UnusableMaterial(f"{path} has {rows.valid.sum()} rows with a face; a driver needs {LEAST_SEEN}.")
+    rows = replace(rows, times_s=rows.times_s - rows.times_s[0])
+    return Driver(path=path, rate=asked_rate(settings.rate_hz) or nearby(rows.rate_hz), length_s=rows.length_s, rows=rows)
+
+
+def read_rows(path: Path, settings: TrackSettings) -> Track:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return read_livelink(path, settings.timecode_hz, settings.head_signs)
+    if suffix == ".track":
+        return load_track(path)
+    return adapted(path, Path(settings.adapter) if settings.adapter else None, settings.coefficients_hz)
+
+
+def asked_rate(rate_hz: float | None) -> Fraction | None:
+    if rate_hz is not None and not 1 <= rate_hz <= 240:
+        raise SettingError(f"track.rate_hz={rate_hz} is out of range; choose 1 to 240 frames a second.")
+    return nearby(rate_hz) if rate_hz is not None else None
+
+
+def nearby(rate_hz: float) -> Fraction:
+    """The rate as a fraction: 29.97003 is 30000/1001."""
+    for exact in (Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)):
+        if abs(rate_hz / float(exact) - 1) < 1e-6:
+            return exact
+    return Fraction(rate_hz).limit_denominator(1000)
+
+
+def check_space(driver: Driver, space: str) -> None:
+    """Raise before any work what stops this driver from driving an avatar that listens to `space`."""
+    if driver.rows is not None:
+        in_space(driver.rows, space, driver.path.name)
+    else:
+        needed_model(space)
+
+
+def drivers_in(folder: Path) -> Iterator[Path]:
+    """The drivers in a folder, by name: takes of numbers and videos; a video beside a CSV of its name is that take's sound."""
+    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    takes = [path for path in found if path.suffix.lower() in (".csv", ".track")]
+    stems = {path.stem for path in takes}
+    yield from sorted(takes + [path for path in found if path.suffix.lower() in VIDEOS and path.stem not in stems])

@@ -1,0 +1,99 @@
+"""Pictures of the driven avatar: head over torso over background, written in segments so that a killed run loses one at most.
+
+Every pixel is `head + (1 - alpha) * (torso + (1 - torso alpha) * background)`, with premultiplied head and torso.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.avatar.background import TRANSPARENT, check_text, covering
+from pipelines.core.errors import SettingError
+from pipelines.core.files import read_image, write_image
+from pipelines.core.stage import Task
+from pipelines.media.encoder import codec_options, write_video
+
+VIDEOS = (".mp4", ".webm", ".mov")
+
+
+def check_output(out: Path, background: str, size: int) -> None:
+    """SettingError when `out` cannot hold what is asked, before any work is done."""
+    transparent = background == TRANSPARENT
+    if out.suffix and out.suffix.lower() not in VIDEOS:
+        raise SettingError(f"{out} is no video this program writes; end it in {', '.join(VIDEOS)}, or name a folder for PNGs.")
+    if out.suffix:
+        codec_options(out, transparent, size, size)
+    check_text(background)
+
+
+def picture_size(image_size: int, asked: int | None) -> int:
+    """Side of the output: as asked, else the generator's, doubled while it is below 256."""
+    if asked is not None and not 16 <= asked <= 4096:
+        raise SettingError(f"size={asked} is out of range; choose 16 to 4096 pixels.")
+    size = asked or image_size
+    while asked is None and size < 256:
+        size *= 2
+    return size
+
+
+def make_background(text: str, size: int) -> np.ndarray:
+    """float32 [size,size,4] premultiplied, 0..1: a color, an image cut to a square, or nothing."""
+    canvas = np.zeros((size, size, 4), np.float32)
+    if text == TRANSPARENT:
+        return canvas
+    canvas[..., 3] = 1.0
+    if text.startswith("#"):
+        canvas[..., :3] = parse_color(text)
+        return canvas
+    image = read_image(Path(text))
+    image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
+    canvas[..., :3] = covering(image, size) / 255.0
+    return canvas
+
+
+def parse_color(text: str) -> np.ndarray:
+    """[3] in 0..1 of `#rrggbb`; #ff8000 is 1, 0.50196, 0."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise SettingError(f"{text!r} is no color; write it as #rrggbb, such as #808080.")
+    return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255.0
+
+
+Paint = Callable[[int, int], Iterator[np.ndarray]]
+"""Frames first..last-1 as finished pictures."""
+
+
+def segment_paths(count: int, segment: int, folder: Path, suffix: str) -> list[Path]:
+    """Names of the parts by their first frame, in order (a killed run leaves other files beside them)."""
+    return [folder / f"{first:06d}{suffix}" for first in range(0, count, segment)]
+
+
+def write_segments(paint: Paint, count: int, segment: int, folder: Path, suffix: str, rate: Fraction, task: Task) -> None:
+    """Videos of `segment` frames each in `folder`; those that exist are kept."""
+    for part in segment_paths(count, segment, folder, suffix):
+        first = int(part.stem)
+        last = min(first + segment, count)
+        if part.exists():
+            task.advance(last - first)
+        else:
+            write_video(part, counted(paint(first, last), task), rate)
+
+
+def write_pictures(paint: Paint, count: int, batch: int, folder: Path, task: Task) -> None:
+    """PNG files by frame number in `folder`, those that exist are kept."""
+    for first in range(0, count, batch):
+        last = min(first + batch, count)
+        paths = [folder / f"{number:06d}.png" for number in range(first, last)]
+        if all(path.exists() for path in paths):
+            task.advance(last - first)
+            continue
+        for path, picture in zip(paths, counted(paint(first, last), task), strict=True):
+            write_image(path, picture)
+
+
+def counted(frames: Iterator[np.ndarray], task: Task) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame
+        task.advance()

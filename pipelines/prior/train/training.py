@@ -1,0 +1,217 @@
+"""From images with cameras to a prior folder: train a base generator adversarially, score it, keep its averaged weights."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from models.camera import Camera
+from models.eg3d.config import FFHQ512, QUICK, TINY128, EG3DConfig
+from models.eg3d.generator import EG3D
+from models.networks.dual_discriminator import DualDiscriminator
+from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
+from pipelines.assets.registry import UNKNOWN
+from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
+from pipelines.core.files import read_json, sha256_file, write_arrays, write_bytes, write_json
+from pipelines.core.stage import Progress, Report, Work, run_stage
+from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
+from pipelines.engine.distributed import Processes, together
+from pipelines.prior.importing.networks import CROP_EXTENT, METERS_PER_UNIT
+from pipelines.prior.train.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
+from pipelines.prior.train.images import LabeledImages, open_images
+from pipelines.prior.train.quality import Features, distances, latent_walk, network_features, sample_sheet
+
+VERSION = 2
+CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
+CONFIGS = {"ffhq512": FFHQ512, "quick": QUICK, "tiny128": TINY128}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorTrainSettings:
+    """Training of a base generator."""
+
+    config: str = "ffhq512"
+    """ffhq512, quick, tiny128, or a JSON file with the fields of models.eg3d.generator.EG3DConfig."""
+    start: str | None = None
+    """Prior folder whose weights it starts from; its configuration counts."""
+    head_space: Literal["ffhq", "quick"] = "ffhq"
+    """Units and origin of the data's cameras: EG3D's for FFHQ, or those of the shipped prior (synthetic people)."""
+    license: str = UNKNOWN
+    """Of the data, and so of the prior."""
+    features: str | None = None
+    """Network for KID and FID: an ONNX file, or `feature-network`, the registered TorchScript one; none: KID on fixed random
+    convolutions."""
+    samples: int = 200
+    """Images on each side of the distances."""
+    adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
+
+
+def train_prior(
+    data: Path, out: Path, settings: PriorTrainSettings, progress: Progress, *, device: str, overwrite: bool = False
+) -> Report:  # fmt: skip
+    """Make the prior folder `out` from shards, or from a folder or zip file of images with a dataset.json.
+
+    Under torchrun all processes call this and get the same report; the first one alone writes.
+    """
+    images, config = open_images(data, mirrored=settings.adversarial.mirror), config_of(settings)
+    features = network_features(settings.features) if settings.features else None
+    index = data / "dataset.json" if (data / "dataset.json").exists() else data
+    asked = json.loads(json.dumps(asdict(settings), default=str))
+
+    def stage(work: Work) -> Report:
+        return run_stage(
+            "prior train", version=VERSION, inputs={"data": index}, settings=asked, out=out, work=work, overwrite=overwrite
+        )
+
+    with together(device) as processes:
+
+        def work(partial: Path) -> dict[str, Any]:
+            players = begin(config, settings, processes.device)
+            with checkpoint_kept(partial):
+                run(players, images, settings, features, partial, progress, processes)
+            return finish(players, config, images, settings, partial, out, processes.device) if processes.first else {}
+
+        return processes.staged(stage, work)
+
+
+def config_of(settings: PriorTrainSettings) -> EG3DConfig:
+    """The configuration by its name or file; SettingError says what is wrong with it."""
+    if settings.start is not None:
+        from pipelines.train.networks import config_of as prior_config
+
+        return prior_config(load_prior(settings.start))
+    if settings.config in CONFIGS:
+        return CONFIGS[settings.config]
+    if not Path(settings.config).is_file():
+        raise SettingError(f"config={settings.config}: there are {', '.join(CONFIGS)}, or give a JSON file.")
+    return read_config(Path(settings.config))
+
+
+def read_config(path: Path) -> EG3DConfig:
+    """A JSON file with fields of models.eg3d.generator.EG3DConfig; SettingError says what is wrong with it."""
+    if not path.is_file():
+        raise SettingError(f"config={path}: there is no such JSON file.")
+    given, known = read_json(path), {one.name for one in fields(EG3DConfig)}
+    if unknown := set(given) - known:
+        raise SettingError(f"{path} has fields that no configuration has: {', '.join(sorted(unknown))}.")
+    try:
+        return EG3DConfig(**given)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"{path}: {error}.") from error
+
+
+def begin(config: EG3DConfig, settings: PriorTrainSettings, device: str) -> Adversaries:
+    """Fresh networks of the seed, or those of the prior to start from."""
+    from safetensors.torch import load_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.adversarial.seed)
+        generator, discriminator = EG3D(config), DualDiscriminator(config)
+    if settings.start is not None:
+        prior = load_prior(settings.start)
+        for network, path in ((generator, prior.weights), (discriminator, prior.discriminator)):
+            if path is not None:
+                network.load_state_dict(load_file(path))
+    return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial)
+
+
+def run(
+    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, features: Features | None, folder: Path,
+    progress: Progress, processes: Processes,
+) -> None:  # fmt: skip
+    """Iterate to the end, from the checkpoint in `folder` if there is one; a snapshot has a sheet, figures, a checkpoint."""
+    asked = settings.adversarial
+    resume(players, folder, processes)
+    every, total = max(round(asked.snapshot_kimg * 1000 / asked.batch), 1), asked.iterations
+    start = time.perf_counter()
+    with progress.task("prior", total) as task:
+        task.advance(players.iteration)
+        while players.iteration < total:
+            figures = Iteration(players=players, images=images, settings=asked, processes=processes).run()
+            task.advance()
+            if processes.first and (players.iteration % every == 0 or players.iteration == total):
+                figures |= snapshot(players, images, features, settings.samples, folder, processes.device)
+                row = {"iteration": players.iteration, "kimg": players.iteration * asked.batch / 1000, **figures}
+                with (folder / LOG).open("a") as stream:
+                    stream.write(json.dumps(row | {"seconds": round(time.perf_counter() - start, 1)}) + "\n")
+                save_checkpoint(folder / CHECKPOINT, players.iteration, players.tree())
+                task.note(", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+
+
+def resume(players: Adversaries, folder: Path, processes: Processes) -> None:
+    """The players of the checkpoint, if there is one, on every process; rows that the log has beyond it are cut off."""
+    there = processes.from_first((folder / CHECKPOINT).exists())
+    if there:
+        step, tree = load_checkpoint(folder / CHECKPOINT, processes.device) if processes.first else (0, {})
+        players.load(processes.from_first(step), unflatten(processes.share(flatten(tree))))
+    if processes.first and (folder / LOG).exists():
+        rows = (folder / LOG).read_text().splitlines()
+        kept = [row for row in rows if row.endswith("}") and json.loads(row)["iteration"] <= players.iteration]
+        (folder / LOG).write_text("".join(f"{row}\n" for row in kept))
+
+
+@contextmanager
+def checkpoint_kept(folder: Path) -> Iterator[None]:
+    """A stage throws away what it made of unusable material; one bad picture must not cost the days that a checkpoint holds."""
+    try:
+        yield
+    except UnusableMaterial as error:
+        if not (folder / CHECKPOINT).exists():
+            raise
+        kept = AvatarError(f"{error} The same command then continues at the last checkpoint.")
+        kept.exit_code = error.exit_code
+        raise kept from error
+
+
+def snapshot(
+    players: Adversaries, images: LabeledImages, features: Features | None, samples: int, folder: Path, device: str
+) -> dict[str, float]:
+    """Figures of the averaged generator, and its sample sheet."""
+    (folder / "samples").mkdir(exist_ok=True)
+    sheet = folder / "samples" / f"{players.iteration:07d}.png"
+    sample_sheet(sheet, players.average, frontal_label(images), device)
+    return distances(players.average, images, min(samples, len(images)), features, device)
+
+
+def finish(
+    players: Adversaries, config: EG3DConfig, images: LabeledImages, settings: PriorTrainSettings, folder: Path, out: Path,
+    device: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Weights, record, landmarks and a latent walk: what makes the folder a prior. The checkpoint stays, to train on."""
+    hashes = {}
+    for name, network in ((WEIGHTS, players.average), (DISCRIMINATOR, players.discriminator)):
+        state = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
+        write_bytes(folder / name, save(state))
+        hashes[name] = sha256_file(folder / name)
+    label, quick = frontal_label(images), load_prior("quick")
+    latent_walk(folder / "walk.mp4", players.average, label, device)
+    ffhq = settings.head_space == "ffhq"
+    units = METERS_PER_UNIT if ffhq else quick.meters_per_unit
+    write_arrays(folder / "landmarks.npz", landmarks=(quick.landmarks * (quick.meters_per_unit / units)).astype("float32"))
+    last = json.loads((folder / LOG).read_text().splitlines()[-1])
+    write_json(
+        folder / "prior.json",
+        {
+            "schema": SCHEMA, "name": out.resolve().name.removesuffix(".prior"), "family": "eg3d", "config": asdict(config),
+            "meters_per_unit": units, "crop_extent": CROP_EXTENT if ffhq else quick.crop_extent, "license": settings.license,
+            "frontal_camera": label.tolist(), "weights_sha256": hashes[WEIGHTS], "discriminator_sha256": hashes[DISCRIMINATOR],
+            "origin": f"Trained on {len(images)} images by `avatarcli prior train`, {last['kimg']:.0f} thousand shown. "
+            "Landmarks: the mean head of the prior quick in these units.",
+        },
+    )  # fmt: skip
+    return {"images": len(images), "config": settings.config, **last}
+
+
+def frontal_label(images: LabeledImages) -> Tensor:
+    """[25] a camera in front of the head, as far away as the data's in the median, with their median intrinsics."""
+    cameras = Camera.from_label(images.labels)
+    distance = float(cameras.world_from_camera[:, :3, 3].norm(dim=1).median())
+    frontal = Camera.frontal(distance, 1.0).world_from_camera
+    return Camera(world_from_camera=frontal, intrinsics=cameras.intrinsics.median(dim=0, keepdim=True).values).label()[0]

@@ -1,0 +1,29 @@
+"""What a training step draws from."""
+
+import torch
+from torch import Tensor
+
+from models.eg3d.generator import EG3D
+from pipelines.train.frames import Frames
+from pipelines.train.ray_subset import foreground
+from pipelines.train.remembered_views import Views
+from pipelines.train.settings import FinetuneSettings
+
+
+class Batches:
+    """Frames on the device, with the raw-size truth and ray masks computed once."""
+
+    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings, remembered: Views | None = None):
+        self.frames = frames
+        self.remembered = remembered if settings.remembered > 0 else None
+        self.raw_size = generator.config.neural_rendering_resolution
+        self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
+        self.foreground = foreground(self.raw_alpha)
+        self.odds = frames.weight.cpu().clamp(min=1e-3)
+        if frames.rarity is not None:
+            self.odds = self.odds * frames.rarity**settings.balance
+        self.background_rays = settings.background_rays
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Frame numbers [count], by confidence and rarity, without repetition where there are enough frames."""
+        return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)

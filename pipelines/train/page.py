@@ -1,0 +1,99 @@
+"""`report.html`: what a stage saw and did, as one page that can be sent to somebody.
+
+Each section reads its own files and says "not available" when they are missing, so that a report of an unfinished or older
+folder is still one.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.capture.page import camera_angles, capture_report, check_report
+from pipelines.report import html, svg
+from pipelines.report.parts import ends, image_of, json_of, name_of
+from pipelines.train.page_added import added_section
+
+__all__ = ["avatar_report", "camera_angles", "capture_report", "check_report", "comparison", "verdict"]
+
+FIGURES = {
+    "psnr_head": "PSNR head, dB", "psnr_full": "PSNR frame, dB", "ssim_head": "SSIM head", "ssim_full": "SSIM frame",
+    "sharpness_head": "sharpness",
+}  # fmt: skip
+
+
+def avatar_report(folder: Path) -> str:
+    """The page of an avatar folder."""
+    record, metrics = json_of(folder / "avatar.json"), json_of(folder / "metrics.json")
+    sections = [
+        ("Held-out frames", _heldout(folder, metrics)),
+        ("Beside the baselines", _baselines(metrics)),
+        *added_section(folder),
+        ("Training", _curves(folder / "train_log.jsonl")),
+        ("Expressions", _expressions(record)),
+        ("Plan", html.facts(json_of(folder / "plan.json"))),
+        *ends(folder),
+    ]
+    made_of = " and ".join(one.get("name", "") for one in (record.get("capture", {}), *record.get("added", [])))
+    return html.page(f"Avatar {name_of(folder)}", f"made of {made_of}" if made_of else "", sections)
+
+
+def verdict(metrics: Mapping[str, Any]) -> list[str]:
+    """What the held-out figures mean, in sentences: the avatar beside the mean frame, retrieval and the best training frame."""
+    if "avatar" not in metrics or "baselines" not in metrics:
+        return []
+    own, others = metrics["avatar"]["psnr_head"], {name: row["psnr_head"] for name, row in metrics["baselines"].items()}
+    said = {"mean": "the mean training frame", "retrieval": "the training frame with the nearest expression and pose"}
+    said["oracle"] = "the best training frame for each picture"
+    parts = [
+        f"{abs(own - value):.1f} dB {'above' if own >= value else 'below'} {said.get(name, name)}"
+        for name, value in others.items()
+    ]
+    return [f"Inside the head, on {metrics.get('frames', '?')} held-out frames: {own:.1f} dB, {', '.join(parts)}."]
+
+
+def comparison(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows (avatar first, then the one it is compared with) of the held-out figures beside their baselines."""
+    other = metrics.get("compared", {})
+    second = {f"compared: {other['name']}": other["avatar"]} if other else {}
+    rows = {"avatar": metrics.get("avatar", {}), **second, **metrics.get("baselines", {})}
+    names = [name for name in FIGURES if name in rows["avatar"]]
+    return ["", *(FIGURES[name] for name in names)], [
+        [row, *(figures.get(name) for name in names)] for row, figures in rows.items()
+    ]
+
+
+def _heldout(folder: Path, metrics: Mapping[str, Any]) -> str:
+    sheet = image_of(
+        folder / "samples" / "heldout.png", "above the filmed frames, below the avatar with the same expression and camera"
+    )
+    return "".join(map(html.sentence, verdict(metrics))) + sheet
+
+
+def _baselines(metrics: Mapping[str, Any]) -> str:
+    if "avatar" not in metrics:
+        return ""
+    head, rows = comparison(metrics)
+    facts = {key: value for key, value in metrics.items() if key not in ("avatar", "baselines")}
+    return html.table(rows, head=head, strong=0) + html.sentence(html.said(facts), "quiet")
+
+
+def _curves(log: Path) -> str:
+    try:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+    except (OSError, json.JSONDecodeError):
+        return ""
+    names = dict.fromkeys(key for line in lines for key in line if key not in ("step", "seconds"))
+    return html.row(
+        [svg.curve([(line["step"], line[name]) for line in lines if name in line], name, x_label="steps") for name in names]
+    )
+
+
+def _expressions(record: Mapping[str, Any]) -> str:
+    found = record.get("expression", {})
+    if not {"names", "low", "neutral", "high"} <= set(found):
+        return ""
+    rows = sorted(
+        zip(found["names"], found["low"], found["neutral"], found["high"], strict=True), key=lambda row: row[1] - row[3]
+    )
+    return svg.ranges(rows, f"Range found in the avatar's own renders ({found.get('space', '')})")

@@ -1,0 +1,30 @@
+"""The section of an avatar's page on a capture that was added to it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.report import html
+from pipelines.report.parts import image_of, json_of
+
+
+def added_section(folder: Path) -> list[tuple[str, str]]:
+    """Figures before and after, by capture and region; nothing for an avatar of one capture."""
+    record = json_of(folder / "added.json")
+    if "captures" not in record:
+        return []
+    tables = "".join(_table(one) for one in reversed(record["captures"]))
+    caption = "held-out frames of the added capture: filmed, before, after"
+    sheet = image_of(folder / "samples" / "added.png", caption)
+    return [("What the added capture changed", html.sentence(record["sentence"]) + sheet + tables)]
+
+
+def _table(one: Mapping[str, Any]) -> str:
+    rows = []
+    for region, before in one["before"].items():
+        after = one["after"][region]
+        figures = [value for name in ("psnr", "ssim", "sharpness") for value in (before[name], after[name])]
+        rows.append([region, before["frames"], *figures, one["psnr_change"][region]])
+    said = ("PSNR before, dB", "after", "SSIM before", "after", "sharpness before", "after", "change, dB")
+    name = f"{one['name']} ({'added' if one['added'] else 'known before'})"
+    return html.table(rows, head=[name, "held-out frames", *said], strong=len(rows) - 1)

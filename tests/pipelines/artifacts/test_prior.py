@@ -1,0 +1,37 @@
+"""The shipped prior and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts.prior import load_prior
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_json, write_json
+from pipelines.prior.train.supervised import SHIPPED
+from pipelines.train.networks import config_of
+from tests.worlds import write_unit_prior
+
+
+def test_the_shipped_prior_has_the_quick_configuration() -> None:
+    prior = load_prior("quick")
+    assert config_of(prior) == SHIPPED
+    assert prior.landmarks.shape == (478, 3)
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(SettingError, match="shipped priors: quick"):
+        load_prior("nobody")
+
+
+def test_broken_priors_are_refused(tmp_path: Path) -> None:
+    record = read_json(write_unit_prior(tmp_path) / "prior.json")
+    write_json(tmp_path / "prior.json", record | {"config": {"z_dmi": 8}})
+    with pytest.raises(UnusableMaterial, match="z_dmi"):
+        config_of(load_prior(str(tmp_path)))
+    write_json(tmp_path / "prior.json", record | {"schema": 99})
+    with pytest.raises(UnusableMaterial, match="schema 99"):
+        load_prior(str(tmp_path))
+    (tmp_path / "weights.safetensors").write_bytes(b"other bytes")
+    write_json(tmp_path / "prior.json", record | {"weights_sha256": "0" * 64})
+    with pytest.raises(UnusableMaterial, match="sha256"):
+        load_prior(str(tmp_path))

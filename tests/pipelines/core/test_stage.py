@@ -1,0 +1,190 @@
+"""The stage protocol: done once, continued after a kill, never half there."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import read_json, write_text
+from pipelines.core.stage import run_stage, step
+from tests.material import ROOT
+
+
+def make(out: Path, source: Path, settings: object = None, overwrite: bool = False, calls: list[str] | None = None):
+    def work(partial: Path) -> dict[str, int]:
+        if calls is not None:
+            calls.append("work")
+        step(
+            partial,
+            "copy",
+            lambda: write_text(partial / "copy.txt", source.read_text()) or {"letters": len(source.read_text())},
+        )
+        return {"answer": 42}
+
+    return run_stage("copying", version=1, inputs={"text": source}, settings=settings, out=out, work=work, overwrite=overwrite)
+
+
+def test_same_question_is_answered_once(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    calls: list[str] = []
+    first = make(tmp_path / "out", source, calls=calls)
+    second = make(tmp_path / "out", source, calls=calls)
+    assert (first.status, second.status, calls) == ("done", "unchanged", ["work"])
+    assert first.figures == second.figures == {"answer": 42}
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_copied_input_keeps_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.txt").write_text("hello")
+    os.utime(tmp_path / "elsewhere" / "b.txt", (1, 1))
+    assert (
+        make(tmp_path / "x", tmp_path / "a.txt").fingerprint
+        == make(tmp_path / "y", tmp_path / "elsewhere" / "b.txt").fingerprint
+    )
+
+
+def test_other_settings_do_not_overwrite_unasked(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    make(tmp_path / "out", source, settings=1)
+    with pytest.raises(SettingError, match="--overwrite"):
+        make(tmp_path / "out", source, settings=2)
+    assert make(tmp_path / "out", source, settings=2, overwrite=True).status == "done"
+
+
+def test_a_folder_of_the_user_is_never_replaced(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    with pytest.raises(SettingError, match="was not made by"):
+        make(tmp_path / "out", source, overwrite=True)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+
+
+def test_missing_input_names_it(tmp_path: Path) -> None:
+    with pytest.raises(UnusableMaterial, match="nothing.txt does not exist"):
+        make(tmp_path / "out", tmp_path / "nothing.txt")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipelines.core.files import write_text
+from pipelines.core.stage import run_stage, step
+base = Path(sys.argv[1])
+def first(partial):
+    with (base / "log").open("a") as log: log.write("first\\n")
+    return {}
+def work(partial):
+    step(partial, "first", lambda: first(partial))
+    if sys.argv[2] == "die": os.kill(os.getpid(), signal.SIGKILL)
+    write_text(partial / "done.txt", "yes")
+    return {}
+run_stage("killed", version=1, inputs={"a": base / "a"}, settings=None, out=base / "out", work=work)
+"""
+
+
+def test_kill_leaves_no_output_and_the_next_run_continues(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    died = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "die"], env=environment)
+    assert died.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "live"], env=environment, check=True)
+    assert (tmp_path / "out" / "done.txt").read_text() == "yes"
+    assert (tmp_path / "log").read_text() == "first\n"
+    assert "first" in read_json(tmp_path / "out" / "stage.json")["seconds"]
+
+
+def test_file_output_has_its_record_beside_it(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    out = tmp_path / "out.mp4"
+
+    def work(partial: Path) -> dict[str, int]:
+        (partial / "out.mp4").write_bytes(b"video")
+        return {}
+
+    for expected in ("done", "unchanged"):
+        assert run_stage("v", version=1, inputs={"t": source}, settings=None, out=out, work=work).status == expected
+    assert out.read_bytes() == b"video" and read_json(tmp_path / "out.json")["stage"] == "v"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "out.json", "out.mp4"]
+
+
+def test_unusable_material_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+
+    def work(partial: Path) -> dict[str, int]:
+        write_text(partial / "half.txt", "half")
+        raise UnusableMaterial("no face")
+
+    with pytest.raises(UnusableMaterial, match="no face"):
+        run_stage("s", version=1, inputs={"t": source}, settings=None, out=tmp_path / "out", work=work)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_another_question_starts_from_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+
+    def fails(partial: Path) -> dict[str, int]:
+        write_text(partial / "old.txt", "old")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        run_stage("s", version=1, inputs={"t": source}, settings=1, out=tmp_path / "out", work=fails)
+    assert (tmp_path / "out.partial" / "old.txt").exists()
+    run_stage("s", version=1, inputs={"t": source}, settings=2, out=tmp_path / "out", work=lambda partial: {})
+    assert not (tmp_path / "out" / "old.txt").exists()
+
+
+def test_a_json_beside_a_video_is_not_replaced(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("hello")
+    (tmp_path / "out.json").write_text('{"my": "notes"}')
+    with pytest.raises(SettingError, match="not ours"):
+        make(tmp_path / "out.mp4", source)
+    assert (tmp_path / "out.json").read_text() == '{"my": "notes"}'
+
+
+def test_files_beside_a_video_are_ours_even_after_a_kill_while_they_were_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+
+    def make_video(text: str, overwrite: bool = False):
+        def work(partial: Path) -> dict[str, int]:
+            def write() -> dict[str, int]:
+                for name in ("beside/v.csv", "v.mp4"):
+                    write_text(partial / name, text)
+                return {}
+
+            return step(partial, "all", write)
+
+        inputs, settings = {"text": tmp_path / "a.txt"}, {"text": text}
+        return run_stage("film", version=1, inputs=inputs, settings=settings, out=tmp_path / "v.mp4", work=work,
+                         overwrite=overwrite, beside=["v.csv"])  # fmt: skip
+
+    honest = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        honest(source, target)
+        if Path(target) == tmp_path / "v.csv":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_video("one")
+    monkeypatch.setattr(os, "replace", honest)
+    assert make_video("one").status == "done" and (tmp_path / "v.mp4").read_text() == "one"
+    assert read_json(tmp_path / "v.json")["beside"] == ["v.csv"]
+    make_video("two", overwrite=True)
+    assert (tmp_path / "v.csv").read_text() == "two" and not (tmp_path / "v.mp4.partial").exists()

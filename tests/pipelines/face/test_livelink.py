@@ -1,0 +1,168 @@
+"""Live Link Face files: the format, the clock, and the way there and back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.artifacts.track import Track
+from pipelines.core.errors import UnusableMaterial
+from pipelines.drive.motion.driver_files import open_driver
+from pipelines.drive.motion.track import states, without_gaps
+from pipelines.drive.settings import TrackSettings
+from pipelines.face.channel_spaces import in_space
+from pipelines.face.expression import ARKIT_52, MEASURED
+from pipelines.face.livelink import read_livelink, timecode, write_livelink
+from tests.pipelines.drive.takes import codes, iphone_csv, moving
+
+JAW = ARKIT_52.index("jawOpen")
+
+
+def test_timecodes():
+    assert timecode(61.5 + 0.5 / 60) == "00:01:01:30.500"
+    assert timecode(59.9999999) == "00:01:00:00.000"
+
+
+def test_measured_channels_read_back_exactly_with_the_head(tmp_path: Path):
+    track = moving()
+    write_livelink(tmp_path / "a.csv", track)
+    back = in_space(read_livelink(tmp_path / "a.csv"), "measured", "a.csv")
+    assert back.names == MEASURED and back.rate_hz == 30.0
+    assert (track.expression < 0).any() and np.array_equal(back.expression, track.expression)
+    assert back.times_s == pytest.approx(track.times_s, abs=2e-5)
+    assert np.allclose(back.world_from_head, track.world_from_head, atol=1e-7)
+
+
+def test_a_head_that_turns_left_has_a_positive_yaw_and_a_tool_may_count_otherwise(tmp_path: Path):
+    """Its face then looks to the right in the picture of a camera before it."""
+    rows = iphone_csv(tmp_path / "a.csv", codes(np.arange(30) / 60), [0.1] * 30).read_text().splitlines()
+    yaw = rows[0].split(",").index("HeadYaw")
+    turned = [rows[0], *(",".join([*(cells := row.split(","))[:yaw], "0.3", *cells[yaw + 1 :]]) for row in rows[1:])]
+    (tmp_path / "a.csv").write_text("\n".join(turned))
+    for signs, towards in (((1.0, 1.0, 1.0), 1), ((-1.0, 1.0, 1.0), -1)):
+        faces = read_livelink(tmp_path / "a.csv", signs=signs).world_from_head[:, :3, 2]
+        assert faces[:, 0] == pytest.approx(np.full(30, towards * np.sin(0.3))) and (faces[:, 2] < 0).all()
+
+
+def test_blendshapes_read_back_exactly(tmp_path: Path):
+    track = replace(moving(names=ARKIT_52), space="blendshapes")
+    write_livelink(tmp_path / "a.csv", track)
+    back = in_space(read_livelink(tmp_path / "a.csv"), "blendshapes", "a.csv")
+    assert back.names == ARKIT_52 and np.array_equal(back.expression, track.expression)
+
+
+def test_a_plain_file_is_what_other_tools_expect(tmp_path: Path):
+    write_livelink(tmp_path / "a.csv", moving(), plain=True)
+    rows = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()]
+    assert rows[0][:3] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft"] and rows[0][-1] == "RightEyeRoll"
+    assert {len(row) for row in rows} == {63} and rows[1][1] == "61"
+    shapes = np.array([[float(cell) for cell in row[2:54]] for row in rows[1:]])
+    assert shapes.min() == 0.0 and shapes.max() <= 1.0
+    left, right = rows[0].index("JawLeft") - 2, rows[0].index("JawRight") - 2
+    assert (np.minimum(shapes[:, left], shapes[:, right]) == 0).all() and shapes[:, [left, right]].max(0).min() > 0.1
+
+
+@pytest.mark.parametrize(("counted", "rate"), [(60.0, 60.0), (30.0, 30.0), (25.0, 25.0)])
+def test_the_rate_of_the_timecode_is_found(tmp_path: Path, counted: float, rate: float):
+    times = np.arange(int(3 * rate)) / rate
+    track = read_livelink(iphone_csv(tmp_path / "a.csv", codes(times, counted), np.linspace(0, 1, len(times)).tolist()))
+    assert track.rate_hz == rate and track.times_s == pytest.approx(times, abs=1e-4)
+
+
+def test_uneven_rows_keep_their_own_times_and_midnight_is_no_gap(tmp_path: Path):
+    times = np.cumsum([1, 1, 1, 2, 1, 1, 1, 3] * 20) / 60 + 0.4
+    path = iphone_csv(tmp_path / "a.csv", codes(times, start="23:59:59"), np.linspace(0, 1, len(times)).tolist())
+    track = read_livelink(path)
+    assert track.times_s == pytest.approx(times - times[0], abs=1e-4) and track.rate_hz == pytest.approx(60)
+
+
+def evened(path: Path) -> Track:
+    return open_driver(path, TrackSettings()).track("measured", np.zeros((478, 3)), TrackSettings(), path, None)  # type: ignore[arg-type]
+
+
+def test_a_short_gap_is_interpolated_and_a_long_one_held_and_flagged(tmp_path: Path):
+    times = np.concatenate([np.arange(60), np.arange(72, 120), np.arange(240, 300)]) / 60
+    jaw = np.where(times < 1.1, 0.2, np.where(times < 3, 0.8, 0.4))
+    track = evened(iphone_csv(tmp_path / "a.csv", codes(times), jaw.tolist()))
+    assert len(track.times_s) == 300 and np.allclose(np.diff(track.times_s), 1 / 60, atol=1e-3)
+    scores, kinds = track.expression[:, MEASURED.index("jawOpen")], states(track, 0.5)
+    assert kinds[65] == "interpolated" and 0.25 < scores[65] < 0.75
+    assert kinds[150] == "held" and scores[150] == pytest.approx(0.8) and kinds[100] == kinds[250] == "tracked"
+
+
+def test_rows_without_a_face_are_lost_frames(tmp_path: Path):
+    jaw, seen = np.full(180, 0.3), np.ones(180, bool)
+    jaw[60:70], seen[60:70] = 9.0, False
+    track = evened(iphone_csv(tmp_path / "a.csv", codes(np.arange(180) / 60), jaw.tolist(), seen.tolist()))
+    assert (~track.valid).sum() == 10 and track.expression[:, MEASURED.index("jawOpen")].max() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "its columns are nothing"),
+        ("a,b,c\n1,2,3\n4,5,6\n", "its columns are a, b, c; Timecode is missing"),
+        ("Timecode,BlendshapeCount,JawOpen\n00:00:00:00.0,61,0.1\n", "eyeBlinkLeft, eyeLookDownLeft"),
+        ("\x00\xff", "CSV"),
+    ],
+)
+def test_wrong_columns_are_one_sentence(tmp_path: Path, text: str, said: str):
+    (tmp_path / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UnusableMaterial, match=said):
+        read_livelink(tmp_path / "a.csv")
+
+
+def test_faults_inside_name_the_line(tmp_path: Path):
+    times = np.arange(120) / 60
+    path = iphone_csv(tmp_path / "a.csv", codes(times), [0.1] * 120)
+    good = path.read_text().splitlines()
+    for line, change, said in [
+        (7, lambda row: row.replace(",61,", ",61,oops,", 1).rsplit(",", 1)[0], "line 8: eyeBlinkLeft is 'oops'"),
+        (9, lambda row: "noon" + row[11:], "line 10: 'noon"),
+        (60, lambda row: "11:30:00:00.000" + row[15:], "the clock "),
+    ]:
+        path.write_text("\n".join([*good[:line], change(good[line]), *good[line + 1 :]]))
+        with pytest.raises(UnusableMaterial, match=said):
+            read_livelink(path)
+
+
+def test_degrees_and_runaway_shapes_are_one_sentence_and_the_hint_helps(tmp_path: Path):
+    times = np.arange(30) / 60
+    plain = iphone_csv(tmp_path / "a.csv", codes(times), list(np.linspace(0, 1, 30))).read_text().splitlines()
+    turned = [plain[0], *(",".join([*row.split(",")[:54], "20.0", *row.split(",")[55:]]) for row in plain[1:])]
+    (tmp_path / "deg.csv").write_text("\n".join(turned))
+    with pytest.raises(UnusableMaterial, match="HeadYaw reaches 20, more than a whole turn.*head_signs"):
+        read_livelink(tmp_path / "deg.csv")
+    pose = read_livelink(tmp_path / "deg.csv", signs=(0.01745, 0.01745, 0.01745)).world_from_head[0]
+    assert np.degrees(np.arccos(abs(pose[2, 2]))) == pytest.approx(20, abs=0.1)
+    (tmp_path / "huge.csv").write_text("\n".join([*plain[:9], plain[9].replace("0.1", "1e30", 1), *plain[10:]]))
+    with pytest.raises(UnusableMaterial, match="line 10: eyeBlinkLeft is 1e[+]30; shapes go from 0 to 1"):
+        read_livelink(tmp_path / "huge.csv")
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_a_table_saved_with_semicolons_or_tabs_is_read(tmp_path: Path, between: str):
+    times, jaw = np.arange(30) / 60, np.linspace(0, 1, 30)
+    plain = iphone_csv(tmp_path / "a.csv", codes(times), list(jaw))
+    other = tmp_path / "b.csv"
+    other.write_text(plain.read_text().replace(",", between))
+    assert np.array_equal(read_livelink(other).expression, read_livelink(plain).expression)
+
+
+def test_a_clock_that_was_stopped_is_one_sentence(tmp_path: Path):
+    times = np.concatenate([np.arange(120) / 60, 400 + np.arange(120) / 60])
+    with pytest.raises(UnusableMaterial, match="line 122: the clock jumps by 398.0 s"):
+        read_livelink(iphone_csv(tmp_path / "a.csv", codes(times), [0.1] * 240))
+
+
+def test_a_shape_that_the_avatar_listens_to_must_be_there():
+    track = moving(names=tuple(name for name in ARKIT_52 if name not in ("jawOpen", "tongueOut")))
+    track = replace(track, space="arkit")
+    with pytest.raises(UnusableMaterial, match="take.csv has no jawOpen,"):
+        in_space(track, "measured", "take.csv")
+
+
+def test_a_track_without_gaps_is_left_alone():
+    track = moving()
+    assert without_gaps(track, 0.5) is track
