@@ -1,11 +1,60 @@
-"""What every family of generator gives and takes: the only names that pipelines may rely on."""
+"""What every family of generator gives and takes: the only names that pipelines may rely on.
 
-from dataclasses import dataclass
-from typing import Protocol
+A picture is made in two calls. `prepare` turns a control (who makes which face) into a scene, which no camera is part of;
+`render` shows the scene to cameras. A viewer that orbits keeps the scene, a driven video makes one a frame.
+"""
 
-from torch import Tensor
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from torch import Tensor, nn
 
 from models.camera import Camera
+from models.compute_mode import EXACT, Compute
+from models.rendering.sampling import Sampling
+
+Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation"]
+"""What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What is asked of a generator, a row a picture; slots that a family does not know stay None."""
+
+    ws: Tensor
+    """[B,num_ws,w_dim] latents."""
+    deformation: Tensor | None = None
+    """[B,D] expression code and body pose, in the order of the family."""
+    illumination: Tensor | None = None
+    """[B,L] light."""
+    label: Tensor | None = None
+    """[B,C] the label that conditions the network, where it sees one."""
+
+    def __len__(self) -> int:
+        return len(self.ws)
+
+    def __getitem__(self, rows: slice | Tensor | list[int]) -> "Control":
+        """The chosen rows."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderSettings:
+    """How a scene is rendered; the defaults are the configuration's own."""
+
+    sampling: Sampling | None = None
+    """None: as many samples a ray as the configuration says, at interval centers."""
+    raw_size: int | None = None
+    """Rays a side; None: the configuration's."""
+    rays: Tensor | None = None
+    """[B,K] row-major numbers of the only rays that are marched, the others are empty; None: all of them."""
+    background: Tensor | None = None
+    """[B,3,1,1] or [B,3,H,W] in [-1,1] behind image and raw image; None: as the network paints it, or black."""
+    raw_only: bool = False
+    """No super-resolution: `image` is the raw image."""
+    compute: Compute = EXACT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +90,23 @@ class DiscriminatorOutput:
     pose: Tensor | None = None
 
 
+class Scene(Protocol):
+    """A head as it is, whoever looks at it; what `Generator.prepare` makes and `Generator.render` takes."""
+
+    @property
+    def control(self) -> Control: ...
+
+    def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points [B,N,3] in the family's units -> colors or color features [B,N,C], raw density [B,N]."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
-    """A family of 3D-aware generators."""
+    """A family of 3D-aware generators; every one is an nn.Module."""
+
+    @property
+    def config(self) -> Any: ...
 
     @property
     def latent(self) -> LatentSpec: ...
@@ -50,14 +114,60 @@ class Generator(Protocol):
     @property
     def image_size(self) -> int: ...
 
+    @property
+    def raw_size(self) -> int: ...
+
     def mapping(
         self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Tensor: ...
 
-    def synthesis(self, ws: Tensor, camera: Camera, *, background: Tensor | None = None) -> Rendering: ...
+    def prepare(self, control: Control, *, compute: Compute = EXACT) -> Scene: ...
+
+    def render(self, scene: Any, camera: Camera, how: RenderSettings = ...) -> Rendering: ...
+
+    def groups(self) -> Mapping[Role, list[nn.Parameter]]: ...
 
 
 class Discriminator(Protocol):
     """Judges a rendering, or a dict of `image` and `image_raw`, seen by a camera."""
 
+    @property
+    def group_size(self) -> int:
+        """Images of a batch that are compared with each other."""
+        ...
+
     def __call__(self, rendering: Rendering | dict[str, Tensor], camera: Camera | Tensor) -> DiscriminatorOutput: ...
+
+
+def scattered(values: Tensor, rays: Tensor, count: int, empty: float) -> Tensor:
+    """[B,count,C] with values [B,K,C] at the ray numbers [B,K], `empty` elsewhere."""
+    full = values.new_full((len(values), count, values.shape[2]), empty)
+    return full.scatter(1, rays[..., None].expand_as(values), values)
+
+
+def rays_of(camera: Camera, size: int, rays: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Origins and directions [B,K,3] of all rays of a picture of `size`, or of the ray numbers [B,K]."""
+    origins, directions = camera.rays(size)
+    if rays is None:
+        return origins, directions
+    take = rays[..., None].expand(-1, -1, 3)
+    return origins.gather(1, take), directions.gather(1, take)
+
+
+def as_images(rendered: tuple[Tensor, ...], rays: Tensor | None, size: int, empty: tuple[float, ...]) -> list[Tensor]:
+    """Images [B,C,size,size] of values [B,K,C] at all rays, or at some of them, `empty` elsewhere."""
+    if rays is not None:
+        rendered = tuple(scattered(one, rays, size * size, value) for one, value in zip(rendered, empty, strict=True))
+    return [one.mT.reshape(len(one), -1, size, size) for one in rendered]
+
+
+def grouped(module: nn.Module, prefixes: Mapping[Role, tuple[str, ...]]) -> dict[Role, list[nn.Parameter]]:
+    """Parameters by role: each belongs to the role whose prefix of its name is longest; ValueError where none fits."""
+    found: dict[Role, list[nn.Parameter]] = {role: [] for role in prefixes}
+    for name, parameter in module.named_parameters():
+        fitting = [(prefix, role) for role, every in prefixes.items() for prefix in every if name.startswith(prefix)]
+        if not fitting:
+            raise ValueError(f"the parameter {name} has no role")
+        _, role = max(fitting, key=lambda pair: len(pair[0]))
+        found[role].append(parameter)
+    return {role: own for role, own in found.items() if own}

@@ -10,6 +10,7 @@ Notable choices:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from models.camera import LABEL_DIM, Camera
 from models.compute_mode import EXACT, Compute
 from models.eg3d.config import COARSE, EG3DConfig
-from models.generator import LatentSpec, Rendering
+from models.generator import Control, LatentSpec, Rendering, RenderSettings, Role, as_images, grouped, rays_of
 from models.networks.stylegan2.layers import FullyConnected
 from models.networks.stylegan2.mapping import Mapping, seen_label
 from models.networks.stylegan2.synthesis import Noise, Synthesis
@@ -28,6 +29,12 @@ from models.rendering.sampling import Sampling
 from models.volumes.decoders import Decoder
 from models.volumes.planes import PLANE_AXES, as_texels, in_front, lookup
 from models.volumes.surface_texture import Paint
+
+ROLES: dict[Role, tuple[str, ...]] = {
+    "backbone": ("backbone.synthesis", "basis_weights", "paint.weights"), "mapping": ("backbone.mapping",),
+    "decoder": ("decoder",), "superresolution": ("superresolution",), "free_volume": ("static_planes", "basis_planes", "back_plane"),
+    "texture": ("paint.fixed", "paint.moving"),
+}  # fmt: skip
 
 
 class Backbone(nn.Module):
@@ -86,6 +93,10 @@ class EG3D(nn.Module):
     def image_size(self) -> int:
         return self.config.image_size
 
+    @property
+    def raw_size(self) -> int:
+        return self.config.neural_rendering_resolution
+
     def mapping(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """ws [B,num_ws,w_dim] of z [B,z_dim]; `condition` [B,25] is a camera label, the frontal one at inference."""
         blind, scale = self.config.c_gen_conditioning_zero, self.config.c_scale
@@ -140,26 +151,40 @@ class EG3D(nn.Module):
             return image
         return image + compute.run(self.paint, ws[:, 0], camera, depth, alpha, self.image_size)
 
-    def synthesis(
-        self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,
-        noise: Noise = "const", compute: Compute = EXACT, raw_size: int | None = None,
-    ) -> Rendering:  # fmt: skip
-        """Render ws [B,num_ws,w_dim] as seen by B cameras; `raw_size` rays a side instead of the configuration's.
+    def groups(self) -> dict[Role, list[nn.Parameter]]:
+        """The parameters by what they are for."""
+        return grouped(self, ROLES)
 
-        Without a background the images are the network's own, over black. `background` [B,3,1,1] or [B,3,H,W] in [-1,1] is put
-        behind image and raw image by the alpha of the rays.
-        """
-        size, sampling = raw_size or self.config.neural_rendering_resolution, sampling or self.config.sampling()
-        rendered = self.render_rays(self.planes(ws, noise, compute), *camera.rays(size), sampling=sampling, compute=compute)
-        features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
+    def prepare(self, control: Control, *, compute: Compute = EXACT) -> "TriplaneScene":
+        """The feature planes of `control`; a scene serves any number of cameras."""
+        return TriplaneScene(control=control, planes=self.planes(control.ws, compute=compute), generator=self)
+
+    def render(self, scene: "TriplaneScene", camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
+        """The scene as B cameras see it; without a background over black, as the network's images are."""
+        size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
+        ws, compute = scene.control.ws, how.compute
+        rendered = self.render_rays(scene.planes, *rays_of(camera, size, how.rays), sampling=sampling, compute=compute)
+        features, depth, alpha = as_images(rendered, how.rays, size, empty=(-1.0, 0.0, 0.0))
         raw = features[:, :3]
+        if how.raw_only:
+            raw = raw if how.background is None else over(raw, alpha, _shrunk(how.background, size))
+            return Rendering(image=raw, raw=raw, depth=depth, alpha=alpha)
         image, skip = self.superresolution(raw, features, ws, compute)
         image = self.painted(image, ws, camera, depth=depth, alpha=alpha, compute=compute)
         if self.config.compat_inplace_raw and skip.shape == raw.shape and not self.superresolution.resizes(size):
             raw = skip
-        if background is not None:
-            image, raw = over(image, alpha, background), over(raw, alpha, _shrunk(background, size))
+        if how.background is not None:
+            image, raw = over(image, alpha, how.background), over(raw, alpha, _shrunk(how.background, size))
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha)
+
+    def synthesis(
+        self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, sampling: Sampling | None = None,
+        noise: Noise = "const", compute: Compute = EXACT, raw_size: int | None = None,
+    ) -> Rendering:  # fmt: skip
+        """Both calls in one, for ws [B,num_ws,w_dim]."""
+        scene = TriplaneScene(control=Control(ws=ws), planes=self.planes(ws, noise, compute), generator=self)
+        how = RenderSettings(sampling=sampling, raw_size=raw_size, background=background, compute=compute)
+        return self.render(scene, camera, how)
 
     def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
         axes, box = PLANE_AXES[self.config.plane_axes], self.config.box_warp
@@ -187,6 +212,19 @@ class EG3D(nn.Module):
     def _with_prior(self, density: Tensor, points: Tensor) -> Tensor:
         prior, density = self.config.density_prior, self.config.density_gain * density
         return density if prior is None else density + prior(points)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TriplaneScene:
+    """Feature planes [B,3,C,R,R] and the control that made them."""
+
+    control: Control
+    planes: Tensor
+    generator: EG3D
+
+    def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Color features [B,N,C] in 0..1 and raw density [B,N] at points [B,N,3] in head units."""
+        return self.generator.field(self.planes)(points)
 
 
 def _shrunk(background: Tensor, size: int) -> Tensor:

@@ -64,6 +64,11 @@ class DualDiscriminator(nn.Module):
         self.b4 = DiscriminatorEpilogue(channels, label_dim=channels, clamp=CONV_CLAMP)
         self.register_buffer("resample_filter", binomial_filter())
 
+    @property
+    def group_size(self) -> int:
+        """Images of a batch that are compared with each other."""
+        return self.b4.group_size
+
     def forward(self, rendering: Judged, camera: Camera | Tensor) -> DiscriminatorOutput:
         """A rendering, or a dict of images; a camera or its label [B,25]."""
         images = _images(rendering) if isinstance(rendering, Rendering) else rendering

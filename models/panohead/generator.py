@@ -14,6 +14,7 @@ Notable choices:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 
 from models.camera import LABEL_DIM, Camera
 from models.compute_mode import EXACT, Compute
-from models.generator import LatentSpec, Rendering
+from models.generator import Control, LatentSpec, Rendering, RenderSettings, Role, as_images, grouped, rays_of
 from models.networks.stylegan2.mapping import Mapping, seen_label
 from models.networks.stylegan2.resampling import resize
 from models.networks.stylegan2.synthesis import Noise, Synthesis, ToRGB
@@ -45,6 +46,12 @@ PANOHEAD_TINY128 = PanoHeadConfig(
     neural_rendering_resolution=32, depth_resolution=12, depth_resolution_importance=12, superresolution="2X",
 )  # fmt: skip
 """The network of the reference vectors, with few channels."""
+
+
+ROLES: dict[Role, tuple[str, ...]] = {
+    "backbone": ("backbone.synthesis", "bcg_synthesis"), "mapping": ("backbone.mapping", "t_mapping"), "decoder": ("decoder",),
+    "superresolution": ("superresolution", "torgb"),
+}  # fmt: skip
 
 
 class Backbone(nn.Module):
@@ -90,6 +97,10 @@ class PanoHead(nn.Module):
     @property
     def image_size(self) -> int:
         return self.config.image_size
+
+    @property
+    def raw_size(self) -> int:
+        return self.config.neural_rendering_resolution
 
     def mapping(self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
         """ws [B,num_ws,w_dim] of z [B,z_dim]; `condition` [B,25] is a camera label, the frontal one at inference."""
@@ -143,6 +154,18 @@ class PanoHead(nn.Module):
         """[B,C,S,S] what is behind the head, at the size S that super-resolution starts from; reads the first ws."""
         return self.bcg_synthesis(ws[:, : self.bcg_synthesis.num_ws], noise, compute)
 
+    def groups(self) -> dict[Role, list[nn.Parameter]]:
+        """The parameters by what they are for."""
+        return grouped(self, ROLES)
+
+    def prepare(self, control: Control, *, compute: Compute = EXACT) -> "TrigridScene":
+        """The feature grids of `control`; a scene serves any number of cameras."""
+        return TrigridScene(control=control, planes=self.planes(control.ws, compute=compute), generator=self)
+
+    def render(self, scene: "TrigridScene", camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
+        """The scene as B cameras see it; `how.background` replaces the painted one."""
+        return self._render(scene, camera, how)
+
     def synthesis(
         self, ws: Tensor, camera: Camera, *, background: Tensor | None = None, background_ws: Tensor | None = None,
         sampling: Sampling | None = None, noise: Noise = "const", density_noise: float = 0.0, compute: Compute = EXACT,
@@ -152,18 +175,27 @@ class PanoHead(nn.Module):
         `background_ws` paints another latent's background; training takes a neighbor's with probability 0.2. `background`
         [B,3,1,1] or [B,3,H,W] in [-1,1] replaces the painted one in the finished images.
         """
-        size, sampling = self.config.neural_rendering_resolution, sampling or self.config.sampling()
+        scene = TrigridScene(control=Control(ws=ws), planes=self.planes(ws, noise, compute), generator=self)
+        how = RenderSettings(sampling=sampling, background=background, compute=compute)
+        return self._render(scene, camera, how, background_ws=background_ws, noise=noise, density_noise=density_noise)
+
+    def _render(
+        self, scene: "TrigridScene", camera: Camera, how: RenderSettings, *, background_ws: Tensor | None = None,
+        noise: Noise = "const", density_noise: float = 0.0,
+    ) -> Rendering:  # fmt: skip
+        ws, compute = scene.control.ws, how.compute
+        size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
         rendered = self.render_rays(
-            self.planes(ws, noise, compute), *camera.rays(size), sampling=sampling, density_noise=density_noise, compute=compute
+            scene.planes, *rays_of(camera, size, how.rays), sampling=sampling, density_noise=density_noise, compute=compute
         )
-        features, depth, alpha = (value.mT.unflatten(2, (size, size)) for value in rendered)
+        features, depth, alpha = as_images(rendered, how.rays, size, empty=(0.0, 0.0, 0.0))
         if self.config.use_background:
             behind = self.background_features(ws if background_ws is None else background_ws, noise, compute)
             features = features + (1 - alpha) * resize(behind, size, self.config.sr_antialias)
         raw = self.torgb(features, ws[:, -1]) if self.config.use_torgb_raw else features[:, :3]
-        image = self.superresolution(raw, features, ws, compute)[0]
-        if background is not None:
-            image, raw = _before(background, image, alpha), _before(background, raw, alpha)
+        image = raw if how.raw_only else self.superresolution(raw, features, ws, compute)[0]
+        if how.background is not None:
+            image, raw = _before(how.background, image, alpha), _before(how.background, raw, alpha)
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha, semantics=1.002 * alpha - 0.001)
 
     def _lookup(self, planes: Tensor) -> Callable[[Tensor], Tensor]:
@@ -179,6 +211,19 @@ class PanoHead(nn.Module):
         if config.binarize_clouds is not None:
             density = torch.where(opacity(density) < config.binarize_clouds, -SOLID, SOLID)
         return density
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrigridScene:
+    """Feature grids [B,3,C*D,R,R] and the control that made them."""
+
+    control: Control
+    planes: Tensor
+    generator: PanoHead
+
+    def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Color features [B,N,C] and raw density [B,N] at points [B,N,3] in head units."""
+        return self.generator.field(self.planes)(points)
 
 
 def _mapping(config: PanoHeadConfig, **options: Any) -> Mapping:

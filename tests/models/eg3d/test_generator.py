@@ -8,7 +8,7 @@ from models.camera import Camera, orbit
 from models.compute_mode import EXACT, Compute
 from models.eg3d.config import FFHQ512, QUICK, TINY128, UNIT, EG3DConfig
 from models.eg3d.generator import EG3D
-from models.generator import Discriminator, Generator
+from models.generator import Control, Discriminator, Generator
 from models.networks.dual_discriminator import DualDiscriminator
 from models.rendering.compositing import over
 from models.rendering.sampling import Sampling
@@ -37,7 +37,7 @@ def test_it_is_a_generator_with_a_discriminator(generator: EG3D):
     judge: Discriminator = DualDiscriminator(UNIT)
     ws = some_ws(generator, 2)
     assert ws.shape == (2, family.latent.num_ws, family.latent.w_dim)
-    rendering = family.synthesis(ws, cameras(2))
+    rendering = family.render(family.prepare(Control(ws=ws)), cameras(2))
     assert rendering.image.shape == (2, 3, family.image_size, family.image_size)
     assert rendering.raw.shape == (2, 3, 16, 16)
     assert rendering.depth.shape == rendering.alpha.shape == (2, 1, 16, 16)

@@ -6,7 +6,7 @@ import torch
 
 from models.camera import Camera, centered_intrinsics, orbit
 from models.compute_mode import EXACT, Compute
-from models.generator import Discriminator, Generator
+from models.generator import Control, Discriminator, Generator
 from models.networks.dual_discriminator import MaskDiscriminator
 from models.networks.stylegan2.resampling import resize
 from models.panohead.config import PanoHeadConfig
@@ -40,7 +40,7 @@ def some_ws(generator: PanoHead, count: int) -> torch.Tensor:
 def test_it_is_a_generator_and_its_mask_can_be_judged(generator: PanoHead):
     family: Generator = generator
     judge: Discriminator = MaskDiscriminator(UNIT)
-    rendering = family.synthesis(some_ws(generator, 2), cameras(2))
+    rendering = family.render(family.prepare(Control(ws=some_ws(generator, 2))), cameras(2))
     assert family.latent.num_ws == 10 and family.image_size == 32
     assert rendering.image.shape == (2, 3, 32, 32)
     assert rendering.raw.shape == (2, 3, 8, 8)
