@@ -165,7 +165,9 @@ def grouped(module: nn.Module, prefixes: Mapping[Role, tuple[str, ...]]) -> dict
     """Parameters by role: each belongs to the role whose prefix of its name is longest; ValueError where none fits."""
     found: dict[Role, list[nn.Parameter]] = {role: [] for role in prefixes}
     for name, parameter in module.named_parameters():
-        fitting = [(prefix, role) for role, every in prefixes.items() for prefix in every if name.startswith(prefix)]
+        fitting: list[tuple[str, Role]] = [
+            (prefix, role) for role, every in prefixes.items() for prefix in every if name.startswith(prefix)
+        ]
         if not fitting:
             raise ValueError(f"the parameter {name} has no role")
         _, role = max(fitting, key=lambda pair: len(pair[0]))

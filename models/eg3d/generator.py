@@ -32,7 +32,8 @@ from models.volumes.surface_texture import Paint
 
 ROLES: dict[Role, tuple[str, ...]] = {
     "backbone": ("backbone.synthesis", "basis_weights", "paint.weights"), "mapping": ("backbone.mapping",),
-    "decoder": ("decoder",), "superresolution": ("superresolution",), "free_volume": ("static_planes", "basis_planes", "back_plane"),
+    "decoder": ("decoder",), "superresolution": ("superresolution",),
+    "free_volume": ("static_planes", "basis_planes", "back_plane"),
     "texture": ("paint.fixed", "paint.moving"),
 }  # fmt: skip
 
