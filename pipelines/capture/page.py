@@ -60,7 +60,7 @@ def capture_report(folder: Path) -> str:
 def check_report(record: Mapping[str, Any]) -> str:
     """The page of a capture check, from `Check.record()`."""
     said = {"stop": "Cannot be used", "film": "To film", "know": "To know"}
-    lines = "".join(
+    lines = html.join(
         html.sentence(f"{said[one['weight']]}: {one['say']}", "quiet" if one["weight"] == "know" else "warn")
         for one in record["advice"]
     )

@@ -32,7 +32,7 @@ def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown |
     names = " and ".join([record["name"], *([other.record["name"]] if other is not None else [])])
     wrong = [number for number, frame in enumerate(record["per_frame"]) if frame["mouth_right"] is False]
     sections = [
-        ("In words", "".join(html.sentence(text) for text in sentences(record))),
+        ("In words", html.sentences(sentences(record))),
         ("Beside the baselines", _figures(record)),
         ("Mouth, motion, likeness", _more(rows)),
         ("Regions", _regions(rows) + region_pictures(shown)),
@@ -166,5 +166,5 @@ def _seconds(record: Mapping[str, Any], other: "Shown | None") -> str:
         sums = [[stage, "all", steps["all"]] for stage, steps in stages.items()]
         last = ["video to avatar", "", seconds["video_to_avatar"]]
         table = html.table([*rows, *sums, last], head=[short(one), "step", "seconds"], strong=len(rows) + len(sums))
-        parts.append(f"<div>{table}</div>")
+        parts.append(table)
     return html.row(parts)

@@ -1,63 +1,62 @@
-"""One self-contained page: headings, tables and pictures without scripts or outside files."""
+"""One self-contained page: headings, tables and pictures without scripts or outside files.
+
+Notable choices: jinja2 with autoescape writes every tag (`templates/`), so a text is escaped by construction; the builders return
+`Markup`, and a plain string handed in where markup is expected shows as text.
+"""
 
 import base64
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-STYLE = Path(__file__).with_name("report.css")
+HERE = Path(__file__).parent
 
 
 def page(title: str, subtitle: str, sections: Sequence[tuple[str, str]]) -> str:
-    """The document; a section without content says that it is not available."""
-    missing = '<p class="quiet">Not available.</p>'
-    body = "".join(f"<h2>{escape(name)}</h2>{content or missing}" for name, content in sections)
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE.read_text()}</style>'
-    top = f'<h1>{escape(title)}</h1><p class="quiet">{escape(subtitle)}</p>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{top}{body}</body></html>\n'
+    """The document of (heading, markup); a section without content says that it is not available."""
+    style = Markup((HERE / "report.css").read_text())
+    return _template("page.html").render(title=title, subtitle=subtitle, sections=sections, style=style)
 
 
-def table(rows: Sequence[Sequence[Any]], head: Sequence[str] = (), strong: int = -1) -> str:
+def table(rows: Sequence[Sequence[Any]], head: Sequence[str] = (), strong: int = -1) -> Markup:
     """Rows of values; numbers are written with four digits; `strong` is the number of a row that stands out."""
-    if not rows:
-        return ""
-    top = f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>" if head else ""
-    lines = (
-        f"<tr{' class=strong' if number == strong else ''}>{''.join(f'<td>{escape(said(cell))}</td>' for cell in row)}</tr>"
-        for number, row in enumerate(rows)
-    )
-    return f"<table>{top}{''.join(lines)}</table>"
+    return _brick("table", [[cell_text(cell) for cell in row] for row in rows], head, strong) if rows else Markup()
 
 
-def facts(values: Mapping[str, Any]) -> str:
+def facts(values: Mapping[str, Any]) -> Markup:
     """Names and values, one a line."""
-    lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(said(value))}</td></tr>" for name, value in values.items())
-    return f'<table class="facts">{lines}</table>' if lines else ""
+    return _brick("facts", [(name, cell_text(value)) for name, value in values.items()]) if values else Markup()
 
 
-def said(value: Any) -> str:
-    """A value in a table: numbers short, missing ones as a dash."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(said, value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {said(item)}" for key, item in value.items())
-    return str(value)
+def sentence(text: str, kind: str = "") -> Markup:
+    return _brick("sentence", text, kind)
 
 
-def sentence(text: str, kind: str = "") -> str:
-    return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
+def sentences(texts: Iterable[str], kind: str = "") -> Markup:
+    """A paragraph for each text."""
+    return join(sentence(text, kind) for text in texts)
 
 
-def picture(image: np.ndarray, caption: str = "", longest_px: int = 1600) -> str:
+def join(parts: Iterable[str]) -> Markup:
+    """Parts one after the other."""
+    return Markup().join(parts)
+
+
+def row(parts: Sequence[str]) -> Markup:
+    """Parts side by side; empty ones are left out."""
+    filled = [part for part in parts if part]
+    return _brick("row", filled) if filled else Markup()
+
+
+def folded(name: str, text: str) -> Markup:
+    return _brick("folded", name, text)
+
+
+def picture(image: np.ndarray, caption: str = "", longest_px: int = 1600) -> Markup:
     """uint8 [H,W], [H,W,3] RGB or [H,W,4] RGBA as an embedded JPEG, shrunk to `longest_px`."""
     import cv2
 
@@ -68,14 +67,32 @@ def picture(image: np.ndarray, caption: str = "", longest_px: int = 1600) -> str
     if image.ndim == 3:
         image = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2BGR)
     data = base64.b64encode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()).decode()
-    under = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{escape(caption)}" src="data:image/jpeg;base64,{data}">{under}</figure>'
+    return _brick("picture", Markup(data), caption)
 
 
-def row(parts: Sequence[str]) -> str:
-    found = [part for part in parts if part]
-    return f'<div class="row">{"".join(found)}</div>' if found else ""
+def cell_text(value: Any) -> str:
+    """A value in a table: numbers short, missing ones as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell_text, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {cell_text(item)}" for key, item in value.items())
+    return str(value)
 
 
-def folded(name: str, text: str) -> str:
-    return f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
+def _brick(name: str, *values: Any) -> Markup:
+    """What a macro of `templates/bricks.html` makes of values."""
+    return getattr(_template("bricks.html").module, name)(*values)
+
+
+@cache
+def _template(name: str) -> Any:
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(HERE / "templates")
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=loader).get_template(name)

@@ -19,7 +19,7 @@ def ends(folder: Path) -> list[tuple[str, str]]:
     rows = [*seconds.items(), ("all", round(sum(seconds.values()), 2))] if seconds else []
     return [
         ("Seconds", html.table(rows, strong=len(rows) - 1)),
-        ("Warnings", "".join(html.sentence(text, "warn") for text in warnings) or html.sentence("None.")),
+        ("Warnings", html.sentences(warnings, "warn") or html.sentence("None.")),
         ("Settings", html.folded("All settings", json.dumps(settings, indent=1)) if settings else ""),
     ]
 

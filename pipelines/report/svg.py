@@ -4,22 +4,24 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from markupsafe import Markup
+
 INK, FAINT, BLUE, ORANGE = "#1f2430", "#c9ced8", "#2b6cb0", "#dd6b20"
 Points = Sequence[tuple[float, float]]
 
 
-def curve(points: Points, title: str, *, width: int = 300, height: int = 150, x_label: str = "") -> str:
+def curve(points: Points, title: str, *, width: int = 300, height: int = 150, x_label: str = "") -> Markup:
     """A line through (x, y) points with its extremes and its last value written at the axes."""
     known = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(known) < 2:
-        return ""
+        return Markup()
     place = _Frame(known, width, height)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, known))
     body = f'<polyline fill="none" stroke="{BLUE}" stroke-width="1.5" points="{path}"/>' + place.axes(x_label)
     return svg(width, height, body, f"{title}: {_short(known[-1][1])}")
 
 
-def histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, width: int = 460, height: int = 160) -> str:
+def histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, width: int = 460, height: int = 160) -> Markup:
     """Bars of counts between edges (one more edge than counts), edges written below, counts above."""
     top, step = max(max(counts, default=0), 1), (width - 20) / max(len(counts), 1)
     bars = []
@@ -34,7 +36,7 @@ def histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, widt
     return svg(width, height, "".join(bars + marks), title)
 
 
-def ranges(rows: Sequence[tuple[str, float, float, float]], title: str, *, width: int = 460) -> str:
+def ranges(rows: Sequence[tuple[str, float, float, float]], title: str, *, width: int = 460) -> Markup:
     """A bar from low to high with a mark at neutral for each (name, low, neutral, high), on the scale 0 to 1 or wider."""
     low, high = min([0.0, *(row[1] for row in rows)]), max([1.0, *(row[3] for row in rows)])
     height, left = 26 + 16 * len(rows), 150
@@ -76,10 +78,11 @@ class _Frame:
         return lines + up + across
 
 
-def svg(width: int, height: int, body: str, title: str) -> str:
-    """The plot around `body`, its title at the top."""
+def svg(width: int, height: int, body: str, title: str) -> Markup:
+    """The plot around `body` (its texts escaped by `text`), its title at the top."""
     head = f'<text x="10" y="16" font-weight="600" fill="{INK}">{escape(title)}</text>'
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" font-size="11">{head}{body}</svg>'
+    box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return Markup(f'<svg {box} role="img" font-size="11">{head}{body}</svg>')
 
 
 def text(x: float, y: float, words: str, anchor: str = "start") -> str:

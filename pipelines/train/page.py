@@ -67,7 +67,7 @@ def _heldout(folder: Path, metrics: Mapping[str, Any]) -> str:
     sheet = image_of(
         folder / "samples" / "heldout.png", "above the filmed frames, below the avatar with the same expression and camera"
     )
-    return "".join(map(html.sentence, verdict(metrics))) + sheet
+    return html.sentences(verdict(metrics)) + sheet
 
 
 def _baselines(metrics: Mapping[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _baselines(metrics: Mapping[str, Any]) -> str:
         return ""
     head, rows = comparison(metrics)
     facts = {key: value for key, value in metrics.items() if key not in ("avatar", "baselines")}
-    return html.table(rows, head=head, strong=0) + html.sentence(html.said(facts), "quiet")
+    return html.table(rows, head=head, strong=0) + html.sentence(html.cell_text(facts), "quiet")
 
 
 def _curves(log: Path) -> str:

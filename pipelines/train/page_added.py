@@ -13,7 +13,7 @@ def added_section(folder: Path) -> list[tuple[str, str]]:
     record = json_of(folder / "added.json")
     if "captures" not in record:
         return []
-    tables = "".join(_table(one) for one in reversed(record["captures"]))
+    tables = html.join(_table(one) for one in reversed(record["captures"]))
     caption = "held-out frames of the added capture: filmed, before, after"
     sheet = image_of(folder / "samples" / "added.png", caption)
     return [("What the added capture changed", html.sentence(record["sentence"]) + sheet + tables)]
