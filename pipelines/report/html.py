@@ -1,7 +1,7 @@
 """One self-contained page: headings, tables and pictures without scripts or outside files.
 
-Notable choices: jinja2 with autoescape writes every tag (`templates/`), so a text is escaped by construction; the builders return
-`Markup`, and a plain string handed in where markup is expected shows as text.
+Notable choices: jinja2 with autoescape writes every tag (`templates/`), so a text is escaped by construction; the builders
+return `Markup`, and a plain string handed in where markup is expected shows as text.
 """
 
 import base64
