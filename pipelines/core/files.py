@@ -2,17 +2,27 @@
 
 import hashlib
 import json
+import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
+
+MOST_PIXELS = 250_000_000
+"""Phones take up to 200 million."""
+LARGEST_ARRAYS = 4 << 30
+KINDS = {"float": "fiu", "int": "iu", "bool": "b", "text": "US"}
+"""Kinds of numpy's types that serve as what is expected."""
+UNREADABLE = (OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError, OverflowError, KeyError)
+"""What broken files of arrays raise."""
 
 
 @contextmanager
@@ -58,16 +68,85 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; UnusableMaterial when it is missing or something else."""
+def read_arrays(path: Path, expected: Mapping[str, str] | None = None, made_by: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; UnusableMaterial when it is missing or something else.
+
+    `expected` names arrays that must be there, with kind and shape: `{"times_s": "float [T]", "expression": "float [T,E]"}`;
+    a letter is one length throughout. Floats among them must be finite.
+    """
+    hint = f" Make it with `{made_by}`." if made_by else ""
     try:
+        with zipfile.ZipFile(path) as archive:
+            _check_headers(archive)
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UnusableMaterial(f"{path} is missing.{hint}") from error
+    except (*UNREADABLE, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UnusableMaterial(f"{path} cannot be read ({_said(error)}).{hint}") from error
+    if problem := mismatch(arrays, expected or {}):
+        raise UnusableMaterial(f"{path} {problem}.{hint}")
+    return arrays
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an .npy file; UnusableMaterial when it is missing or something else."""
+    try:
+        with path.open("rb") as stream:
+            _check_header(stream, path.stat().st_size, path.name)
+        return np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise UnusableMaterial(f"{path} is missing.") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        said = "it holds no arrays" if "pickle" in str(error) else error
-        raise UnusableMaterial(f"{path} cannot be read ({said}).") from error
+    except UNREADABLE as error:
+        raise UnusableMaterial(f"{path} cannot be read ({_said(error)}).") from error
+
+
+def mismatch(arrays: Mapping[str, np.ndarray], expected: Mapping[str, str]) -> str:
+    """What is wrong with arrays of which some are expected (see `read_arrays`), as `has no a`; empty when all is well."""
+    lengths: dict[str, int] = {}
+    for name, text in expected.items():
+        kind, _, shape = text.partition(" ")
+        if name not in arrays:
+            return f"has no {name}"
+        array, sides = arrays[name], [side for side in shape.strip("[]").split(",") if side]
+        if array.dtype.kind not in KINDS[kind]:
+            return f"has {name} of {array.dtype}, where {kind} belongs"
+        known = [
+            int(side) if side.isdigit() else lengths.setdefault(side, n) for side, n in zip(sides, array.shape, strict=False)
+        ]
+        if len(sides) != array.ndim or known != list(array.shape):
+            return f"has {name} of shape {list(array.shape)}, where {shape} belongs"
+        if kind == "float" and not np.isfinite(array).all():
+            return f"has numbers in {name} that are not finite"
+    return ""
+
+
+def _check_headers(archive: zipfile.ZipFile) -> None:
+    """ValueError unless the arrays of an npz are as large as their headers say, and not too large together."""
+    total = sum(entry.file_size for entry in archive.infolist())
+    if total > LARGEST_ARRAYS:
+        raise ValueError(f"it unpacks to {total >> 20} MB, more than {LARGEST_ARRAYS >> 20}")
+    for entry in archive.infolist():
+        with archive.open(entry) as stream:
+            _check_header(stream, entry.file_size, entry.filename)
+
+
+def _check_header(stream: IO[bytes], size: int, name: str) -> None:
+    """ValueError unless an npy file holds as many bytes as its header promises: memory is taken for what the header says."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds no arrays")
+    if math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"{name} does not hold the {'x'.join(map(str, shape)) or 'one'} numbers it promises")
+
+
+def _said(error: BaseException) -> str:
+    """The first line of what went wrong."""
+    if "pickle" in str(error):
+        return "it holds no arrays"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
@@ -87,12 +166,36 @@ def read_image(path: Path) -> np.ndarray:
     """uint8 [H,W] for gray files, [H,W,3] RGB or [H,W,4] RGBA."""
     import cv2
 
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    _check_pixels(path)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError) as error:
+        raise UnusableMaterial(f"{path} cannot be decoded as an image; copy it again.") from error
     if image is None:
         raise UnusableMaterial(f"{path} is missing or not an image.")
     if image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def _check_pixels(path: Path) -> None:
+    """UnusableMaterial when the header of an image promises more pixels than any camera makes (they are not yet decoded)."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise UnusableMaterial(
+            f"{path} says it has more than {MOST_PIXELS // 10**6} million pixels; make it smaller."
+        ) from error
+    except (OSError, SyntaxError, ValueError, OverflowError):
+        return  # OpenCV knows forms that Pillow does not
+    if width * height > MOST_PIXELS:
+        raise UnusableMaterial(
+            f"{path} has {width}x{height} pixels, more than {MOST_PIXELS // 10**6} million; make it smaller."
+        )
 
 
 def sha256_file(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import MOST_PIXELS
 from pipelines.media import heic
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", *heic.SUFFIXES)
@@ -22,8 +23,6 @@ CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".3gp")
 EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
-MOST_PIXELS = 250_000_000
-"""Phones take up to 200 million; Pillow warns of a fraud from 89 on."""
 ENOUGH_PX = 4096
 """Larger JPEGs are halved while they are decoded, as long as they stay larger than this."""
 GRAY = 128
