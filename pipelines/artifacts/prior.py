@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from models.head_frame import HeadFrame
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, sha256_file, sha256_json
 
@@ -16,7 +17,7 @@ DISCRIMINATOR = "discriminator.safetensors"
 CODES = "codes.npz"
 KNOWN = {
     "schema", "name", "family", "config", "meters_per_unit", "crop_extent", "origin", "license", "weights_sha256",
-    "discriminator_sha256", "codes_sha256",
+    "discriminator_sha256", "codes_sha256", "prior_from_head", "matte_region",
 }  # fmt: skip
 """Fields of the record with a place of their own; others are `extra`."""
 
@@ -37,6 +38,8 @@ class Prior:
     meters_per_unit: float
     crop_extent: float
     """Side of the square training crop at the depth of the origin, in units."""
+    frame: HeadFrame
+    """How its units lie in the metric head frame, and what of a picture it is taught."""
     landmarks: np.ndarray
     """[478,3] positions of the tracker's landmarks on the neutral mean head, in units."""
     origin: str
@@ -65,16 +68,30 @@ def load_prior(name: str) -> Prior:
     record = read_json(folder / "prior.json")
     if record.get("schema") != SCHEMA:
         raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+    sha256 = sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")])
     return Prior(
         name=record["name"], folder=folder, family=record["family"], config=record["config"],
         meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
+        frame=_frame(record, sha256, folder),
         landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
         weights=_checked(folder / WEIGHTS, record["weights_sha256"]),
         discriminator=_checked(folder / DISCRIMINATOR, record.get("discriminator_sha256")),
         codes=_checked(folder / CODES, record.get("codes_sha256")),
-        sha256=sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")]),
+        sha256=sha256,
         extra={name: value for name, value in record.items() if name not in KNOWN},
     )  # fmt: skip
+
+
+def _frame(record: dict[str, Any], sha256: str, folder: Path) -> HeadFrame:
+    """That of the record; where it names none, the axes and origin of the metric head frame and `meters_per_unit`."""
+    extent, region = record["crop_extent"], record.get("matte_region", "head")
+    try:
+        if "prior_from_head" not in record:
+            return HeadFrame.of_scale(record["meters_per_unit"], extent, region, sha256)
+        matrix = np.array(record["prior_from_head"], np.float64)
+        return HeadFrame(prior_from_head=matrix, crop_extent=extent, matte_region=region, prior_sha256=sha256)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UnusableMaterial(f"{folder / 'prior.json'} describes no head frame: {error}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
