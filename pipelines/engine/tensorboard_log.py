@@ -20,7 +20,7 @@ def insist_on_tensorboard() -> None:
         )
 
 
-class Board:
+class EventLog:
     """Writes into `folder/events`; what an earlier run wrote beyond `step` is taken back."""
 
     def __init__(self, folder: Path, step: int):

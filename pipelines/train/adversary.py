@@ -20,8 +20,8 @@ from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from models.training.losses import discriminator_loss, generator_loss, r1_penalty
 from models.training.schedules import clean_gradients, r1_gamma
-from pipelines.engine.memory import at_once, within_memory
-from pipelines.engine.microbatches import Tally, drawn, groups_of, part_of, sampling
+from pipelines.engine.memory import batch_limit, within_memory
+from pipelines.engine.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
 from pipelines.train.ray_subset import gray
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import Trainer
@@ -51,15 +51,15 @@ def adversarial_step(step: "Step") -> None:
     settings, random = step.settings, step.random("adversarial")
     views, real = (step.batches.draw(settings.adversarial_batch, random) for _ in range(2))
     who = draw_latents(step.trainer, settings, settings.adversarial_batch, random)
-    how = drawn(sampling(settings, random), len(views), step.batches.raw_size**2)
+    how = with_uniforms(sampling(settings, random), len(views), step.batches.raw_size**2)
     seen = Drawn(views=views, real=real, who=who, how=how)
     members = min(step.trainer.discriminator.b4.group_size, len(views))
-    groups = groups_of(len(views), members, settings, step.processes)
+    groups = group_batches(len(views), members, settings, step.processes)
     groups = step.processes.mine(groups, spare=settings.photometric > 0)
     fakes: list[Pair] = []
     if not step.judged:
         discriminator_step(step, seen, groups, fakes)
-    step.tally.expect("adversarial")
+    step.losses.expect("adversarial")
     step.trainer.discriminator.requires_grad_(False)
     with within_memory(step.processes):
         for group in groups:
@@ -67,7 +67,7 @@ def adversarial_step(step: "Step") -> None:
             logits = judged(step, pair, step.batches.frames.camera[seen.views[group]], group, "G")
             loss = generator_loss(logits) * share(group, seen)
             (settings.adversarial * loss).backward()
-            step.tally.add(adversarial=loss)
+            step.losses.add(adversarial=loss)
     step.trainer.discriminator.requires_grad_(True)
 
 
@@ -76,7 +76,7 @@ def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: l
 
     Where this process has one group alone, its fakes are left in `fakes` for the generator.
     """
-    trainer, settings, tally = step.trainer, step.settings, Tally(("discriminator", "real_sign"))
+    trainer, settings, losses = step.trainer, step.settings, LossSums(("discriminator", "real_sign"))
     discriminator, optimizer = trainer.discriminator, trainer.discriminator_optimizer
     discriminator.requires_grad_(True)
     optimizer.zero_grad(set_to_none=True)
@@ -87,7 +87,7 @@ def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: l
                 image, raw = fake(step, seen, group)
             loss, logits = group_loss(step, seen, group, (image.detach(), raw.detach()))
             loss.backward()
-            tally.add(discriminator=loss, real_sign=logits.sign().mean() * share(group, seen))
+            losses.add(discriminator=loss, real_sign=logits.sign().mean() * share(group, seen))
             if settings.latents == "sampled":
                 w += latents_of(trainer, seen.who[group])[:, 0].detach().sum(0)
             if len(groups) == 1:
@@ -98,7 +98,7 @@ def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: l
     step.processes.add(w)
     if settings.latents == "sampled":
         trainer.generator.backbone.mapping.track(w[None] / len(seen.views))
-    figures = tally.total(step.processes)
+    figures = losses.total(step.processes)
     trainer.augmentation.note(figures["real_sign"] * len(seen.views), len(seen.views))
     step.judged = figures | {"augment": float(trainer.augmentation.p)}
 
@@ -120,7 +120,7 @@ def group_loss(step: "Step", seen: Drawn, group: Tensor, shown: Pair) -> tuple[T
 
 def fake(step: "Step", seen: Drawn, group: Tensor) -> Pair:
     """Image and raw image of a group; where fewer fit at once, backward renders them again, so many at a time."""
-    size = at_once(step.settings, step.processes.count)
+    size = batch_limit(step.settings, step.processes.count)
     if len(group) <= size:
         return shown(step, latents_of(step.trainer, seen.who[group]), seen, group)
     again = Compute(recompute=True)
@@ -132,7 +132,7 @@ def fake(step: "Step", seen: Drawn, group: Tensor) -> Pair:
 
 
 def shown(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Pair:
-    frames, how = step.batches.frames, part_of(seen.how, part, step.device)
+    frames, how = step.batches.frames, slice_of(seen.how, part, step.device)
     camera: Camera = frames.camera[seen.views[part]]
     rendering = step.trainer.generator.synthesis(
         ws, camera, background=gray(frames.image), sampling=how, compute=step.compute

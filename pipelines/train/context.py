@@ -19,11 +19,11 @@ class Batches:
         self.raw_size = generator.config.neural_rendering_resolution
         self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
         self.foreground = foreground(self.raw_alpha)
-        self.odds = frames.weight.cpu().clamp(min=1e-3)
+        self.sampling_weights = frames.weight.cpu().clamp(min=1e-3)
         if frames.rarity is not None:
-            self.odds = self.odds * frames.rarity**settings.balance
+            self.sampling_weights = self.sampling_weights * frames.rarity**settings.balance
         self.background_rays = settings.background_rays
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """Frame numbers [count], by confidence and rarity, without repetition where there are enough frames."""
-        return torch.multinomial(self.odds, count, replacement=count > len(self.odds), generator=random)
+        return torch.multinomial(self.sampling_weights, count, replacement=count > len(self.sampling_weights), generator=random)

@@ -20,8 +20,8 @@ from pipelines.core.signals import Asked, noted
 from pipelines.core.stage import Progress, Task
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import ALONE, Processes
-from pipelines.engine.memory import OutOfMemory, give_back, said, smaller
-from pipelines.engine.tensorboard_log import Board
+from pipelines.engine.memory import OutOfMemory, describe_batches, release_memory, smaller
+from pipelines.engine.tensorboard_log import EventLog
 from pipelines.train.context import Batches
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Step
@@ -52,7 +52,7 @@ class Finetuning:
     """Whether to end early, at a checkpoint, after so many seconds at so many seconds a step of late."""
     shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None
     """Is told when less had to be done at once."""
-    board: Board | None = None
+    events: EventLog | None = None
     before_s: float = 0.0
     """Seconds of the steps that an earlier run kept."""
     begun: float = field(default_factory=time.perf_counter)
@@ -126,8 +126,9 @@ class Finetuning:
                     raise
             self.settings = step.settings = less
             self.trainer.generator_optimizer.zero_grad(set_to_none=True)
-            give_back()
-            why = f"out of memory in step {self.trainer.step + 1}; it goes on with {said(less, self.processes.count)}"
+            release_memory()
+            limits = describe_batches(less, self.processes.count)
+            why = f"out of memory in step {self.trainer.step + 1}; it goes on with {limits}"
             self.made_smaller.append(why)
             self.shrunk(less, why)
 
@@ -144,8 +145,8 @@ class Finetuning:
         task.note(", ".join(f"{name} {value:.3g}" for name, value in (losses | self.heldout).items()))
         if step % 10 == 0 or last:
             _append(self.folder / LOG, {"step": step, "seconds": round(self.seconds, 2), **figures})
-            if self.board:
-                self.board.figures(step, figures)
+            if self.events:
+                self.events.figures(step, figures)
 
 
 def _append(log: Path, row: dict[str, float]) -> None:

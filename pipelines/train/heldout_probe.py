@@ -12,7 +12,7 @@ import torch
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.dataset import GRAY, Dataset, camera_of
 from pipelines.core.files import write_image
-from pipelines.engine.tensorboard_log import Board
+from pipelines.engine.tensorboard_log import EventLog
 from pipelines.evaluate import pictures, score
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import sampling
@@ -27,9 +27,9 @@ class Probe:
 
     def __init__(
         self, dataset: Dataset, expression: np.ndarray, size: int, settings: FinetuneSettings, count: int = 6,
-        folder: Path | None = None, board: Board | None = None,
+        folder: Path | None = None, events: EventLog | None = None,
     ):  # fmt: skip
-        self.folder, self.board = folder, board
+        self.folder, self.events = folder, events
         test = dataset.rows("test")
         self.rows = test[np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)]
         chosen = np.isin(test, self.rows)
@@ -63,8 +63,8 @@ class Probe:
         sheet = (sheet * 255).round().astype(np.uint8)
         if self.folder:
             write_image(self.folder / f"step_{step:06d}.png", sheet)
-        if self.board:
-            self.board.sheet(step, sheet)
+        if self.events:
+            self.events.sheet(step, sheet)
 
 
 def ridge(inputs: np.ndarray, targets: np.ndarray, queries: np.ndarray, strength: float = 3.0) -> np.ndarray:

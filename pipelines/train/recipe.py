@@ -30,8 +30,8 @@ from pipelines.core.files import (
 from pipelines.core.stage import Progress, warn_in_record
 from pipelines.engine.checkpoint import step_of
 from pipelines.engine.distributed import ALONE, Processes
-from pipelines.engine.memory import GB, at_once, fitting, peak_of
-from pipelines.engine.tensorboard_log import Board
+from pipelines.engine.memory import GB, batch_limit, fit_to_memory, measure_peak
+from pipelines.engine.tensorboard_log import EventLog
 from pipelines.evaluate.faces import tracker
 from pipelines.train.budget import Plan, Sizes, cores, make_plan, median_seconds
 from pipelines.train.context import Batches
@@ -126,9 +126,9 @@ class Recipe:
             def peak(one: FinetuneSettings) -> tuple[float, float]:
                 return peaks.setdefault(one, self.together("peak", asked=one))
 
-            found, why = fitting(asked, limit_gb, self.processes.count, peak)
-            known |= {"peak_gb": round(peaks[found][1], 3), "memory_why": why}
-        micro_batch = asked.micro_batch if limit_gb is None else at_once(found, self.processes.count)
+            found, peak_gb, why = fit_to_memory(asked, limit_gb, self.processes.count, peak)
+            known |= {"peak_gb": round(peak_gb, 3), "memory_why": why}
+        micro_batch = asked.micro_batch if limit_gb is None else batch_limit(found, self.processes.count)
         return Sizes(batch=asked.batch, micro_batch=micro_batch, memory=found.memory, **known)
 
     def peak(self, asked: FinetuneSettings) -> tuple[float, float]:
@@ -137,7 +137,7 @@ class Recipe:
         every = asked.adversarial_every * asked.r1_every * asked.remember_every * 4
         trainer.step = 1000 * every
         step = Step(trainer=trainer, batches=batches, settings=asked, steps=trainer.step + 1, seed=0, processes=self.processes)
-        before, most = (self.processes.most(int(gigabytes * GB)) / GB for gigabytes in peak_of(step.run, self.device))
+        before, most = (self.processes.most(int(gigabytes * GB)) / GB for gigabytes in measure_peak(step.run, self.device))
         return before, most
 
     def pace(self, asked: FinetuneSettings, threads: int, plain: float | None = None) -> float:
@@ -232,10 +232,10 @@ class Recipe:
         if "raw" in found:
             views = Views(camera=Camera.from_label(found["label"]), raw=found["raw"], alpha=found["alpha"])
         batches = Batches(frames, generator, self.settings.finetune, views)
-        filmed, opened = batches.odds.split([len(self.frames), len(frames) - len(self.frames)])
-        batches.odds = self.odds(filmed)
+        filmed, opened = batches.sampling_weights.split([len(self.frames), len(frames) - len(self.frames)])
+        batches.sampling_weights = self.odds(filmed)
         if len(opened):
-            batches.odds = balanced(torch.cat([batches.odds, opened]), len(filmed), OPENED_SHARE)
+            batches.sampling_weights = balanced(torch.cat([batches.sampling_weights, opened]), len(filmed), OPENED_SHARE)
         return batches
 
     def odds(self, odds: Tensor) -> Tensor:
@@ -265,18 +265,18 @@ class Recipe:
         trainer, batches, begun = self.begin()
         expression, first = self.dataset.tracking()[f"expression_{self.space}"], self.processes.first
         written = first and self.settings.finetune.tensorboard
-        board = Board(self.folder, step_of(self.folder / CHECKPOINT)) if written else None
+        events = EventLog(self.folder, step_of(self.folder / CHECKPOINT)) if written else None
         probe = Probe(
             self.dataset, expression, trainer.generator.image_size, self.settings.finetune, folder=self.folder / "samples",
-            board=board,
+            events=events,
         )  # fmt: skip
         figures = Finetuning(
             trainer=trainer, batches=batches, settings=plan.sizes.applied(self.settings.finetune), steps=plan.steps,
             seed=self.settings.seed, folder=self.folder, progress=self.progress, probe=probe, processes=self.processes,
-            late=plan.late, shrunk=self.shrink, board=board,
+            late=plan.late, shrunk=self.shrink, events=events,
         ).run()  # fmt: skip
-        if board:
-            board.close()
+        if events:
+            events.close()
         if first and figures["steps"] < plan.steps:
             self.warn(f"stopped early by the budget: {figures['steps']} of {plan.steps} steps; this machine became slower.")
         return trainer, {"begun": begun, **figures}

@@ -21,7 +21,7 @@ from models.training.schedules import clean_gradients
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.keyed_random import keyed
 from pipelines.engine.memory import within_memory
-from pipelines.engine.microbatches import Tally, drawn, part_of, parts_of, sampling
+from pipelines.engine.microbatches import LossSums, micro_batches, sampling, slice_of, with_uniforms
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
 from pipelines.train.context import Batches
 from pipelines.train.ray_subset import choose_rays, foreground, gray, march_chosen, marched_of, render_chosen
@@ -50,7 +50,7 @@ class Step:
     """Of the whole training: schedules follow."""
     seed: int
     processes: Processes = ALONE
-    tally: Tally = field(default_factory=Tally)
+    losses: LossSums = field(default_factory=LossSums)
     judged: dict[str, float] = field(default_factory=dict)
     """Figures of the discriminator's step once it is made, which no second `run` repeats."""
 
@@ -58,7 +58,7 @@ class Step:
         trainer, settings, step = self.trainer, self.settings, self.trainer.step
         set_learning_rate(trainer, settings, step / self.steps)
         trainer.generator_optimizer.zero_grad(set_to_none=True)
-        self.tally = Tally()
+        self.losses = LossSums()
         if settings.photometric > 0:
             with within_memory(self.processes):
                 photometric_step(self)
@@ -81,7 +81,7 @@ class Step:
 
     def figures(self) -> dict[str, float]:
         """The losses over the whole batch, the discriminator's in front of what it says about the generator."""
-        own = self.tally.total(self.processes)
+        own = self.losses.total(self.processes)
         after = {name: own.pop(name) for name in ("adversarial", "density") if name in own}
         return own | self.judged | after
 
@@ -102,10 +102,10 @@ def photometric_step(step: Step) -> None:
     trainer, batches, settings, random = step.trainer, step.batches, step.settings, step.random("photometric")
     chosen = batches.draw(settings.batch, random)
     rays = choose_rays(batches.foreground[chosen], batches.raw_inside[chosen], batches.background_rays, random)
-    how = drawn(sampling(settings, random), *rays.shape)
-    for part in step.processes.mine(parts_of(len(chosen), settings, step.processes)):
+    how = with_uniforms(sampling(settings, random), *rays.shape)
+    for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes)):
         w, camera = trainer.latents[chosen[part]], batches.frames.camera[chosen[part]]
-        fine = part_of(how, part, step.device)
+        fine = slice_of(how, part, step.device)
         shown = render_chosen(trainer.generator, w, camera, rays[part], fine, batches.raw_size, step.compute)
         photometric = photometric_loss(step, chosen, rays, part, shown)
         (settings.photometric * photometric + latent_loss(step, w) * (len(w) / len(chosen))).backward()
@@ -124,7 +124,7 @@ def photometric_loss(step: Step, chosen: Tensor, rays: Tensor, part: slice, show
     image = color_loss(shown.image, frames.image[own], weight[part], of=weight)
     edges = gradient_loss(shown.image, frames.image[own], weight[part], of=weight)
     contrast = contrast_loss(shown.image, frames.image[own], weight[part], of=weight)
-    step.tally.add(raw=raw, matte=matte, image=image, edges=edges, contrast=contrast)
+    step.losses.add(raw=raw, matte=matte, image=image, edges=edges, contrast=contrast)
     return raw + settings.alpha * matte + settings.image * image + settings.gradient * edges + settings.contrast * contrast
 
 
@@ -141,17 +141,17 @@ def remembering_step(step: Step, views: Views, random: torch.Generator) -> None:
     chosen = torch.randint(len(views.raw), (settings.remember_batch,), generator=random)
     size, raw, alpha = views.raw.shape[-1], views.raw[chosen], views.alpha[chosen]
     rays = choose_rays(foreground(alpha), torch.ones_like(alpha), settings.background_rays, random)
-    how, marched = drawn(sampling(settings, random), *rays.shape), marched_of(rays, size)
-    step.tally.expect("remembered")
-    for part in step.processes.mine(parts_of(len(chosen), settings, step.processes), spare=True):
+    how, marched = with_uniforms(sampling(settings, random), *rays.shape), marched_of(rays, size)
+    step.losses.expect("remembered")
+    for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes), spare=True):
         own, camera = chosen[part], views.camera[chosen[part]]
         ws = broadcast(trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1), trainer.generator.latent.num_ws)
-        fine = part_of(how, part, step.device)
+        fine = slice_of(how, part, step.device)
         features, _, opaque = march_chosen(trainer.generator, ws, camera, rays[part], fine, size, step.compute)
         color = color_loss(over(features[:, :3], opaque, gray(opaque)), raw[part], marched[part], of=marched)
         loss = color + weighted_mean((opaque - alpha[part]).abs(), marched[part], of=marched)
         (settings.remember_every * settings.remembered * loss).backward()
-        step.tally.add(remembered=loss)
+        step.losses.add(remembered=loss)
 
 
 def density_step(step: Step) -> None:
@@ -160,13 +160,13 @@ def density_step(step: Step) -> None:
     who = draw_latents(trainer, step.settings, 1, random)
     points = (torch.rand(1, 1000, 3, generator=random) * 2 - 1) * (trainer.generator.config.box_warp / 2)
     twins = points + 0.004 * torch.randn(points.shape, generator=random)
-    step.tally.expect("density")
+    step.losses.expect("density")
     for part in step.processes.mine([slice(0, 1)], spare=True):
         planes = trainer.generator.planes(latents_of(trainer, who[part]))
         both = torch.cat([points, twins], 1).to(planes.device)
         loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
         (DENSITY_EVERY * step.settings.density * loss).backward()
-        step.tally.add(density=loss)
+        step.losses.add(density=loss)
 
 
 def roughness(latents: Tensor) -> Tensor:

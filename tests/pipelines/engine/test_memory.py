@@ -16,8 +16,8 @@ from pipelines.core.errors import SettingError
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
 from pipelines.engine.distributed import ALONE, Processes
-from pipelines.engine.memory import at_once, fitting, is_short, ladder, peak_of
-from pipelines.engine.microbatches import groups_of, parts_of
+from pipelines.engine.memory import batch_limit, fit_to_memory, is_out_of_memory, ladder, measure_peak
+from pipelines.engine.microbatches import group_batches, micro_batches
 from pipelines.train import adversary, steps
 from pipelines.train.context import Batches
 from pipelines.train.finetune import Finetuning
@@ -54,27 +54,28 @@ def test_smaller_pieces_change_nothing_but_rounding(capture: Path, changes: dict
 
 def test_parts_and_groups() -> None:
     asked = FinetuneSettings(batch=5, adversarial_batch=8, micro_batch=2)
-    assert parts_of(5, asked, ALONE) == [slice(0, 2), slice(2, 4), slice(4, 5)]
-    assert [one.tolist() for one in groups_of(8, 4, asked, ALONE)] == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert micro_batches(5, asked, ALONE) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert [one.tolist() for one in group_batches(8, 4, asked, ALONE)] == [[0, 2, 4, 6], [1, 3, 5, 7]]
     both = replace(asked, micro_batch=None)
-    assert [one.tolist() for one in groups_of(8, 4, both, ALONE)] == [list(range(8))]
-    assert [one.tolist() for one in groups_of(8, 4, both, Processes(count=2))] == [[0, 2, 4, 6], [1, 3, 5, 7]]
-    assert [one.tolist() for one in groups_of(16, 4, replace(asked, micro_batch=8), ALONE)] == [
+    assert [one.tolist() for one in group_batches(8, 4, both, ALONE)] == [list(range(8))]
+    assert [one.tolist() for one in group_batches(8, 4, both, Processes(count=2))] == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert [one.tolist() for one in group_batches(16, 4, replace(asked, micro_batch=8), ALONE)] == [
         [0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15],
     ]  # fmt: skip
-    assert [one.tolist() for one in groups_of(3, 3, asked, ALONE)] == [[0, 1, 2]]
-    assert parts_of(4, FinetuneSettings(), Processes(count=2)) == [slice(0, 2), slice(2, 4)]
+    assert [one.tolist() for one in group_batches(3, 3, asked, ALONE)] == [[0, 1, 2]]
+    assert micro_batches(4, FinetuneSettings(), Processes(count=2)) == [slice(0, 2), slice(2, 4)]
 
 
 def test_what_says_that_memory_is_short() -> None:
-    assert is_short(MemoryError()) and is_short(RuntimeError(CPU)) and is_short(torch.cuda.OutOfMemoryError("x"))
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(RuntimeError(CPU))
+    assert is_out_of_memory(torch.cuda.OutOfMemoryError("x"))
     for text in ("not enough memory: you tried to allocate 9 bytes.", "cannot allocate memory", "could not create a primitive"):
-        assert is_short(RuntimeError(text))
-    assert not is_short(RuntimeError("sizes differ")) and not is_short(ValueError("out of memory"))
+        assert is_out_of_memory(RuntimeError(text))
+    assert not is_out_of_memory(RuntimeError("sizes differ")) and not is_out_of_memory(ValueError("out of memory"))
 
 
 def test_the_ladder_ends_with_one_image_in_light_memory() -> None:
-    rungs = [(at_once(one, 1), one.memory) for one in ladder(FinetuneSettings(batch=4), 1)]
+    rungs = [(batch_limit(one, 1), one.memory) for one in ladder(FinetuneSettings(batch=4), 1)]
     assert rungs == [(1, "light"), (1, "fast"), (2, "fast"), (4, "fast")]
 
 
@@ -86,19 +87,19 @@ def test_a_limit_of_memory_becomes_a_micro_batch(limit: float, images: int, memo
     measured = []
 
     def peak(one: FinetuneSettings) -> tuple[float, float]:
-        measured.append(1 + at_once(one, 1) * (0.8 if one.memory == "fast" else 0.3))
+        measured.append(1 + batch_limit(one, 1) * (0.8 if one.memory == "fast" else 0.3))
         return 1.0, measured[-1]
 
-    found, why = fitting(FinetuneSettings(batch=4), limit, 1, peak)
-    assert (at_once(found, 1), found.memory) == (images, memory)
-    assert f"of {limit:g} GB" in why
+    found, peak_gb, why = fit_to_memory(FinetuneSettings(batch=4), limit, 1, peak)
+    assert (batch_limit(found, 1), found.memory) == (images, memory)
+    assert f"{peak_gb:.2f} of {limit:g} GB" in why and peak_gb <= 0.9 * limit
     assert max(measured[1:], default=0) <= 0.9 * limit, "nothing is tried that would not fit"
     with pytest.raises(SettingError, match=r"needs 1\.3 GB even with 1 image at once, large .*; give at least 1\.4g"):
-        fitting(FinetuneSettings(batch=4), 1.2, 1, peak)
+        fit_to_memory(FinetuneSettings(batch=4), 1.2, 1, peak)
 
 
 def test_a_peak_is_seen() -> None:
-    before, most = peak_of(lambda: torch.ones(50_000_000).sum(), "cpu")
+    before, most = measure_peak(lambda: torch.ones(50_000_000).sum(), "cpu")
     assert 0.15 < most - before < 0.4
 
 
@@ -142,7 +143,7 @@ def test_out_of_memory_goes_on_from_the_last_finished_step(
     said: list[tuple[FinetuneSettings, str]] = []
     less, figures = run(capture, "less", changes, shrunk=lambda settings, why: said.append((settings, why)))
     assert figures["made_smaller"] == [why for _, why in said] and said
-    assert at_once(said[-1][0], 1) == short["most"] and "out of memory in step 3" in said[0][1]
+    assert batch_limit(said[-1][0], 1) == short["most"] and "out of memory in step 3" in said[0][1]
     assert less.step == whole.step == 6
     for one, other in zip(whole.discriminator.parameters(), less.discriminator.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-4), "its step was made once"

@@ -8,13 +8,13 @@ import pytest
 
 from pipelines.core.errors import MissingTool
 from pipelines.engine import tensorboard_log
-from pipelines.engine.tensorboard_log import EVENTS, Board
+from pipelines.engine.tensorboard_log import EVENTS, EventLog
 
 
 def test_without_the_package_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tensorboard_log, "find_spec", lambda name: None)
     with pytest.raises(MissingTool, match=r"pip install 'avatarcli\[tensorboard\]'"):
-        Board(tmp_path, 0)
+        EventLog(tmp_path, 0)
     assert not list(tmp_path.iterdir())
 
 
@@ -23,7 +23,7 @@ def test_figures_and_sheets_can_be_read_back(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # pyright: ignore
 
     for first, last in ((0, 30), (20, 40)):  # the second run goes on from a checkpoint at 20
-        shown = Board(tmp_path, first)
+        shown = EventLog(tmp_path, first)
         for step in range(first + 10, last + 10, 10):
             shown.figures(step, {"image": step / 100, "heldout_psnr_head": 20.0 + first})
         shown.sheet(last, np.zeros((8, 16, 3), np.uint8))

@@ -187,7 +187,7 @@ def test_mouths_drawn_open_are_kept_until_one_is_filmed(
         "the new frames are looked at"
     )
     trainer, batches, _ = recipe.begin()
-    assert len(trainer.latents) == len(batches.odds) == 2 * count + figures["opened_frames"]
+    assert len(trainer.latents) == len(batches.sampling_weights) == 2 * count + figures["opened_frames"]
     if not opens:
         assert np.array_equal(trainer.latents[-2:].detach().numpy(), known["w"][:2] + 1)
         assert torch.equal(batches.frames.camera.world_from_camera[-1], recipe.frames.camera.world_from_camera[3])

@@ -163,7 +163,7 @@ def test_tracked_expressions_say_nothing_but_how_often_a_frame_comes(capture: Pa
     odds = []
     for balance in (0.0, 0.7):
         trainer, frames, settings = make(capture, {"balance": balance})
-        odds.append(Batches(frames, trainer.generator, settings).odds)
+        odds.append(Batches(frames, trainer.generator, settings).sampling_weights)
     assert (odds[0] != odds[1]).any()
 
 

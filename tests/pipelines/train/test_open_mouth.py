@@ -167,8 +167,8 @@ def test_a_training_looks_at_them_as_often_as_said_and_keeps_their_latents_apart
     assert made.start()["opened_frames"] == 2
     trainer, batches, _ = made.begin()
     count = len(made.frames)
-    assert len(trainer.latents) == count + 2 == len(batches.odds)
-    assert float(batches.odds[count:].sum() / batches.odds.sum()) == pytest.approx(OPENED_SHARE)
+    assert len(trainer.latents) == count + 2 == len(batches.sampling_weights)
+    assert float(batches.sampling_weights[count:].sum() / batches.sampling_weights.sum()) == pytest.approx(OPENED_SHARE)
     made.plan(lambda: 0.0)
     made.appearance()
     known = read_arrays(made.folder / "latents.npz")
