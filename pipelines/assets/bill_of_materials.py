@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.origins import Origin, captures_beside, find_origin, origin_of, origins_of
 from pipelines.artifacts.prior import load_prior, shipped_priors
 from pipelines.assets.registry import ENTRIES, UNKNOWN, Use, permits
 from pipelines.assets.store import KNOWN, file_of
@@ -54,8 +55,9 @@ class Item:
 def bill(avatar: Path) -> list[Item]:
     """All materials of an avatar folder; UnusableMaterial when it is none."""
     record = read_json(avatar / "avatar.json", "avatarcli train CAPTURE -o " + avatar.name)
-    capture = _capture(avatar, record)
-    return [_prior(avatar, record), *_models(record, capture), *_tools(capture), *_packages()]
+    capture = _capture(avatar)
+    mattes, cameras = capture.mattes or "unknown", capture.cameras or "unknown"
+    return [_prior(avatar, record), *_models(record, mattes), *_tools(cameras), *_packages()]
 
 
 def forbidden(items: list[Item], use: Use) -> list[Item]:
@@ -84,29 +86,19 @@ def _prior_of(place: str, sha256: str | None) -> tuple[str | None, str]:
     return (prior.license, prior.origin) if prior.sha256 == sha256 else (None, "")
 
 
-def _capture(avatar: Path, record: dict[str, Any]) -> dict[str, str]:
-    """`mattes` and `cameras`: from the avatar's record, or from the capture folder beside it when it is the same one."""
-    known = dict(record.get("capture", {}))
-    folder = avatar.resolve().parent / str(known.get("name", ""))
-    stage, file = folder / "stage.json", folder / "capture.json"
-    if (
-        "mattes" not in known
-        and stage.exists()
-        and file.exists()
-        and read_json(stage)["fingerprint"] == known.get("fingerprint")
-    ):
-        found = read_json(file)
-        known["mattes"] = found.get("settings", {}).get("mattes", {}).get("model")
-        known["cameras"] = found.get("camera", {}).get("method")
-    return {name: known.get(name) or "unknown" for name in ("mattes", "cameras")}
+def _capture(avatar: Path) -> Origin:
+    """The person's own capture: as the avatar's record has it, or where that is older, as it lies beside the avatar."""
+    origin = origins_of(avatar)[0]
+    folder = None if origin.mattes else find_origin(origin, captures_beside(avatar, name=origin.name))
+    return origin if folder is None else origin_of(folder)
 
 
-def _models(record: dict[str, Any], capture: dict[str, str]) -> Iterator[Item]:
+def _models(record: dict[str, Any], mattes: str) -> Iterator[Item]:
     yield from _bundled(TRACKER)
-    if capture["mattes"] in ("mediapipe", "unknown"):
+    if mattes in ("mediapipe", "unknown"):
         yield from _bundled(MATTING)
-    if capture["mattes"] != "mediapipe":
-        yield _matting(capture["mattes"])
+    if mattes != "mediapipe":
+        yield _matting(mattes)
     if record.get("expression", {}).get("space") == "blendshapes":
         entry = KNOWN["face_landmarker.task"]
         yield Item(kind="model", name=entry.name, version="1", license=entry.license, role=entry.gives, sha256=entry.sha256)
@@ -133,13 +125,13 @@ def _matting(name: str) -> Item:
     return Item(kind="model", name=entry.name, version="", license=entry.license, role="cuts the person out", sha256=sha256)
 
 
-def _tools(capture: dict[str, str]) -> Iterator[Item]:
+def _tools(cameras: str) -> Iterator[Item]:
     yield ffmpeg_item()
-    used = capture["cameras"].startswith("colmap")
+    used = cameras.startswith("colmap")
     license = package_license("pycolmap") if _version("pycolmap") else "BSD-3-Clause"
     yield Item(
         kind="tool", name="COLMAP (pycolmap)", version=_version("pycolmap"), license=license,
-        role="cameras of this capture" if used else f"not used for this capture (cameras: {capture['cameras']})",
+        role="cameras of this capture" if used else f"not used for this capture (cameras: {cameras})",
     )  # fmt: skip
 
 

@@ -1,13 +1,13 @@
 """Which avatar and capture are meant, and whether the one may be judged by the other: one sentence where not."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar import avatar_record, load_avatar
 from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.origins import Origin, captures_beside, find_origin, is_origin, not_beside, origins_of
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_json
-from pipelines.core.stage import RECORD, fingerprint_of
+from pipelines.core.stage import fingerprint_of
 
 if TYPE_CHECKING:
     from pipelines.artifacts.avatar import Avatar
@@ -17,23 +17,19 @@ if TYPE_CHECKING:
 def capture_of(avatar: Path, given: Path | None) -> Path:
     """The capture folder an avatar was made of: the given one if it is that, else one beside the avatar."""
     origin = _origin(avatar)
-    if given is not None:
-        if not given.exists():
-            raise UnusableMaterial(f"the capture {given} does not exist.")
-        if fingerprint_of(given) != origin["fingerprint"]:
-            raise UnusableMaterial(
-                f"{avatar.name} was made of the capture {origin['name']} ({origin['fingerprint'][:8]}), not of {given.name} "
-                f"({fingerprint_of(given)[:8]}): only there it is known which frames it has never seen."
-            )
-        return given
-    beside = avatar.resolve().parent
-    for folder in [beside / str(origin["name"]), *sorted(beside.glob("*.capture"))]:
-        if (folder / RECORD).is_file() and fingerprint_of(folder) == origin["fingerprint"]:
-            return folder
-    raise UnusableMaterial(
-        f"the capture {origin['name']} ({origin['fingerprint'][:8]}) that {avatar.name} was made of does not lie beside it; "
-        f"say where it is: avatarcli evaluate {avatar.name} CAPTURE."
-    )
+    if given is None:
+        folder = find_origin(origin, captures_beside(avatar, name=origin.name))
+        if folder is None:
+            raise not_beside(origin, avatar, f"avatarcli evaluate {avatar.name} CAPTURE")
+        return folder
+    if not given.exists():
+        raise UnusableMaterial(f"the capture {given} does not exist.")
+    if not is_origin(given, origin):
+        raise UnusableMaterial(
+            f"{avatar.name} was made of the capture {origin}, not of {given.name} ({fingerprint_of(given)[:8]}): only there it "
+            "is known which frames it has never seen."
+        )
+    return given
 
 
 def open_both(avatar: Path, capture: Path, device: str) -> "tuple[Avatar, Dataset]":
@@ -57,12 +53,11 @@ def open_both(avatar: Path, capture: Path, device: str) -> "tuple[Avatar, Datase
 def insist_comparable(first: Path, second: Path) -> None:
     """UnusableMaterial unless both avatars were made of one capture and show pictures of one size."""
     ours, theirs = _origin(first), _origin(second)
-    if ours["fingerprint"] != theirs["fingerprint"]:
+    if ours.fingerprint != theirs.fingerprint:
         raise UnusableMaterial(
-            f"{first.name} and {second.name} cannot be compared: one was made of the capture {ours['name']} "
-            f"({ours['fingerprint'][:8]}), the other of {theirs['name']} ({theirs['fingerprint'][:8]})."
+            f"{first.name} and {second.name} cannot be compared: one was made of the capture {ours}, the other of {theirs}."
         )
-    sizes = [_record(folder).get("image_size") for folder in (first, second)]
+    sizes = [avatar_record(folder).get("image_size") for folder in (first, second)]
     if sizes[0] != sizes[1]:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: their pictures have {sizes[0]} and {sizes[1]} pixels, and "
@@ -70,22 +65,10 @@ def insist_comparable(first: Path, second: Path) -> None:
         )
 
 
-def _origin(avatar: Path) -> dict[str, Any]:
+def _origin(avatar: Path) -> Origin:
     if not avatar.exists():
         raise UnusableMaterial(f"the avatar {avatar} does not exist.")
-    origin = _record(avatar).get("capture")
-    if not isinstance(origin, dict) or not {"name", "fingerprint"} <= set(origin):
-        raise UnusableMaterial(
-            f"{avatar / 'avatar.json'} does not say what it was made of; make it again with avatarcli train."
-        )
-    return origin
-
-
-def _record(avatar: Path) -> dict[str, Any]:
-    record = read_json(avatar / "avatar.json", "avatarcli train CAPTURE -o " + avatar.name)
-    if not isinstance(record, dict):
-        raise UnusableMaterial(f"{avatar / 'avatar.json'} is not an avatar's record; make it again with avatarcli train.")
-    return record
+    return origins_of(avatar)[0]
 
 
 def _said(error: Exception) -> str:

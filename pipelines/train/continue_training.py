@@ -28,6 +28,7 @@ from models.networks.dual_discriminator import DualDiscriminator
 from pipelines.artifacts.avatar import avatar_record, load_avatar
 from pipelines.artifacts.dataset import Dataset, load_dataset
 from pipelines.artifacts.joined_dataset import Joined, join
+from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origin_of, origins_of
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays, write_image, write_json
@@ -45,7 +46,6 @@ from pipelines.train.latent_init import frontal_pictures
 from pipelines.train.networks import config_for, make_networks
 from pipelines.train.open_mouth import shut_mouths, with_opened
 from pipelines.train.recipe import LATENTS, START, Recipe
-from pipelines.train.record import origin_of
 from pipelines.train.sampling_weights import balanced
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.trainer import Trainer, make_trainer
@@ -119,23 +119,23 @@ def add(
 
 def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -> list[Path]:
     """The captures an avatar was made of, in their order; UnusableMaterial asks for one that is gone."""
-    record, around = _record(avatar), dict.fromkeys(path.resolve().parent for path in beside)
-    known = {}
-    for folder in [*given, *(found for place in around for found in sorted(place.glob("*.capture")))]:
-        if folder in given and not folder.is_dir():
+    origins = origins_of(avatar)
+    for folder in given:
+        if not folder.is_dir():
             raise UnusableMaterial(f"the capture {folder} does not exist.")
-        if (folder / RECORD).is_file():
-            known.setdefault(fingerprint_of(folder), folder)
-    origins = [record["capture"], *record.get("added", [])]
+        if not any(is_origin(folder, origin) for origin in origins):
+            raise UnusableMaterial(f"{avatar.name} was not made of {folder.name}; a new capture is given with --add.")
+    candidates, command = (
+        [*given, *captures_beside(*beside)],
+        f"avatarcli train {avatar.name} CAPTURE --add NEW.capture -o NEW.avatar",
+    )
+    folders = []
     for origin in origins:
-        if origin["fingerprint"] not in known:
-            raise UnusableMaterial(
-                f"the capture {origin['name']} ({origin['fingerprint'][:8]}) that {avatar.name} was made of does not lie "
-                f"beside it; say where it is: avatarcli train {avatar.name} CAPTURE --add NEW.capture -o NEW.avatar."
-            )
-    if strange := [one for one in given if fingerprint_of(one) not in {origin["fingerprint"] for origin in origins}]:
-        raise UnusableMaterial(f"{avatar.name} was not made of {strange[0].name}; a new capture is given with --add.")
-    return [known[origin["fingerprint"]] for origin in origins]
+        folder = find_origin(origin, candidates)
+        if folder is None:
+            raise not_beside(origin, avatar, command)
+        folders.append(folder)
+    return folders
 
 
 def open_parts(avatar: Path, older: Sequence[Path], capture: Path, space: str, prior: str) -> tuple[Dataset, ...]:
@@ -271,7 +271,7 @@ def unseen(known: Mapping[str, np.ndarray], frames: Frames) -> dict[str, np.ndar
 
 def source_of(capture: Path) -> dict[str, Any]:
     """Which capture this is, and what its person agreed to."""
-    return origin_of(capture) | {"consent": consent_in(capture)}
+    return asdict(origin_of(capture)) | {"consent": consent_in(capture)}
 
 
 def _record(avatar: Path) -> dict[str, Any]:

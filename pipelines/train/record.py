@@ -9,9 +9,8 @@ import numpy as np
 from models.camera import Camera
 from pipelines.artifacts.avatar import SCHEMA
 from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.origins import origin_of
 from pipelines.artifacts.prior import Prior
-from pipelines.core.files import read_json
-from pipelines.core.stage import fingerprint_of
 from pipelines.provenance.consent import consent_in
 from pipelines.train.settings import TrainSettings
 
@@ -28,7 +27,7 @@ def record_of(
     return {
         "schema": SCHEMA, "family": prior.family, "config": config, "image_size": config["image_size"],
         "prior": {"name": prior.name, "sha256": prior.sha256, "license": prior.license, "origin": prior.origin},
-        "capture": origin_of(capture), "frontal_camera": frontal.label()[0].tolist(), "crop_extent": prior.crop_extent,
+        "capture": asdict(origin_of(capture)), "frontal_camera": frontal.label()[0].tolist(), "crop_extent": prior.crop_extent,
         "sampling": {"coarse": settings.finetune.coarse, "fine": settings.finetune.fine},
         "expression": {
             "space": space, "names": space_names(space), "mean": expression.mean(0), "std": expression.std(0),
@@ -36,13 +35,4 @@ def record_of(
         },
         "turns": asdict(turns_shown(dataset.world_from_camera[dataset.rows("train")])),
         "torso": settings.torso, "consent": consent_in(capture),
-    }  # fmt: skip
-
-
-def origin_of(capture: Path) -> dict[str, Any]:
-    """Which capture this is, and what made its mattes and cameras, for the bill of materials."""
-    record = read_json(capture / "capture.json")
-    return {
-        "fingerprint": fingerprint_of(capture), "name": capture.name,
-        "mattes": record.get("settings", {}).get("mattes", {}).get("model"), "cameras": record.get("camera", {}).get("method"),
     }  # fmt: skip

@@ -1,0 +1,71 @@
+"""Which captures an avatar was made of, and where they lie: known by the fingerprint of their content, never by name."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_json
+from pipelines.core.records import read_record
+from pipelines.core.stage import RECORD, fingerprint_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A capture, as the avatar that was made of it names it."""
+
+    name: str
+    fingerprint: str
+    mattes: str | None = None
+    """What cut the person out, and what solved the cameras: for the bill of materials."""
+    cameras: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.fingerprint[:8]})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MadeOf:
+    """As much of avatar.json."""
+
+    capture: Origin
+    added: list[Origin] = field(default_factory=list)
+
+
+def origin_of(capture: Path) -> Origin:
+    """A capture folder as an origin."""
+    record: dict[str, Any] = read_json(capture / "capture.json")
+    return Origin(
+        name=capture.name, fingerprint=fingerprint_of(capture),
+        mattes=record.get("settings", {}).get("mattes", {}).get("model"), cameras=record.get("camera", {}).get("method"),
+    )  # fmt: skip
+
+
+def origins_of(avatar: Path) -> list[Origin]:
+    """The captures an avatar was made of, the person's own first; UnusableMaterial when its record does not name them."""
+    record = read_record(avatar / "avatar.json", _MadeOf, f"avatarcli train CAPTURE -o {avatar.name}")
+    return [record.capture, *record.added]
+
+
+def find_origin(origin: Origin, folders: Iterable[Path]) -> Path | None:
+    """The first of the folders that is the capture; None when it is not among them."""
+    return next((folder for folder in folders if is_origin(folder, origin)), None)
+
+
+def is_origin(folder: Path, origin: Origin) -> bool:
+    return (folder / RECORD).is_file() and fingerprint_of(folder) == origin.fingerprint
+
+
+def captures_beside(*paths: Path, name: str = "") -> Iterator[Path]:
+    """Folders that may be captures, in the folders in which `paths` lie: one of the given `name` first, then all *.capture."""
+    for place in dict.fromkeys(path.resolve().parent for path in paths):
+        yield from ([place / name] if name else [])
+        yield from sorted(place.glob("*.capture"))
+
+
+def not_beside(origin: Origin, avatar: Path, command: str) -> UnusableMaterial:
+    """The sentence that asks for a capture that was not found."""
+    return UnusableMaterial(
+        f"the capture {origin} that {avatar.name} was made of does not lie beside it; say where it is: {command}."
+    )
