@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -106,7 +107,6 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _hush() -> None:
     """Libraries keep their notices to themselves."""
-    import warnings
 
     warnings.simplefilter("ignore")
     os.environ.setdefault("GLOG_minloglevel", "3")

@@ -15,8 +15,8 @@ def bom(
     use: ForUse = None,
 ) -> None:
     """Print the bill of materials of an avatar."""
-    from pipelines.assets.bill_of_materials import bill, forbidden
     from pipelines.core.errors import UnusableMaterial
+    from pipelines.provenance.bill_of_materials import bill, forbidden
 
     items = bill(avatar)
     rows = [[one.kind, one.name, one.version, one.license, "yes" if one.commercial else "no"] for one in items]

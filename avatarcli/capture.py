@@ -77,8 +77,8 @@ def _check(footage: list[Path], out: Path | None) -> None:
 
 def write_check(found: "Check", out: Path) -> Path:
     """check.json and report.html in the folder `out`, or the page alone where `out` ends in .html; the page's path."""
+    from pipelines.capture.page import check_report
     from pipelines.core.files import write_json, write_text
-    from pipelines.train.page import check_report
 
     page = out if out.suffix == ".html" else out / "report.html"
     if page != out:

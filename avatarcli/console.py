@@ -129,7 +129,7 @@ class Console:
 
     def evaluation(self, metrics: Mapping[str, Any]) -> str:
         """Shows held-out figures beside their baselines and returns what they mean in one sentence."""
-        from pipelines.train.page import comparison, verdict
+        from pipelines.evaluate.summary import comparison, verdict
 
         head, rows = comparison(metrics)
         self.table(

@@ -45,8 +45,8 @@ def import_(
 @prior.command("list", epilog=EVERYWHERE)
 def list_(use: ForUse = None) -> None:
     """Everything that can be added: source, size, license, what it permits."""
-    from pipelines.assets.catalog import shelf
     from pipelines.assets.registry import permitted
+    from pipelines.prior.catalog import shelf
 
     things = [thing for thing in shelf() if use is None or permitted(thing["license"], use)]
     rows = [[t["name"], t["kind"], t["state"], size_of(t["size"]), " ".join(t["permits"]), t["license"]] for t in things]
@@ -57,8 +57,8 @@ def list_(use: ForUse = None) -> None:
 @prior.command(epilog=EVERYWHERE)
 def show(name: Named, use: ForUse = None) -> None:
     """All that is known of one of them."""
-    from pipelines.assets.catalog import thing_of
     from pipelines.assets.registry import insist
+    from pipelines.prior.catalog import thing_of
 
     thing = thing_of(name)
     insist(thing["name"], thing["license"], use)
@@ -76,11 +76,11 @@ def fetch(
     folder: Annotated[Path | None, typer.Option("--from", help="A clone of ict-facekit's repository, without network.")] = None,
 ) -> None:
     """Download one of them, checked by size and sha256; nothing else here uses the network."""
-    from pipelines.assets.catalog import fetchable_of
     from pipelines.assets.registry import insist
     from pipelines.assets.store import accept
     from pipelines.assets.store import fetch as get
     from pipelines.core.errors import SettingError
+    from pipelines.prior.catalog import fetchable_of
 
     entry = fetchable_of(name)
     insist(entry.name, entry.license, use)
@@ -106,8 +106,8 @@ def register(
     name: Named, sha256: Annotated[str | None, typer.Option(help="What its publisher states; the file is compared.")] = None
 ) -> None:
     """Vouch for a local file whose hash is not known here, such as a rembg model: it is remembered and insisted on."""
-    from pipelines.assets.catalog import entry_of
     from pipelines.assets.store import register as vouch
+    from pipelines.prior.catalog import entry_of
 
     path, content = vouch(entry_of(name), sha256)
     console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")

@@ -6,6 +6,7 @@ another type is a SettingError that names what would have been right.
 
 import difflib
 import re
+import tomllib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -105,7 +106,6 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 
 def _from_file(path: Path, stage: str) -> Iterator[tuple[str, Any]]:
-    import tomllib
 
     try:
         table = tomllib.loads(path.read_text())

@@ -31,7 +31,6 @@ HOME = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HOME))
 
 from pipelines.artifacts.avatar import Avatar, load_avatar  # noqa: E402
-from pipelines.artifacts.track import Track, load_track, save_track  # noqa: E402
 from pipelines.avatar.background import Film, within  # noqa: E402
 from pipelines.core.errors import UnusableMaterial  # noqa: E402
 from pipelines.core.files import (  # noqa: E402
@@ -54,6 +53,7 @@ from pipelines.drive.motion.retarget import driver_range, retarget  # noqa: E402
 from pipelines.drive.motion.track import READABLE, resampled, track_video  # noqa: E402
 from pipelines.drive.settings import TrackSettings  # noqa: E402
 from pipelines.face.expression import Calibration  # noqa: E402
+from pipelines.face.track import Track, load_track, save_track  # noqa: E402
 from pipelines.face.tracker import FaceTracker  # noqa: E402
 from pipelines.geometry.rigid import rotation_vectors  # noqa: E402
 from pipelines.media.video import probe  # noqa: E402

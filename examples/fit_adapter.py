@@ -11,8 +11,8 @@ expressions make a good adapter; one fits all later takes of that tracker.
 import sys
 from pathlib import Path
 
-from pipelines.artifacts.track import load_track
 from pipelines.drive.motion.coefficients import fit_adapter, read_coefficients, save_adapter, stated_rate
+from pipelines.face.track import load_track
 
 
 def fit(coefficients: Path, track: Path, out: Path) -> dict[str, float]:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, read_json
 from pipelines.core.stage import Progress
 from pipelines.drive.motion.follow_check import follow_check
+from pipelines.face.track import Track
 
 SCHEMA = 1
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])

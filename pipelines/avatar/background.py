@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.core.errors import SettingError
-from pipelines.drive.motion.driver_files import VIDEOS, Driver
-from pipelines.media.video import VideoFrame, probe, read_frames
+from pipelines.media.video import VIDEO_ENDINGS, VideoFrame, probe, read_frames
 
 BLUR = "blur"
 TRANSPARENT = "transparent"
@@ -64,23 +63,23 @@ def check_text(text: str) -> None:
         raise SettingError(f"background {text!r} is no file; give a color (#808080), an image, a video, blur or transparent.")
 
 
-def check_backdrop(text: str, driver: Driver) -> None:
-    """SettingError or UnusableMaterial when a driver cannot have the background `text`."""
+def check_backdrop(text: str, driver: Path, has_pictures: bool) -> None:
+    """SettingError or UnusableMaterial when a driver, a video or numbers alone, cannot have the background `text`."""
     check_text(text)
-    if text == BLUR and driver.video is None:
-        raise SettingError(f"background blur needs the driver's pictures; {driver.path.name} has none, give a color or a file.")
+    if text == BLUR and not has_pictures:
+        raise SettingError(f"background blur needs the driver's pictures; {driver.name} has none, give a color or a file.")
     if is_film(text):
         probe(Path(text))
 
 
 def is_film(text: str) -> bool:
-    return Path(text).suffix.lower() in VIDEOS
+    return Path(text).suffix.lower() in VIDEO_ENDINGS
 
 
-def moving(text: str, driver: Driver, times_s: np.ndarray, size: int) -> Backdrop | None:
+def moving(text: str, driver: Path, times_s: np.ndarray, size: int) -> Backdrop | None:
     """The background that `text` means if it moves."""
     if text == BLUR:
-        return Backdrop(Film(driver.path, 4 * SMALL), times_s, size, soft=True)
+        return Backdrop(Film(driver, 4 * SMALL), times_s, size, soft=True)
     if is_film(text):
         return Backdrop(Film(Path(text), 2 * size, loop=True), times_s, size, soft=False)
     return None

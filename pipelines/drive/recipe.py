@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
-from pipelines.artifacts.track import Track, load_track, save_track
 from pipelines.avatar.background import TRANSPARENT, Film, beside, moving, within
 from pipelines.avatar.latent_correction import aimed
 from pipelines.avatar.portrait import Motion, Painter
@@ -29,6 +28,7 @@ from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
 from pipelines.face.expression import Calibration
+from pipelines.face.track import Track, load_track, save_track
 from pipelines.media.encoder import concat_segments
 from pipelines.provenance import Provenance
 
@@ -170,7 +170,7 @@ class Recipe:
     @cached_property
     def painter(self) -> Painter:
         settings = self.settings
-        film = moving(settings.background, self.driver, self.driver.even_times_s(), self.size)
+        film = moving(settings.background, self.driver.path, self.driver.even_times_s(), self.size)
         painter = Painter(
             avatar=self.avatar, size=self.size, background=film or make_background(settings.background, self.size),
             torso=self.layer(), batch=settings.batch, precision=settings.precision,

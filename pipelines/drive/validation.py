@@ -22,7 +22,7 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     check_view(settings.view, settings.views)
     driver = open_driver(video, settings.track)
     check_space(driver, record["expression"]["space"])
-    check_backdrop(settings.background, driver)
+    check_backdrop(settings.background, video, driver.video is not None)
     if settings.background != BLUR and not is_film(settings.background):
         make_background(settings.background, 16)
     if settings.side_by_side and driver.video is None:

@@ -6,7 +6,9 @@ from typing import Any
 from pipelines.core.files import read_json
 from pipelines.core.stage import Progress, Silent, run_stage, step
 from pipelines.evaluate.protocol import (
+    PAGE,
     PROTOCOL,
+    RECORD,
     Pictures,
     Poses,
     baselines,
@@ -29,7 +31,6 @@ __all__ = [
     "poses", "psnr", "render_rows", "retrieve", "score", "sharpness", "ssim", "tracked_expression", "weighted",
 ]  # fmt: skip
 VERSION = 1
-RECORD, PAGE = "evaluation.json", "report.html"
 
 
 def evaluate(

@@ -7,8 +7,8 @@ from pipelines.evaluate.compare import at
 from pipelines.evaluate.page_charts import grouped
 from pipelines.evaluate.page_frames import apart, frames, ranked, region_pictures, short, spread
 from pipelines.evaluate.series import BINNED
+from pipelines.evaluate.summary import comparison, verdict
 from pipelines.report import html, svg
-from pipelines.train.page import comparison, verdict
 
 if TYPE_CHECKING:
     from pipelines.evaluate.record import Shown

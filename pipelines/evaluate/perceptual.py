@@ -6,6 +6,7 @@ never 0.
 """
 
 import os
+import pickle
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,7 +78,6 @@ def _in_package(name: str) -> list[Path]:
 
 def load_lpips(network: "Network", trunk: Path, linear: Path) -> "LPIPS":
     """The metric from its two files, read as tensors alone; MissingTool when they are not what they should be."""
-    import pickle
 
     import torch
 

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 PROTOCOL = "heldout-1"
+RECORD, PAGE = "evaluation.json", "report.html"
+"""Files of an evaluation."""
 ROTATION_WEIGHT = 50.0
 TRANSLATION_WEIGHT = 0.01
 """Of the squared Frobenius distance of rotations and the squared pixel distance of head positions in `retrieval`."""

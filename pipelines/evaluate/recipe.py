@@ -6,11 +6,12 @@ from typing import Any
 
 from pipelines.core.files import write_json, write_text
 from pipelines.core.stage import Progress, fingerprint_of, warn_in_record
-from pipelines.evaluate import PAGE, RECORD
 from pipelines.evaluate.compare import difference, insist_same_frames
 from pipelines.evaluate.faces import Find, tracker
 from pipelines.evaluate.folders import open_both
+from pipelines.evaluate.page import evaluation_report
 from pipelines.evaluate.perceptual import Tool
+from pipelines.evaluate.protocol import PAGE, RECORD
 from pipelines.evaluate.record import Shown, Tools, measure
 from pipelines.evaluate.seconds import seconds_of_stages
 
@@ -41,8 +42,6 @@ class Recipe:
 
     def run(self, partial: Path) -> dict[str, Any]:
         """Both files; the figures for the stage's record."""
-        from pipelines.evaluate.page import evaluation_report
-
         with tracker() as find:
             shown = self.judged(self.avatar, find, partial)
             other = self.judged(self.compare, find, partial) if self.compare is not None else None

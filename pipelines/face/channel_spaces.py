@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.expression import ARKIT_52, MEASURED, OPPOSITE, space_names
+from pipelines.face.track import Track
 
 ARKIT = "arkit"
 """Space of tracks that come as ARKit shapes from elsewhere; scored like `blendshapes`."""

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import write_text
 from pipelines.face.channel_spaces import ARKIT, few, to_arkit
 from pipelines.face.expression import ARKIT_52
+from pipelines.face.track import Track
 
 ANGLES = (
     "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch",

@@ -20,6 +20,8 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import sha256_file
 from pipelines.media.tonemap import Exposure, ToneMapper, exposure, lights_of
 
+VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+"""Of files that are taken for videos by their names."""
 HD_HEIGHT_PX = 720
 """Untagged footage of at least this height is BT.709, below it BT.601, as players assume."""
 TRANSFER = {16: "pq", 18: "hlg"}

@@ -5,6 +5,7 @@ the tool cannot know who speaks. It is no part of the fingerprints, so it can be
 """
 
 import datetime
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,6 @@ def sentence(consent: dict[str, Any] | None) -> str:
 
 
 def _of_table(path: Path) -> dict[str, str | None]:
-    import tomllib
 
     try:
         table = tomllib.loads(path.read_text())

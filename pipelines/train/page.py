@@ -9,17 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.capture.page import camera_angles, capture_report, check_report
+from pipelines.evaluate.summary import comparison, verdict
 from pipelines.report import html, svg
 from pipelines.report.parts import ends, image_of, json_of, name_of
 from pipelines.train.page_added import added_section
-
-__all__ = ["avatar_report", "camera_angles", "capture_report", "check_report", "comparison", "verdict"]
-
-FIGURES = {
-    "psnr_head": "PSNR head, dB", "psnr_full": "PSNR frame, dB", "ssim_head": "SSIM head", "ssim_full": "SSIM frame",
-    "sharpness_head": "sharpness",
-}  # fmt: skip
 
 
 def avatar_report(folder: Path) -> str:
@@ -36,31 +29,6 @@ def avatar_report(folder: Path) -> str:
     ]
     made_of = " and ".join(one.get("name", "") for one in (record.get("capture", {}), *record.get("added", [])))
     return html.page(f"Avatar {name_of(folder)}", f"made of {made_of}" if made_of else "", sections)
-
-
-def verdict(metrics: Mapping[str, Any]) -> list[str]:
-    """What the held-out figures mean, in sentences: the avatar beside the mean frame, retrieval and the best training frame."""
-    if "avatar" not in metrics or "baselines" not in metrics:
-        return []
-    own, others = metrics["avatar"]["psnr_head"], {name: row["psnr_head"] for name, row in metrics["baselines"].items()}
-    said = {"mean": "the mean training frame", "retrieval": "the training frame with the nearest expression and pose"}
-    said["oracle"] = "the best training frame for each picture"
-    parts = [
-        f"{abs(own - value):.1f} dB {'above' if own >= value else 'below'} {said.get(name, name)}"
-        for name, value in others.items()
-    ]
-    return [f"Inside the head, on {metrics.get('frames', '?')} held-out frames: {own:.1f} dB, {', '.join(parts)}."]
-
-
-def comparison(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows (avatar first, then the one it is compared with) of the held-out figures beside their baselines."""
-    other = metrics.get("compared", {})
-    second = {f"compared: {other['name']}": other["avatar"]} if other else {}
-    rows = {"avatar": metrics.get("avatar", {}), **second, **metrics.get("baselines", {})}
-    names = [name for name in FIGURES if name in rows["avatar"]]
-    return ["", *(FIGURES[name] for name in names)], [
-        [row, *(figures.get(name) for name in names)] for row, figures in rows.items()
-    ]
 
 
 def _heldout(folder: Path, metrics: Mapping[str, Any]) -> str:

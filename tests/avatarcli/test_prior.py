@@ -82,7 +82,7 @@ def test_show_and_fetch_sentences() -> None:
 @pytest.mark.parametrize("flag", ["--accept-licence", "--accept-license"])
 def test_a_published_network_is_fetched_once_its_license_is_accepted(tmp_path: Path, network: Path, flag: str) -> None:
     before = (
-        "import pipelines.assets.registry as r, pipelines.assets.catalog as s\n"
+        "import pipelines.assets.registry as r, pipelines.prior.catalog as s\n"
         "import pipelines.assets.store as w\nfrom dataclasses import replace\n"
         f"size, sha = {network.stat().st_size}, {sha256_file(network)!r}\n"
         "known = replace(r.ENTRIES[1], url='https://example.org/x.pkl', size=size, sha256=sha)\n"

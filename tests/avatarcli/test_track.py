@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.track import load_track
 from pipelines.demo import demo_clips
+from pipelines.face.track import load_track
 from tests.avatarcli.cli import avatarcli
 from tests.pipelines.drive.takes import codes, iphone_csv
 from tests.tiny import write_tiny_avatar

@@ -63,9 +63,9 @@ def test_run_batch(tmp_path: Path) -> None:
 def test_fit_adapter(tmp_path: Path) -> None:
     import numpy as np
 
-    from pipelines.artifacts.track import save_track
     from pipelines.core.files import write_arrays
     from pipelines.drive.motion.coefficients import load_adapter
+    from pipelines.face.track import save_track
     from tests.pipelines.drive.takes import moving
 
     save_track(tmp_path / "me.track", moving(300))

@@ -10,7 +10,6 @@ from collections import deque
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar
-from pipelines.artifacts.track import Track
 from pipelines.avatar.portrait import Motion
 from pipelines.avatar.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
 from pipelines.avatar.view_limits import turns_of
@@ -28,6 +27,7 @@ from pipelines.drive.motion.view_path import (
 )
 from pipelines.drive.settings import DriveSettings
 from pipelines.face.expression import Calibration
+from pipelines.face.track import Track
 from pipelines.geometry.filters import smoothing
 from pipelines.geometry.rigid import soft_limit
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.face.channel_spaces import ARKIT, few
 from pipelines.face.expression import ARKIT_52, MEASURED
 from pipelines.face.livelink import CAMERA_FROM_UPRIGHT, DISTANCE
+from pipelines.face.track import Track
 
 RATES = ("rate_hz", "fps")
 INPUTS = ("expression", "exp", "expr", "expcode", "jaw_pose", "jaw", "eyelids", "eyes_pose", "eye_pose")

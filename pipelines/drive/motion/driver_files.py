@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.track import Track, load_track
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Progress
 from pipelines.drive.motion.coefficients import adapted
@@ -18,11 +17,11 @@ from pipelines.drive.motion.track import LEAST_SEEN, needed_model, track_video, 
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.channel_spaces import in_space
 from pipelines.face.livelink import read_livelink
-from pipelines.media.video import VideoInfo, probe
+from pipelines.face.track import Track, load_track
+from pipelines.media.video import VIDEO_ENDINGS, VideoInfo, probe
 
 NUMBERS = (".csv", ".track", ".npz", ".npy")
 """File types of motion without pictures."""
-VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,4 +101,4 @@ def drivers_in(folder: Path) -> Iterator[Path]:
     found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     takes = [path for path in found if path.suffix.lower() in (".csv", ".track")]
     stems = {path.stem for path in takes}
-    yield from sorted(takes + [path for path in found if path.suffix.lower() in VIDEOS and path.stem not in stems])
+    yield from sorted(takes + [path for path in found if path.suffix.lower() in VIDEO_ENDINGS and path.stem not in stems])

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.files import read_image
 from pipelines.core.stage import Progress
 from pipelines.drive.motion.blinks import blinks, closure_of, lateness
 from pipelines.drive.motion.retarget import driver_range
 from pipelines.drive.motion.track import between
 from pipelines.face.expression import MEASURED, Calibration, measure
+from pipelines.face.track import Track
 from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import read_frames
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.artifacts.track import save_track
 from pipelines.core.stage import Progress, Report, run_stage, step
 from pipelines.drive.settings import TrackSettings
+from pipelines.face.track import save_track
 
 VERSION = 1
 

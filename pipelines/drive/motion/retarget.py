@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import SettingError
 from pipelines.drive.settings import RetargetSettings
 from pipelines.face.expression import Calibration, calibrate
+from pipelines.face.track import Track
 from pipelines.geometry.filters import one_euro
 
 LEAST_RANGE = 0.25

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.assets.store import find_weight, how_to_get
 from pipelines.core.errors import MissingTool, UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.core.stage import Progress
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.expression import expression, solve_pose, space_names
+from pipelines.face.track import Track
 from pipelines.face.tracker import FaceTracker
 from pipelines.geometry.rigid import nearest_rotation
 from pipelines.media.video import VideoFrame, VideoInfo, read_frames

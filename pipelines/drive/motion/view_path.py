@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.track import Track
 from pipelines.avatar.view_limits import Turns, turned_back
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.settings import ViewSettings
+from pipelines.face.track import Track
 from pipelines.geometry.filters import one_euro
 from pipelines.geometry.rigid import nearest_rotation, rotation_vectors, rotations, soft_limit
 

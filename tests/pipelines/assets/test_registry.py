@@ -13,7 +13,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pipelines.assets.catalog import fetchable_of, shelf, thing_of
 from pipelines.assets.registry import (
     ENTRIES,
     NVIDIA,
@@ -29,6 +28,7 @@ from pipelines.assets.store import accept, fetch, over_https
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import sha256_file
 from pipelines.core.stage import Silent
+from pipelines.prior.catalog import fetchable_of, shelf, thing_of
 from tests.material import shared
 from tests.worlds import write_unit_prior
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.assets.catalog import entry_of
 from pipelines.assets.rembg_models import vouched_file
 from pipelines.assets.rembg_paths import REMBG_MODELS, rembg_file
 from pipelines.assets.store import register, registered
@@ -14,6 +13,7 @@ from pipelines.core.errors import MissingTool, SettingError
 from pipelines.core.files import sha256_file
 from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import read_frames
+from pipelines.prior.catalog import entry_of
 from tests.material import shared
 
 

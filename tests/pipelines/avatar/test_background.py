@@ -40,7 +40,7 @@ def test_a_film_shows_the_frame_of_its_time_whatever_was_asked_before(film: Path
 
 def test_a_background_film_is_cut_to_a_square_and_read_in_time(film: Path):
     driver = open_driver(film, TrackSettings())
-    back = moving(str(film), driver, np.arange(30) / 30, 32)
+    back = moving(str(film), driver.path, np.arange(30) / 30, 32)
     assert isinstance(back, Backdrop)
     assert back.at(4).shape == (32, 32, 4) and (back.at(4)[..., 3] == 1).all()
     assert back.at(29)[..., 0].mean() * 255 == pytest.approx(200, abs=3) and back.at(3)[..., 0].mean() * 255 < 50
@@ -58,10 +58,10 @@ def test_blur_and_films_need_pictures(tmp_path: Path):
     write_livelink(tmp_path / "a.csv", motion())
     driver = open_driver(tmp_path / "a.csv", TrackSettings())
     with pytest.raises(SettingError, match="a.csv has none"):
-        check_backdrop("blur", driver)
+        check_backdrop("blur", driver.path, driver.video is not None)
     with pytest.raises(SettingError, match="nowhere.mp4"):
-        check_backdrop("nowhere.mp4", driver)
-    check_backdrop("#808080", driver)
+        check_backdrop("nowhere.mp4", driver.path, False)
+    check_backdrop("#808080", driver.path, False)
 
 
 def test_side_by_side_keeps_the_whole_driver_and_marks_the_moment():

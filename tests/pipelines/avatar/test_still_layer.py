@@ -10,13 +10,13 @@ import pytest
 
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.prior import load_prior
-from pipelines.artifacts.track import save_track
 from pipelines.avatar.portrait import jaw_opened
 from pipelines.avatar.still_layer import calm_around, face_seen, face_share
 from pipelines.avatar.torso import project
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, ViewSettings, drive
+from pipelines.face.track import save_track
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts.track import Track
 from pipelines.face.expression import ARKIT_52, MEASURED
 from pipelines.face.livelink import ANGLES
+from pipelines.face.track import Track
 
 FRONT = np.diag([1.0, -1.0, -1.0])
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.track import save_track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_json, write_json
 from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, drive
+from pipelines.face.track import save_track
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 

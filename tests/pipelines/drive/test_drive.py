@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts.track import save_track
 from pipelines.avatar import portrait
 from pipelines.avatar.portrait import Motion, Painter
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
@@ -21,6 +20,7 @@ from pipelines.drive.motion import follow_check, track
 from pipelines.drive.motion.record_track import TakeSettings, take
 from pipelines.drive.render.output import make_background
 from pipelines.face.livelink import write_livelink
+from pipelines.face.track import save_track
 from pipelines.media.video import open_container, probe, read_frames
 from pipelines.provenance import manifest
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver

@@ -22,7 +22,7 @@ from pipelines.evaluate.compare import COMPARED, at, difference
 from pipelines.evaluate.faces import Find
 from pipelines.evaluate.page import sentences
 from pipelines.evaluate.page_frames import apart
-from pipelines.train.page import comparison
+from pipelines.evaluate.summary import comparison
 from tests.pipelines.train.test_page import check
 from tests.tiny import write_tiny_avatar
 from tests.worlds import write_solid_capture

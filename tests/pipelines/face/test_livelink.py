@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.drive.motion.driver_files import open_driver
 from pipelines.drive.motion.track import states, without_gaps
@@ -14,6 +13,7 @@ from pipelines.drive.settings import TrackSettings
 from pipelines.face.channel_spaces import in_space
 from pipelines.face.expression import ARKIT_52, MEASURED
 from pipelines.face.livelink import read_livelink, timecode, write_livelink
+from pipelines.face.track import Track
 from tests.pipelines.drive.takes import codes, iphone_csv, moving
 
 JAW = ARKIT_52.index("jawOpen")

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.capture.page import camera_angles, capture_report, check_report
 from pipelines.core.files import read_json, write_arrays, write_json
+from pipelines.evaluate.summary import verdict
 from pipelines.face.expression import MEASURED
-from pipelines.train.page import avatar_report, camera_angles, capture_report, check_report, verdict
+from pipelines.train.page import avatar_report
 from tests.folders import METRICS, opengl_pose
 
 

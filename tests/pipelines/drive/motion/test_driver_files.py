@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts.prior import load_prior
-from pipelines.artifacts.track import load_track, save_track
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.drive.motion import track as tracking
@@ -17,6 +16,7 @@ from pipelines.drive.motion.record_track import TakeSettings, take
 from pipelines.drive.motion.track import losses, states
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.livelink import write_livelink
+from pipelines.face.track import load_track, save_track
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.pipelines.drive.takes import moving
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts.prior import load_prior
-from pipelines.artifacts.track import Track
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.drive.motion import track as subject
 from pipelines.drive.motion.track import filled, longest_loss_s, resampled, track_video, without_islands
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.expression import MEASURED
+from pipelines.face.track import Track
 from pipelines.geometry.rigid import nearest_rotation
 from pipelines.media.video import probe
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts.track import Track
 from pipelines.avatar.view_limits import Turns
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.view_path import check_view, driver_view, orbit_view, seen_with, shot, still_view
 from pipelines.drive.settings import ViewSettings
+from pipelines.face.track import Track
 from pipelines.geometry.rigid import soft_limit
 
 FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])

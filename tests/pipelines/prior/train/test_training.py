@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from models.eg3d.generator import EG3D
 from pipelines.artifacts.prior import load_prior
-from pipelines.assets.catalog import entry_of
 from pipelines.assets.store import register
 from pipelines.core.errors import AvatarError, MissingTool, SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
+from pipelines.prior.catalog import entry_of
 from pipelines.prior.people.shards import shard_path, write_shard
 from pipelines.prior.train.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.train.images import open_images

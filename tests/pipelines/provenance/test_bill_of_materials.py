@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.assets import bill_of_materials
-from pipelines.assets.bill_of_materials import Item, bill, ffmpeg_item, ffmpeg_license, forbidden, package_license
 from pipelines.assets.registry import NVIDIA, UNKNOWN
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_json, write_json
+from pipelines.provenance import bill_of_materials
+from pipelines.provenance.bill_of_materials import Item, bill, ffmpeg_item, ffmpeg_license, forbidden, package_license
 from tests.tiny import write_tiny_avatar
 
 

@@ -1,12 +1,13 @@
 """Memory of a training step: what it needs at most, and what happens where it does not suffice.
 
 A batch is computed in micro-batches whose gradients add up; if one image at a time is still too much, backward computes large
-activations again. Neither changes what a step learns, but for rounding (pipelines.engine.microbatches).
+activations again. Neither changes what a step learns, but for rounding (pipelines.train.microbatches).
 """
 
 import ctypes
 import gc
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -171,6 +172,5 @@ def _status(name: str) -> float:
     if found:
         return float(found[1]) * 1024
     import resource
-    import sys
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
