@@ -116,7 +116,7 @@ def test_an_interrupted_evaluation_leaves_no_result(place: Path, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.evaluate.page.evaluation_report", interrupted)
+        patched.setattr("pipelines.evaluate.recipe.evaluation_report", interrupted)
         with pytest.raises(KeyboardInterrupt):
             evaluate(place / "anna.avatar")
     assert not (place / "anna.evaluation").exists()
