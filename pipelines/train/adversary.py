@@ -20,8 +20,8 @@ from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from models.training.losses import discriminator_loss, generator_loss, r1_penalty
 from models.training.schedules import clean_gradients, r1_gamma
-from pipelines.train.memory import batch_limit, within_memory
-from pipelines.train.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
+from pipelines.engine.memory import batch_limit, within_memory
+from pipelines.engine.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
 from pipelines.train.ray_subset import gray
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import Trainer

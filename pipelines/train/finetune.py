@@ -20,9 +20,9 @@ from pipelines.core.signals import Asked, noted
 from pipelines.core.stage import Progress, Task
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.memory import OutOfMemory, describe_batches, release_memory, smaller
 from pipelines.engine.tensorboard_log import EventLog
 from pipelines.train.context import Batches
-from pipelines.train.memory import OutOfMemory, describe_batches, release_memory, smaller
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Step
 from pipelines.train.trainer import Trainer

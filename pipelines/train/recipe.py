@@ -30,6 +30,7 @@ from pipelines.core.files import (
 from pipelines.core.stage import Progress, warn_in_record
 from pipelines.engine.checkpoint import step_of
 from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.memory import GB, batch_limit, fit_to_memory, measure_peak
 from pipelines.engine.tensorboard_log import EventLog
 from pipelines.evaluate.faces import tracker
 from pipelines.train.budget import Plan, Sizes, cores, make_plan, median_seconds
@@ -40,7 +41,6 @@ from pipelines.train.frames import Frames, load_frames
 from pipelines.train.heldout_probe import Probe
 from pipelines.train.inversion import invert, unseen_views
 from pipelines.train.latent_subspace import free_directions, make_room
-from pipelines.train.memory import GB, batch_limit, fit_to_memory, measure_peak
 from pipelines.train.networks import config_for, make_networks
 from pipelines.train.open_mouth import OPENED_SHARE, open_mouths, with_opened
 from pipelines.train.pairs import Labeler, Pairs, make_pairs, propose, render_face, unfilmed, with_anchors

@@ -3,7 +3,7 @@
 Two terms share the generator. Photometric: frame i has a free latent w_i (an auto-decoder), rendered under its own camera and
 compared with the frame. Adversarial (pipelines.train.adversary): latents under other frames' cameras against real frames, R1 on
 the discriminator. No expression of a training frame is looked at. Beside them, sides that were not filmed stay as the prior
-showed them. How a batch is divided changes nothing but rounding (pipelines.train.microbatches).
+showed them. How a batch is divided changes nothing but rounding (pipelines.engine.microbatches).
 """
 
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from models.training.photometric import color_loss, contrast_loss, gradient_loss
 from models.training.schedules import clean_gradients
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.keyed_random import keyed
+from pipelines.engine.memory import within_memory
+from pipelines.engine.microbatches import LossSums, micro_batches, sampling, slice_of, with_uniforms
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
 from pipelines.train.context import Batches
-from pipelines.train.memory import within_memory
-from pipelines.train.microbatches import LossSums, micro_batches, sampling, slice_of, with_uniforms
 from pipelines.train.ray_subset import choose_rays, foreground, gray, march_chosen, marched_of, render_chosen
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings

@@ -1,7 +1,7 @@
 """Memory of a training step: what it needs at most, and what happens where it does not suffice.
 
 A batch is computed in micro-batches whose gradients add up; if one image at a time is still too much, backward computes large
-activations again. Neither changes what a step learns, but for rounding (pipelines.train.microbatches).
+activations again. Neither changes what a step learns, but for rounding (pipelines.engine.microbatches).
 """
 
 import ctypes

@@ -16,11 +16,11 @@ from pipelines.core.errors import SettingError
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
 from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.memory import batch_limit, fit_to_memory, is_out_of_memory, ladder, measure_peak
+from pipelines.engine.microbatches import group_batches, micro_batches
 from pipelines.train import adversary, steps
 from pipelines.train.context import Batches
 from pipelines.train.finetune import Finetuning
-from pipelines.train.memory import batch_limit, fit_to_memory, is_out_of_memory, ladder, measure_peak
-from pipelines.train.microbatches import group_batches, micro_batches
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import train_step
 from tests.avatarcli.cli import ROOT, environment

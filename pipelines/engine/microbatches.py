@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.rendering.sampling import Sampling
 from pipelines.engine.distributed import Processes
-from pipelines.train.memory import BatchSettings, batch_limit
+from pipelines.engine.memory import BatchSettings, batch_limit
 
 
 class RaySettings(Protocol):
