@@ -24,7 +24,8 @@ FLOORS = (
 """Rooms of `pipelines` from the ground up; who works on one floor may know each other, but not in a circle."""
 HEAVY = {
     "PIL", "av", "c2pa", "cryptography", "cv2", "face_alignment", "ffmpeg", "imageio_ffmpeg", "jinja2", "mediapipe", "msgspec",
-    "numba", "numpy", "onnxruntime", "pillow_heif", "pycolmap", "pyvirtualcam", "rembg", "rich", "safetensors", "scipy", "torch",
+    "numba", "numpy", "onnxruntime", "pillow_heif", "pycolmap", "pyvirtualcam", "rembg", "rich", "safetensors", "scipy",
+    "torch",
 }  # fmt: skip
 """Third-party packages that may be imported inside a function, because loading them takes long or they may be missing."""
 POSIX = {"fcntl", "resource"}
