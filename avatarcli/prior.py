@@ -10,7 +10,7 @@ from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set,
 
 Use = Literal["research", "commercial"]
 Recipe = Literal["eg3d", "supervised"]
-Axes = Literal["eg3d_released", "eg3d_fixed67", "panohead"]
+
 ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse what the license forbids for this use.")]
 Named = Annotated[str, typer.Argument(help="A name of `avatarcli prior list`, or a prior folder.", show_default=False)]
 prior = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
@@ -28,7 +28,7 @@ def import_(
     out: Out,
     name: Annotated[str | None, typer.Option(help="The prior's name; else the folder's.")] = None,
     license_of: Annotated[str | None, typer.Option(metavar="NAME", help="Registry name, or license, of the file.")] = None,
-    plane_axes: Annotated[Axes | None, typer.Option(help="Where the network does not say it.")] = None,
+    plane_axes: Annotated[str | None, typer.Option(metavar="NAME", help="Where the network does not say it.")] = None,
     generator_only: Annotated[bool, typer.Option("--generator-only", help="Leave the discriminator out.")] = False,
     use: ForUse = None,
     overwrite: Overwrite = False,

@@ -21,13 +21,13 @@ from models.camera import Camera, orbit
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_codes, load_prior
 from pipelines.core.files import write_image, write_json
 from pipelines.core.stage import Silent
 from pipelines.prior.train.truth import Truth, Views, shrunk_depth
 from pipelines.train.frames import Frames, face_detail
 from pipelines.train.inversion import invert
-from pipelines.train.networks import config_of
 from pipelines.train.pairs import Labeler
 
 GRAY = torch.zeros(1, 3, 1, 1)

@@ -4,18 +4,20 @@ A picture is made in two calls. `prepare` turns a control (who makes which face)
 `render` shows the scene to cameras. A viewer that orbits keeps the scene, a driven video makes one a frame.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from models.camera import Camera
 from models.compute_mode import EXACT, Compute
 from models.rendering.sampling import Sampling
 
-Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation"]
-"""What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates."""
+Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation", "pose"]
+"""What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates; `pose`
+estimates cameras and is no part of a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +98,43 @@ class Scene(Protocol):
     @property
     def control(self) -> Control: ...
 
+    @property
+    def box_size(self) -> float:
+        """Side of the cube around the origin in which there is anything, in the family's units."""
+        ...
+
+    def density(self, points: Tensor) -> Tensor:
+        """points [B,N,3] -> raw density [B,N], as `field` has it or before it is tidied up; for regularizers."""
+        ...
+
     def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points [B,N,3] in the family's units -> colors or color features [B,N,C], raw density [B,N]."""
         ...
 
 
+class Network(Protocol):
+    """What pipelines use of an nn.Module; every generator and discriminator is one."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any: ...
+
+    def to(self, device: torch.device | str) -> Self: ...
+
+    def eval(self) -> Self: ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self: ...
+
+
 @runtime_checkable
-class Generator(Protocol):
-    """A family of 3D-aware generators; every one is an nn.Module."""
+class Generator(Network, Protocol):
+    """A family of 3D-aware generators."""
 
     @property
     def config(self) -> Any: ...
@@ -128,7 +159,7 @@ class Generator(Protocol):
     def groups(self) -> Mapping[Role, list[nn.Parameter]]: ...
 
 
-class Discriminator(Protocol):
+class Discriminator(Network, Protocol):
     """Judges a rendering, or a dict of `image` and `image_raw`, seen by a camera."""
 
     @property

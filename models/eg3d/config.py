@@ -8,6 +8,8 @@ from models.volumes.decoders import DensityPrior
 
 COARSE = 16
 """Texels a side that the coarse part of a plane averages: an eye or a mouth is gone, the outline stays."""
+PERSON_PLANES = 24
+"""Free plane sets that a person gets beside the prior's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,6 +223,14 @@ class TriplaneScene:
     planes: Tensor
     generator: EG3D
 
+    @property
+    def box_size(self) -> float:
+        return self.generator.config.box_warp
+
+    def density(self, points: Tensor) -> Tensor:
+        """Raw density [B,N] at points [B,N,3] in head units, without color."""
+        return self.generator.density_at(self.planes, points)[..., 0]
+
     def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Color features [B,N,C] in 0..1 and raw density [B,N] at points [B,N,3] in head units."""
         return self.generator.field(self.planes)(points)

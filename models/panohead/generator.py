@@ -38,19 +38,9 @@ SOLID = 1e3
 """Raw density of what is opaque for certain; its negative is empty for certain."""
 
 
-PANOHEAD512 = PanoHeadConfig()
-"""The published full-head model: 512x512 from 128x128 rays."""
-
-PANOHEAD_TINY128 = PanoHeadConfig(
-    z_dim=32, mapping_embed=32, mapping_hidden=64, channel_base=512, channel_max=32, image_size=128,
-    neural_rendering_resolution=32, depth_resolution=12, depth_resolution_importance=12, superresolution="2X",
-)  # fmt: skip
-"""The network of the reference vectors, with few channels."""
-
-
 ROLES: dict[Role, tuple[str, ...]] = {
-    "backbone": ("backbone.synthesis", "bcg_synthesis"), "mapping": ("backbone.mapping", "t_mapping"), "decoder": ("decoder",),
-    "superresolution": ("superresolution", "torgb"),
+    "backbone": ("backbone.synthesis", "bcg_synthesis"), "mapping": ("backbone.mapping",), "decoder": ("decoder",),
+    "superresolution": ("superresolution", "torgb"), "pose": ("t_mapping",),
 }  # fmt: skip
 
 
@@ -79,7 +69,7 @@ class PanoHead(nn.Module):
         )  # fmt: skip
         self.superresolution = SuperResolution(
             config.decoder_features, variant=VARIANTS[config.superresolution], image_size=config.image_size,
-            w_dim=config.w_dim, antialias=config.sr_antialias,
+            w_dim=config.w_dim, channels=config.superresolution_channels, antialias=config.sr_antialias,
         )  # fmt: skip
         self.t_mapping = _mapping(config, w_dim=3, num_ws=1, lr_multiplier=1.0, last_activation="linear")
         if config.use_torgb_raw:
@@ -220,6 +210,14 @@ class TrigridScene:
     control: Control
     planes: Tensor
     generator: PanoHead
+
+    @property
+    def box_size(self) -> float:
+        return self.generator.config.box_warp
+
+    def density(self, points: Tensor) -> Tensor:
+        """The decoder's raw density [B,N] at points [B,N,3], before anything is cropped or culled."""
+        return self.generator.density_at(self.planes, points)[..., 0]
 
     def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Color features [B,N,C] and raw density [B,N] at points [B,N,3] in head units."""

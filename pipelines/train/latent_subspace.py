@@ -10,10 +10,10 @@ no layer of the prior hears them, only the free planes that the person gets, and
 import torch
 from torch import Tensor
 
+from models.eg3d.config import PERSON_PLANES
 from models.eg3d.generator import EG3D
 from models.networks.stylegan2.layers import FullyConnected
 from pipelines.artifacts.prior import PriorCodes
-from pipelines.train.networks import PERSON_PLANES
 
 ROOM = 24
 """Freed directions: as many as components that the latents start from, at most a quarter of w."""

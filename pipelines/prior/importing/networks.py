@@ -7,29 +7,26 @@ Notable choices:
 - the record has no path and no name of a data set: what the file says about its author's machine stays in the file.
 """
 
-import re
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from models.eg3d.config import EG3DConfig
-from models.eg3d.generator import EG3D
-from models.networks.dual_discriminator import DualDiscriminator, MaskBranchDiscriminator, MaskDiscriminator
-from models.panohead.config import PanoHeadConfig
-from models.panohead.generator import PanoHead
+from models.families import FAMILIES, Family
+from models.generator import Network
+from models.published import NotUnderstood, PublishedNetwork, StatedOtherwise
+from models.volumes.planes import PLANE_AXES
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN, Entry, Use, by_sha256, insist, license_of
 from pipelines.assets.store import Connect, fetch
-from pipelines.core.errors import UnusableMaterial
+from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import sha256_file, write_arrays, write_bytes, write_json
 from pipelines.core.stage import Progress, Report, run_stage
-from pipelines.prior.importing.config import State, config_of, plain_options
-from pipelines.prior.importing.pickles import Refused, harmless
+from pipelines.prior.importing.pickles import harmless
 from pipelines.prior.importing.snapshot import Snapshot, read_snapshot, refused
 
 VERSION = 1
@@ -40,7 +37,7 @@ CROP_EXTENT = round(RADIUS / FOCAL, 4)
 """0.6331 units (23.4 cm): what a frontal image shows at the depth of the origin."""
 LABEL_STATISTICS = "dataset_label_std"
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
-Config = EG3DConfig | PanoHeadConfig
+State = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +48,8 @@ class ImportSettings:
     """Of the prior; the output folder's without its ending when None."""
     license_of: str | None = None
     """A name of the registry, or of a license."""
-    plane_axes: Literal["eg3d_released", "eg3d_fixed67", "panohead"] | None = None
-    """For networks whose renderer does not say it."""
+    plane_axes: str | None = None
+    """A name of models.volumes.planes.PLANE_AXES, for networks whose renderer does not say it."""
     generator_only: bool = False
     """Leave the discriminator out."""
     use: Use | None = None
@@ -103,48 +100,71 @@ def _license(settings: ImportSettings, sha256: str) -> tuple[str, str]:
 
 def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> dict[str, Any]:
     """Write the weights into `partial`; the record's part that comes from the network."""
-    generator = snapshot.networks["G_ema"]
-    judge = None if settings.generator_only else snapshot.networks.get("D")
-    state = snapshot.state("G_ema")
-    try:
-        config, options = config_of(generator, state, judge, settings.plane_axes), plain_options(generator)
-    except Refused as refusal:
-        raise refused(snapshot.path, refusal) from refusal
+    network = published(snapshot, settings)
+    family, config, options = recognized(snapshot.path, network)
+    state = dict(network.state)
     statistics = state.pop(LABEL_STATISTICS, None)
-    family, build = ("eg3d", EG3D) if isinstance(config, EG3DConfig) else ("panohead", PanoHead)
-    check(snapshot.path, "G_ema", state, lambda: build(config))  # type: ignore[arg-type]
+    check(snapshot.path, "G_ema", state, lambda: family.build(config))
     hashes, counts = {"weights_sha256": write_weights(partial / WEIGHTS, state)}, {"G_ema": len(state)}
-    if judge is not None:
-        state = snapshot.state("D")
-        state.pop(LABEL_STATISTICS, None)
-        check(snapshot.path, "D", state, lambda: discriminator_of(config, state))
+    if network.discriminator_state is not None:
+        state = {name: value for name, value in network.discriminator_state.items() if name != LABEL_STATISTICS}
+        check(snapshot.path, "D", state, lambda: discriminator_of(family, config))
         hashes["discriminator_sha256"], counts["D"] = write_weights(partial / DISCRIMINATOR, state), len(state)
     imported = {
         "contents": [*snapshot.networks, *snapshot.others], "tensors": counts, "sources_sha256": snapshot.sources,
         "rendering": options, LABEL_STATISTICS: None if statistics is None else statistics.tolist(),
         "landmarks_measured": False,
     }  # fmt: skip
-    parts = "G_ema" if judge is None else "G_ema and D"
     return {
-        "family": family, "config": asdict(config), "meters_per_unit": METERS_PER_UNIT, "crop_extent": CROP_EXTENT,
+        "family": family.name, "config": asdict(config), "meters_per_unit": METERS_PER_UNIT, "crop_extent": CROP_EXTENT,
         "frontal_camera": {"distance": RADIUS, "focal": FOCAL},
-        "origin": f"Imported from {snapshot.path.name}: its {parts}. Head space by EG3D's FFHQ conventions (1 unit = 0.370 m). "
-        "Landmarks: the mean head of the prior quick in these units, not measured on this network's renders.",
+        "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by EG3D's FFHQ conventions (1 "
+        "unit = 0.370 m). Landmarks: the mean head of the prior quick in these units, not measured on this network's renders.",
         **hashes, "imported": imported,
     }  # fmt: skip
 
 
-def discriminator_of(config: Config, state: State) -> nn.Module:
-    """Ours for what it looks at: a branch for the mask, or as many image channels as its first layer takes."""
-    for name in state:
-        if branch := re.fullmatch(r"sb(\d{1,4})\.fromrgb\.weight", name):
-            return MaskBranchDiscriminator(config, int(branch[1]))
-    first = state.get(f"b{config.image_size}.fromrgb.weight")
-    masked = first is not None and first.ndim == 4 and first.shape[1] == MaskDiscriminator.image_channels
-    return MaskDiscriminator(config) if masked else DualDiscriminator(config)
+def published(snapshot: Snapshot, settings: ImportSettings) -> PublishedNetwork:
+    """What the families' importers look at: G_ema, and D where it is wanted and there."""
+    judge = None if settings.generator_only else snapshot.networks.get("D")
+    return PublishedNetwork(
+        generator=snapshot.networks["G_ema"], state=snapshot.state("G_ema"), discriminator=judge,
+        discriminator_state=None if judge is None else snapshot.state("D"), plane_axes=settings.plane_axes,
+    )  # fmt: skip
 
 
-def check(path: Path, network: str, state: State, build: Callable[[], nn.Module]) -> None:
+def recognized(path: Path, network: PublishedNetwork) -> tuple[Family, Any, dict[str, Any]]:
+    """The family that recognizes the network, its config there, and its rendering options as published."""
+    if network.plane_axes not in (None, *PLANE_AXES):
+        raise SettingError(f"--plane-axes {network.plane_axes}: known are {', '.join(PLANE_AXES)}.")
+    try:
+        for family in FAMILIES.values():
+            if family.importer is not None and family.importer.recognizes(network):
+                return family, family.importer.config(network), plain_options(network.options)
+        raise NotUnderstood(f"holds a network of no known family ({', '.join(FAMILIES)})")
+    except StatedOtherwise as error:
+        raise SettingError(f"--plane-axes {network.plane_axes}: {error}; leave the option out.") from error
+    except NotUnderstood as error:
+        raise refused(path, harmless(error, most=300)) from error
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The rendering options as published: numbers, truth values and short texts only."""
+    kinds = (int, float, bool, str)
+    return {
+        harmless(name): harmless(value) if type(value) is str else value
+        for name, value in options.items()
+        if type(value) in kinds and not (type(value) is float and not math.isfinite(value))
+    }
+
+
+def discriminator_of(family: Family, config: Any) -> Network:
+    """The one that a published network brings along."""
+    (judge,) = family.discriminators(config).values()
+    return judge.network
+
+
+def check(path: Path, network: str, state: State, build: Callable[[], Network]) -> None:
     """UnusableMaterial unless names, shapes and kinds of numbers are those of our network; the first differences are named."""
     try:
         with torch.device("meta"):

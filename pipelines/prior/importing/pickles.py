@@ -29,9 +29,9 @@ class Refused(Exception):
     """Why a pickle is not read: the predicate of a sentence whose subject is the file."""
 
 
-def harmless(text: object) -> str:
-    """A text of the file as it may be shown: at most 80 printable ASCII characters."""
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in str(text)[:80])
+def harmless(text: object, most: int = 80) -> str:
+    """A text of the file as it may be shown: at most so many printable ASCII characters."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in str(text)[:most])
 
 
 class Name(NamedTuple):

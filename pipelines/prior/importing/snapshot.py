@@ -1,4 +1,4 @@
-"""The published pickles of the EG3D family, read without running a line of them.
+"""The published pickles of networks with cameras, read without running a line of them.
 
 A snapshot is a plain pickle whose modules carry their own source code; loading it the usual way executes that source. Here
 every name becomes an inert stand-in (`Module`, and those of `storages`), the source is only hashed, and the tensors come out
@@ -62,6 +62,11 @@ class Module:
 
     def attribute(self, name: str, default: Any = None) -> Any:
         return (self.state or {}).get(name, default)
+
+    def array(self, name: str) -> np.ndarray | None:
+        """The attribute as numbers where it is a tensor, else None."""
+        value = self.attribute(name)
+        return value.array() if type(value) is Tensor else None
 
     def child(self, path: str) -> "Module | None":
         """The module at a dotted path, or None."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.eg3d.config import QUICK
+from models.eg3d.family import SHIPPED
 from models.eg3d.generator import EG3D
+from models.eg3d.transfer import transfer
 from models.heads.expression_map import broadcast
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import CODES, load_prior
 from pipelines.core.files import read_arrays, write_arrays, write_image
 from pipelines.core.stage import Progress, Report, run_stage, step
@@ -26,10 +28,6 @@ from pipelines.prior.train.training import read_config
 from pipelines.prior.train.truth import Described, Truth, describe, spread_of
 
 VERSION = 1
-SHIPPED = replace(
-    QUICK, channel_base=4096, channel_max=96, basis_planes=10, back_plane=True, mapping_hidden=256, mapping_last="linear"
-)
-"""The shipped prior's network: 3.8 million parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +100,6 @@ def _columns(people: Described, names: tuple[str, ...]) -> np.ndarray:
 
 def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecoder:
     """Fresh networks of the seed, or those of the prior to start from."""
-    from pipelines.train.networks import config_of, widened
-
     start = None if settings.start is None else load_prior(settings.start)
     config = read_config(settings.config) if settings.config else config_of(start) if start else SHIPPED
     with torch.random.fork_rng(devices=[]):
@@ -114,7 +110,7 @@ def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecod
         if start is None and generator.config.basis_planes:  # free planes linear in w begin as the face's own
             generator.basis_weights.weight.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
-        generator.load_state_dict(widened(load_file(start.weights), generator.state_dict()))
+        generator.load_state_dict(transfer(load_file(start.weights), generator.state_dict()))
         known = read_arrays(start.folder / CODES)
         for name, stored in (("base", "base"), ("known", "known"), ("labels", "labels_of_face")):
             getattr(codes, name).data.copy_(torch.from_numpy(known[stored]))

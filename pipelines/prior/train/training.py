@@ -16,6 +16,7 @@ from models.camera import Camera
 from models.eg3d.config import FFHQ512, QUICK, TINY128, EG3DConfig
 from models.eg3d.generator import EG3D
 from models.networks.dual_discriminator import DualDiscriminator
+from pipelines.artifacts.family import config_of as prior_config
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
@@ -84,8 +85,6 @@ def train_prior(
 def config_of(settings: PriorTrainSettings) -> EG3DConfig:
     """The configuration by its name or file; SettingError says what is wrong with it."""
     if settings.start is not None:
-        from pipelines.train.networks import config_of as prior_config
-
         return prior_config(load_prior(settings.start))
     if settings.config in CONFIGS:
         return CONFIGS[settings.config]

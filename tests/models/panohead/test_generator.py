@@ -9,8 +9,8 @@ from models.compute_mode import EXACT, Compute
 from models.generator import Control, Discriminator, Generator
 from models.networks.dual_discriminator import MaskDiscriminator
 from models.networks.stylegan2.resampling import resize
-from models.panohead.config import PanoHeadConfig
-from models.panohead.generator import PANOHEAD512, PANOHEAD_TINY128, PanoHead, opacity, shifted
+from models.panohead.config import PANOHEAD512, PANOHEAD_TINY128, PanoHeadConfig
+from models.panohead.generator import PanoHead, opacity, shifted
 from models.training.losses import mean_shift_penalty
 from tests.reference import largest_difference
 

@@ -12,8 +12,8 @@ from models.camera import Camera, centered_intrinsics, orbit
 from models.eg3d.config import TINY128
 from models.generator import Rendering
 from models.networks.dual_discriminator import DualDiscriminator, MaskBranchDiscriminator, MaskDiscriminator
-from models.panohead.config import PanoHeadConfig
-from models.panohead.generator import PANOHEAD512, PANOHEAD_TINY128, PanoHead, opacity
+from models.panohead.config import PANOHEAD512, PANOHEAD_TINY128, PanoHeadConfig
+from models.panohead.generator import PanoHead, opacity
 from models.rendering.compositing import composite, expected_depth, interval_weights, sample_weights
 from models.rendering.sampling import Sampling
 from tests import plain

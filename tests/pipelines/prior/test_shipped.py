@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from models.camera import Camera
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import Prior, PriorCodes, load_codes, load_prior
-from pipelines.train.networks import config_of
 from pipelines.train.pairs import Labeler, render_face
 
 MEGABYTE = 1_000_000

@@ -11,9 +11,11 @@ import torch
 from models.camera import Camera, orbit
 from models.eg3d.config import QUICK, UNIT
 from models.eg3d.generator import EG3D
+from models.eg3d.transfer import MOST_PAINT, resized, transfer
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import Prior, load_codes, load_prior
 from pipelines.core.files import read_arrays
 from pipelines.core.stage import Silent
@@ -34,7 +36,7 @@ from pipelines.train.inversion import (
     unseen_views,
 )
 from pipelines.train.latent_init import initial_codes
-from pipelines.train.networks import MOST_PAINT, config_for, config_of, enlarged, make_networks, widened
+from pipelines.train.networks import config_for, make_networks
 from pipelines.train.recipe import Recipe
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
@@ -151,7 +153,7 @@ def test_a_person_gets_more_planes_and_looks_the_same(prior: Prior) -> None:
 
 def test_a_plane_the_prior_lacks_starts_empty() -> None:
     lacking, own = EG3D(UNIT).state_dict(), EG3D(replace(UNIT, back_plane=True)).state_dict()
-    result = widened(lacking, own)
+    result = transfer(lacking, own)
     assert set(result) == set(own) and not result["back_plane"].any()
 
 
@@ -163,7 +165,7 @@ def test_a_fresh_network_takes_nothing_from_the_prior(prior: Prior) -> None:
 
 
 def test_at_512_backbone_and_decoder_are_the_priors() -> None:
-    config = enlarged(UNIT)
+    config = resized(UNIT, 512)
     assert (config.image_size, config.neural_rendering_resolution, config.superresolution) == (512, 128, "8XDC")
     assert config.plane_channels == UNIT.plane_channels and config.discriminator_channel_base == 32768
 

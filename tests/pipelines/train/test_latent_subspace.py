@@ -3,12 +3,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from models.eg3d.config import UNIT
+from models.eg3d.config import PERSON_PLANES, UNIT
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import PriorCodes
 from pipelines.train.latent_subspace import free_directions, make_room
-from pipelines.train.networks import PERSON_PLANES
 
 CONFIG = replace(UNIT, w_dim=36, basis_planes=4 + PERSON_PLANES)
 

@@ -375,7 +375,7 @@ def test_a_file_that_was_cut_off_is_refused_wherever(tmp_path: Path) -> None:
 
 def test_any_changed_bytes_give_a_sentence_or_numbers(tmp_path: Path) -> None:
     """Random damage never becomes another error, nor a call."""
-    from pipelines.prior.importing.config import config_of
+    from pipelines.prior.importing.networks import ImportSettings, published, recognized
     from pipelines.prior.importing.pickles import Refused
 
     whole = write_snapshot(tmp_path / "a.pkl", EG3D(SMALL), DualDiscriminator(SMALL), trace=tmp_path / "trace").read_bytes()
@@ -388,8 +388,7 @@ def test_any_changed_bytes_give_a_sentence_or_numbers(tmp_path: Path) -> None:
         (tmp_path / "b.pkl").write_bytes(damaged)
         try:
             snapshot = read_snapshot(tmp_path / "b.pkl")
-            state = snapshot.state("G_ema")
-            config_of(snapshot.networks["G_ema"], state, snapshot.networks.get("D"), "eg3d_fixed67")
+            recognized(snapshot.path, published(snapshot, ImportSettings(plane_axes="eg3d_fixed67")))
             ended["read"] += 1
         except (Refused, UnusableMaterial, SettingError):
             ended["refused"] += 1

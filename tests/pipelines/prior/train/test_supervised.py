@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from models.eg3d.config import UNIT
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_codes, load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
@@ -19,7 +20,6 @@ from pipelines.prior.train.codes import Codes, standardized
 from pipelines.prior.train.sampler import fit_mapping, make_sampler
 from pipelines.prior.train.supervised import SHIPPED, SupervisedSettings, train_supervised
 from pipelines.prior.train.truth import Truth
-from pipelines.train.networks import config_of
 from tests.worlds_shards import write_solid_shards
 
 CONFIG = replace(UNIT, mapping_last="linear", mapping_hidden=32)
