@@ -18,6 +18,7 @@ TREMBLE_DEG = 0.6
 @dataclass(frozen=True, kw_only=True)
 class CameraSettings:
     method: Literal["auto", "landmarks", "colmap"] = "auto"
+    """How cameras are found: the better of both ways, from the face's landmarks alone, or by COLMAP alone."""
     focal_px: float | None = None
     """Focal length in pixels of the footage; estimated when not given."""
     focal_prior: float = 1.2
@@ -29,6 +30,7 @@ class CameraSettings:
     sfm_views: int = 60
     """Frames COLMAP gets at most."""
     sfm_longest_side_px: int = 960
+    """Larger frames are scaled down for COLMAP."""
     sfm_matching: Literal["sequential", "exhaustive"] = "sequential"
     """Which views are matched: neighbors in time and views from near directions, or all with all."""
     sfm_overlap: int = 5

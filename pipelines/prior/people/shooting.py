@@ -30,9 +30,11 @@ class SynthSettings:
     """What decides the pictures."""
 
     people: int = 100
+    """How many."""
     size: int = 128
     """Pixels."""
     seed: int = 0
+    """The same number makes the same pictures."""
     states: int = 4
     """Expressions of a person; the first is neutral."""
     views: int = 4
@@ -48,7 +50,9 @@ class SynthSettings:
     extent: float = CROP_EXTENT
     """Side of a picture at the head's depth, head units; 0.85 is the shipped priors' crop, 1.2 shows the shoulders."""
     identity_sigma: float = 0.75
+    """Standard deviation of the face model's shape weights; 1 is that of the people it was made of."""
     people_per_shard: int = 8
+    """People whose pictures share a file."""
 
     def __post_init__(self) -> None:
         least = {"people": 1, "size": 16, "seed": 0, "states": 1, "views": 1, "pairs": 0, "samples": 1, "people_per_shard": 1}

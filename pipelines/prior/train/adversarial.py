@@ -48,6 +48,7 @@ class AdversarialSettings:
     learning_rate: float = 0.0025
     """Of the generator, before the factor for its lazy phase."""
     discriminator_learning_rate: float = 0.002
+    """Of the discriminator, before the factor for its lazy phase."""
     r1_gamma: float = 1.0
     """1 for FFHQ, 5 for unknown data."""
     density: float = 0.25
@@ -61,6 +62,7 @@ class AdversarialSettings:
     raw_start: int | None = None
     """Side of the raw image at first, growing to the configuration's over `raw_fade_kimg`; none: the full side at once."""
     raw_fade_kimg: float = 1000.0
+    """Thousands of images over which the raw image grows."""
     ema_kimg: float | None = None
     """Half-life of the averaged weights; none: 10 * batch / 32."""
     augment: Literal["none", "fixed", "ada"] = "none"
@@ -74,6 +76,7 @@ class AdversarialSettings:
     snapshot_kimg: float = 40.0
     """Thousands of images between checkpoints, each with a sample sheet and figures."""
     seed: int = 0
+    """Of every random choice."""
 
     @property
     def iterations(self) -> int:

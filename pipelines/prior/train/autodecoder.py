@@ -82,6 +82,7 @@ class AutodecoderSettings:
     checkpoint_every: int = 250
     """Steps between checkpoints with figures on people not trained on."""
     seed: int = 0
+    """Of every random choice."""
 
     @property
     def weights(self) -> dict[str, float]:
