@@ -23,10 +23,10 @@ INTRODUCTION = """\
 # Settings
 
 Every setting has a name of dotted parts. Change one with `--set NAME=VALUE` (as often as you like), or several with
-`--settings FILE.toml`. A file with tables `[capture]`, `[train]` and `[drive]` serves these commands and `run`. In `run` a name
-begins with its stage: `--set train.finetune.steps=400`; where it is unmistakable the stage may be left out. A name that does not
-exist is an error that proposes the nearest one. `train` has the defaults of its preset `quick`; those of the other presets are
-given where they differ. A result keeps the settings it was made with in its `stage.json`.
+`--settings FILE.toml`. A file with tables `[capture]`, `[train]` and `[drive]` serves these commands and `run`. In `run` a
+name begins with its stage (`--set train.finetune.steps=400`); where only one stage has it, the stage may be left out. A name
+that does not exist is an error that proposes the nearest one. `train` has the defaults of its preset `quick`; those of the
+other presets are given where they differ. A result keeps the settings it was made with in its `stage.json`.
 
 This page is generated: `python -m avatarcli.settings_reference docs/settings.md`.
 """

@@ -4,18 +4,22 @@
 
 Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out
 frames through the aimed expression map (protocol heldout-1, mouth state). Rows that are there are kept: a broken run goes on.
-Writes OUT/figures.json and prints a table. Camera noise moves the center of every training camera by a normal number of that
+Camera noise moves the center of every training camera by a normal number of that
 many millimeters along each axis; held-out cameras stay as they are.
 """
 
 import argparse
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.dataset import load_dataset
 from pipelines.core.files import read_json, write_json
@@ -97,7 +101,9 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=300.0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rows", nargs="*", default=list(ROWS))
+    options(parser)
     given = parser.parse_args()
+    run = Run.of("ablation", given)
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "figures.json"
     figures = json.loads(path.read_text()) if path.exists() else {}
@@ -105,13 +111,8 @@ def main() -> None:
         if name not in figures:
             figures[name] = row(given.capture, given.out, name, given.budget, given.steps)
             path.write_text(json.dumps(figures, indent=1))
-        one = figures[name]
-        mouth = "-" if one["mouth"] is None else f"{one['mouth']:.2f}"
-        print(
-            f"| {name} | {one['steps']} | {one['psnr_head']:.2f} | {one['psnr_full']:.2f} | {one['ssim_head']:.3f} | "
-            f"{one['sharpness_head']:.2f} | {mouth} | {one['faces_found']}/{one['frames']} |",
-            flush=True,
-        )
+    chosen = {name: figures[name] for name in given.rows}
+    run.finish(chosen, headline={f"PSNR {name}": f"{name}.psnr_head" for name in list(chosen)[:6]}, inputs=[given.capture])
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python benchmarks/cross_drive.py OUT --avatars A.avatar B.avatar ... --drivers d.mp4 e.mp4 ... [--start 2] [--seconds 8]
 
 Each driver is tracked once; each pair is driven twice, with the driver's view and with `--view still`, as `avatarcli drive`
-does it. OUT gets both videos of a pair, a contact sheet (driver, its view, still) and a JSON, and the table when all are done.
+does it. OUT gets both videos of a pair, a contact sheet (driver, its view, still) and a JSON.
 Pairs that have theirs, of the same avatar, driver and settings, are not repeated: on several cores give each driver a process
-of its own, then all of them to one for the table. Per pair:
+of its own, then all of them to one for the record. Per pair:
 
 - jaw, smile: correlation of driver and render over the frames in which both were tracked; before the arrow of driver and
   the expression that the map is asked for, which is what retargeting and the range guard leave.
@@ -27,9 +27,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-HOME = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HOME))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.record import Run, options  # noqa: E402
 from pipelines.artifacts.avatar import Avatar, load_avatar  # noqa: E402
 from pipelines.avatar.background import Film, within  # noqa: E402
 from pipelines.core.errors import UnusableMaterial  # noqa: E402
@@ -40,7 +40,6 @@ from pipelines.core.files import (  # noqa: E402
     sha256_json,
     write_image,
     write_json,
-    write_text,
 )
 from pipelines.core.stage import Silent, fingerprint_of  # noqa: E402
 from pipelines.drive import DriveSettings, drive  # noqa: E402
@@ -218,34 +217,21 @@ def compared(driver: Track, render: Track, avatar: Avatar) -> dict[str, Any]:
     return figures
 
 
-def line(found: dict[str, Any]) -> str:
-    """One row of the table."""
-    if "blinks" not in found:
-        return f"| {found['avatar']} | {found['driver']} | no face seen in the render | | | | {found['flicker']:.2f} |"
-    told = [
-        "-" if found[name]["r"] is None else f"{found[name]['r_asked'] or 0:.2f} -> {found[name]['r']:.2f}" for name in WATCHED
-    ]
-    closed = found["blinks"]
-    worst = max((one for one in closed["arrives"] if one is not None), key=abs, default=0.0)
-    told += [f"{closed['found']} of {closed['asked']}, {worst:+.1f}" if closed["asked"] else "none"]
-    told += [f"{found['jump_deg']:.1f} ({found['driver_jump_deg']:.1f})", f"{found['flicker']:.2f}"]
-    return f"| {found['avatar']} | {found['driver']} | {' | '.join(told)} |"
-
-
-def summary(rows: list[dict[str, Any]]) -> str:
-    """The last row of the table: medians, and in brackets the worst of all pairs."""
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over all pairs: medians and the worst."""
     seen = [row for row in rows if "blinks" in row]
-    told = []
+    late = [one for row in seen for one in row["blinks"]["arrives"]]
+    figures: dict[str, Any] = {
+        "pairs": len(rows), "with_a_face": len(seen), "blinks": len(late), "blinks_found": sum(one is not None for one in late),
+        "blinks_within_a_frame": sum(one is not None and abs(one) <= 1 for one in late),
+    }  # fmt: skip
     for name in WATCHED:
         scores = [row[name]["r"] for row in seen if row[name]["r"] is not None]
-        told.append(f"{np.median(scores):.2f} ({min(scores):.2f})" if scores else "-")
-    late = [one for row in seen for one in row["blinks"]["arrives"]]
-    near = sum(one is not None and abs(one) <= 1 for one in late)
-    told.append(f"{sum(one is not None for one in late)} of {len(late)}, {near} within a frame" if late else "none")
+        figures[name] = {"median_r": float(np.median(scores)), "worst_r": min(scores)} if scores else {}
     for name in ("jump_deg", "flicker"):
         scores = [row[name] for row in rows if name in row]
-        told.append(f"{np.median(scores):.2f} ({max(scores):.2f})" if scores else "-")
-    return f"| median (worst) | {len(rows)} pairs, a face in {len(seen)} | {' | '.join(told)} |"
+        figures[name] = {"median": float(np.median(scores)), "worst": max(scores)} if scores else {}
+    return figures
 
 
 def main() -> None:
@@ -259,13 +245,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="length of the piece; the whole driver when not given")
     parser.add_argument("--size", type=int)
     parser.add_argument("--threads", type=int, default=1)
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("cross_drive", asked)
     torch.set_num_threads(asked.threads)
     settings, rows = DriveSettings(size=asked.size, self_check=False), []
     (asked.out / "tracks").mkdir(parents=True, exist_ok=True)
-    table = ["| avatar | driver | jaw | smile | blinks found, worst arrival (frames) | jump (driver's) deg | flicker |"]
-    table.append("|---|---|---|---|---|---|---|")
-    print(*table, sep="\n", flush=True)
     for driver in asked.drivers:
         track = shortened(driver, asked.out / "tracks", asked.start, asked.seconds)
         for avatar in asked.avatars:
@@ -277,11 +262,12 @@ def main() -> None:
                 shutil.rmtree(folder / "again", ignore_errors=True)
                 write_json(folder / "pair.json", found := pair(avatar, driver, asked.start, track, folder, settings) | done)
             rows.append(found)
-            table.append(line(found))
-            print(table[-1], flush=True)
-    table.append(summary(rows))
-    print(table[-1])
-    write_text(asked.out / "table.md", "\n".join(table) + "\n")
+    figures = {"all": summary(rows), **{f"{row['avatar']} by {row['driver']}": row for row in rows}}
+    headline = {
+        "jaw r, median": "all.jaw.median_r", "worst": "all.jaw.worst_r", "smile r, median": "all.smile.median_r",
+        "worst smile": "all.smile.worst_r", "blinks within a frame": "all.blinks_within_a_frame", "of": "all.blinks",
+    }  # fmt: skip
+    run.finish(figures, headline=headline, inputs=[*asked.avatars, *asked.drivers])
 
 
 if __name__ == "__main__":

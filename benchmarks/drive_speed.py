@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
-HOME = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HOME))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.record import Run, options  # noqa: E402
 from pipelines.core.stage import Silent  # noqa: E402
 from pipelines.drive import DriveSettings, ProvenanceSettings, drive  # noqa: E402
 from pipelines.media.video import probe  # noqa: E402
@@ -33,18 +33,17 @@ def bfloat16_here() -> bool:
     return info.exists() and any(flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16"))
 
 
-def row(avatar: Path, driver: Path, settings: DriveSettings, device: str) -> str:
-    """One line of the table."""
+def row(avatar: Path, driver: Path, settings: DriveSettings, device: str) -> dict[str, float]:
+    """Rates, their share of real time, and CPU time of one drive."""
     begun = sum(os.times()[:4])
     with tempfile.TemporaryDirectory() as folder:
         report = drive(avatar, driver, Path(folder) / "out.mp4", settings, Silent(), device)
     frames, took = report.figures["frames"], {name: report.seconds[name] for name in STEPS}
-    rates = " | ".join(f"{frames / max(took[name], 1e-3):.1f}" for name in ("track", "render"))
-    whole = sum(took.values())
-    factor, busy = probe(driver).duration_s / whole, sum(os.times()[:4]) - begun
-    return (
-        f"| {settings.precision} | {frames} | {rates} | {frames / whole:.1f} | {factor:.2f} | {1000 * busy / frames:.0f} ms |"
-    )
+    whole, busy = sum(took.values()), sum(os.times()[:4]) - begun
+    return {
+        "frames": frames, "track_hz": frames / max(took["track"], 1e-3), "render_hz": frames / max(took["render"], 1e-3),
+        "together_hz": frames / whole, "real_time_factor": probe(driver).duration_s / whole, "cpu_ms": 1000 * busy / frames,
+    }  # fmt: skip
 
 
 def profiled(avatar: Path, settings: DriveSettings) -> str:
@@ -83,18 +82,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=DriveSettings().batch)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--profile", action="store_true")
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("drive_speed", asked)
     torch.set_num_threads(asked.threads)
     plain = DriveSettings(size=asked.size, batch=asked.batch, self_check=False, provenance=ProvenanceSettings(manifest=False))
-    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"{asked.threads} threads, bfloat16 {'in' if bfloat16_here() else 'not in'} the processor, {load}")
-    print("| precision | frames | track, frames/s | render, frames/s | together, frames/s | real-time factor | CPU a frame |")
-    print("|---|---|---|---|---|---|---|")
+    figures: dict[str, object] = {"threads": asked.threads, "bfloat16_in_processor": bfloat16_here()}
     for precision in PRECISIONS:
         settings = replace(plain, precision=precision)
-        print(row(asked.avatar, asked.driver, settings, asked.device), flush=True)
+        figures[precision] = row(asked.avatar, asked.driver, settings, asked.device)
         if asked.profile:
             print(profiled(asked.avatar, settings))
+    headline = {
+        "frames/s rendered": "float32.render_hz", "and tracked": "float32.together_hz",
+        "of real time": "float32.real_time_factor", "in bfloat16": "bfloat16.real_time_factor",
+    }  # fmt: skip
+    run.finish(figures, headline=headline, inputs=[asked.avatar, asked.driver])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch.nn import functional as F
 
+from benchmarks.record import Run, options
 from models.camera import Camera
 from models.compute_mode import Compute
 from models.eg3d.config import FFHQ512, TINY128
@@ -172,7 +173,7 @@ def measure(asked: argparse.Namespace, stage: str, answer: Any) -> None:
     answer.put((wall, cpu, cpu / per_probe, peak))
 
 
-def options() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", choices=list(CONFIGS), default="ffhq512")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
@@ -184,13 +185,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--stages", nargs="+", default=None, help="names as printed; default: all")
+    options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    asked = options()
+    asked = arguments()
+    variant = [asked.config, asked.dtype, *(name for name in ("compile", "recompute", "plain") if getattr(asked, name))]
+    run, figures = Run.of("-".join(["eg3d", *variant]), asked), {}
     names = asked.stages or (["G forward"] if asked.plain else list(Bench(asked).stages()))
-    print("| stage | wall s | CPU s | probes | authors' probes | ratio | peak GB |\n|---|---|---|---|---|---|---|")
     context = multiprocessing.get_context("spawn")
     for name in names:
         answers = context.Queue()
@@ -199,8 +202,9 @@ def main() -> None:
         child.join()
         wall, cpu, probes, peak = answers.get(timeout=1)
         theirs = AUTHORS.get(name, 0) * 58 / 7.3 if asked.config == "ffhq512" else 0
-        compared = f"{theirs:.1f} | {theirs / probes:.2f}" if theirs else " | "
-        print(f"| {name} | {wall:.3f} | {cpu:.3f} | {probes:.2f} | {compared} | {peak:.2f} |", flush=True)
+        figures[name] = {"wall_s": wall, "cpu_s": cpu, "probes": probes, "peak_gb": peak}
+        figures[name] |= {"authors_probes": theirs, "authors_over_ours": theirs / probes} if theirs else {}
+    run.finish(figures, headline={f"{name}, probes": f"{name}.probes" for name in names[-6:]})
 
 
 if __name__ == "__main__":

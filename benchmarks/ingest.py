@@ -10,6 +10,7 @@ import argparse
 import itertools
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from pipelines.face.tracker import FaceTracker, without_chatter
 from pipelines.media.video import VideoFrame, ahead, probe, read_frames
 
@@ -48,13 +52,13 @@ def mask() -> Callable[[np.ndarray], np.ndarray]:
     return lambda image: model.process(cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)).segmentation_mask
 
 
-def timed(name: str, work: Callable[[VideoFrame], object], frames: Iterator[VideoFrame]) -> str:
-    """One row: what was done, frames a second, CPU seconds a frame."""
+def timed(work: Callable[[VideoFrame], object], frames: Iterator[VideoFrame]) -> dict[str, float]:
+    """Frames a second, CPU milliseconds a frame, and what idle cores could do at most."""
     wall, cpu = time.perf_counter(), time.process_time()
     count = sum(1 for frame in frames if work(frame) is not None)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     most = (os.cpu_count() or 1) * count / cpu
-    return f"| {name} | {count} | {count / wall:.0f} | {1000 * cpu / count:.1f} | {most:.0f} |"
+    return {"frames": count, "rate_hz": count / wall, "cpu_ms": 1000 * cpu / count, "most_hz": most}
 
 
 def main() -> None:
@@ -63,26 +67,33 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--hdr", choices=list(TRANSFERS))
     parser.add_argument("--longest", type=int, default=1920)
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of(f"ingest-{asked.hdr}" if asked.hdr else "ingest", asked)
     with tempfile.TemporaryDirectory() as folder:
         clip = hdr_copy(asked.clip, asked.hdr, Path(folder), asked.frames) if asked.hdr else asked.clip
         info = probe(clip)
-        print(f"{info.width}x{info.height} {info.codec} {info.transfer}, load {os.getloadavg()[0]:.1f}\n")
-        print(f"| | frames | frames/s | CPU ms a frame | most frames/s on {os.cpu_count()} idle cores |\n|---|---|---|---|---|")
+        figures: dict[str, Any] = {"clip": f"{info.width}x{info.height} {info.codec} {info.transfer}"}
 
         def frames() -> Iterator[VideoFrame]:
             return itertools.islice(ahead(read_frames(clip, longest_side_px=asked.longest)), asked.frames)
 
         segment = mask()
         with FaceTracker(video=True, largest=True) as tracker:
-            print(timed("read", lambda frame: frame, frames()), flush=True)
-            print(timed("read + track", lambda frame: tracker.track(frame.image), frames()), flush=True)
+            figures["read"] = timed(lambda frame: frame, frames())
+            figures["read and track"] = timed(lambda frame: tracker.track(frame.image), frames())
 
             def all_of_it(frame: VideoFrame) -> object:
                 segment(frame.image)
                 return tracker.track(frame.image)
 
-            print(timed("read + track + mask", all_of_it, frames()), flush=True)
+            figures["read, track and mask"] = timed(all_of_it, frames())
+    headline = {
+        "CPU ms read": "read.cpu_ms",
+        "and tracked": "read and track.cpu_ms",
+        "and masked": "read, track and mask.cpu_ms",
+    }
+    run.finish(figures, headline=headline, inputs=[asked.clip])
 
 
 if __name__ == "__main__":

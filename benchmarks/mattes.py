@@ -7,15 +7,20 @@ edge error is the mean of |alpha - truth| within 12 px of the border at 512 px.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from pipelines.capture.mattes.person import REGION_PX, MatteSettings, cut_square, matting, region
 from pipelines.capture.mattes.temporal import border_of
 from pipelines.face.tracker import FaceTracker
@@ -67,12 +72,14 @@ def main() -> None:
     parser.add_argument("--scan", type=Path)
     parser.add_argument("--synth", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[384])
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("mattes", asked)
     with FaceTracker(video=False) as tracker:
         pictures = list(of_scan(asked.scan, tracker)) if asked.scan else []
         pictures += of_synth(asked.synth, tracker) if asked.synth else []
     kinds = list(dict.fromkeys(name for name, *_ in pictures))
-    print(f"{len(pictures)} pictures\n\n| mattes | {' | '.join(kinds)} | mean | CPU ms |\n|{'---|' * (len(kinds) + 3)}")
+    figures: dict[str, Any] = {"pictures": len(pictures)}
     plain = MatteSettings(refine=False)
     rows = {f"{size} px": replace(plain, refine=True, refine_px=size) for size in asked.sizes}
     for title, settings in ({"the mask as it is": plain} | rows).items():
@@ -82,8 +89,11 @@ def main() -> None:
         found = [matte(image) for _, image, _ in pictures]
         spent = 1000 * (time.process_time() - start) / len(pictures)
         errors = [edge_error(alpha, truth) for alpha, (*_, truth) in zip(found, pictures, strict=True)]
-        means = [np.mean([error for error, (name, *_) in zip(errors, pictures, strict=True) if name == kind]) for kind in kinds]
-        print(f"| {title} | {' | '.join(f'{value:.4f}' for value in [*means, np.mean(errors)])} | {spent:.0f} |", flush=True)
+        named = [(name, error) for error, (name, *_) in zip(errors, pictures, strict=True)]
+        edge = {kind: float(np.mean([error for name, error in named if name == kind])) for kind in kinds}
+        figures[title] = {"edge_error": {**edge, "mean": float(np.mean(errors))}, "cpu_ms": spent}
+    headline = {f"edge error, {title}": f"{title}.edge_error.mean" for title in figures if title != "pictures"}
+    run.finish(figures, headline=headline, inputs=[folder for folder in (asked.scan, asked.synth) if folder])
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@
     python benchmarks/prior_fit.py SHARDS OUT [--seconds 180] [--people 6] [--priors quick scratch]
 
 The frames are the first view of each of a person's states; all other views of the same states are held out. `scratch` starts
-from random weights in the same head space, with the same settings, in the same time. Writes OUT/figures.json, with curves over
-the time, and a sheet.
+from random weights in the same head space, with the same settings, in the same time. Draws a sheet into OUT.
 
 With --unfilmed only states with a closed mouth and open lids are fitted, and then asked for by the prior's named directions:
 `r` is the correlation of label and re-tracked channel over six renders from the front.
 """
 
 import argparse
-import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,11 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from models.camera import Camera
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import PriorCodes, load_codes, load_prior
-from pipelines.core.files import write_image, write_json
+from pipelines.core.files import write_image
 from pipelines.core.stage import Silent
 from pipelines.prior.train.truth import Truth, Views, label_names
 from pipelines.train.context import Batches
@@ -144,7 +146,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--priors", nargs="+", default=["quick", "scratch"])
     parser.add_argument("--unfilmed", action="store_true", help="fit closed mouths and open lids, ask for the others")
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("prior_fit-unfilmed" if asked.unfilmed else "prior_fit", asked)
     torch.set_num_threads(asked.threads)
     truth = Truth(folder=asked.shards, kept=1000)
     truth.load(0)
@@ -186,8 +190,9 @@ def main() -> None:
         width = min(sheet.shape[1] for sheet in sheets)
         write_image(asked.out / f"person_{int(one)}.png", np.concatenate([sheet[:, :width] for sheet in sheets]))
     mean = {name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in figures.items()}
-    write_json(asked.out / "figures.json", {"seconds": asked.seconds, "mean": mean, "people": figures, "curves": curves})
-    print(json.dumps(mean, indent=1))
+    record = {"seconds": asked.seconds, "mean": mean, "people": figures, "curves": curves}
+    headline = {f"PSNR {name}, {part} deg": f"mean.{name}.psnr_person {part}" for name in mean for part in ("30-90", "90-180")}
+    run.finish(record, headline=headline, inputs=sorted(asked.shards.glob("*.npz")))
 
 
 if __name__ == "__main__":

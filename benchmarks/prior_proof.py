@@ -4,12 +4,12 @@
     python benchmarks/prior_proof.py SHARDS OUT [--prior quick]
 
 Held-out people are found in the latent space with the generator standing still (four views of the neutral state);
-two other views of it are scored, and both other states, made with their true labels alone. Writes OUT/figures.json and PNGs.
+two other views of it are scored, and both other states, made with their true labels alone. Draws sheets into OUT.
 """
 
 import argparse
-import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,16 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from models.camera import Camera, orbit
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_codes, load_prior
-from pipelines.core.files import write_image, write_json
+from pipelines.core.files import write_image
 from pipelines.core.stage import Silent
 from pipelines.prior.train.truth import Truth, Views, shrunk_depth
 from pipelines.train.frames import Frames, face_detail
@@ -215,7 +218,9 @@ def main() -> None:
     parser.add_argument("--prior", default="quick")
     parser.add_argument("--people", type=int, default=16, help="held-out people to find")
     parser.add_argument("--steps", type=int, default=200, help="of finding one")
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("prior_proof", asked)
     torch.set_num_threads(1)
     proof, truth = Proof(asked.prior), Truth(folder=asked.shards, kept=1000)
     truth.load(0)
@@ -229,8 +234,9 @@ def main() -> None:
     figures["consistency, gray levels"] = consistency(proof, people[:6])
     figures["diversity"] = diversity(proof, truth)
     figures |= held_out(proof, truth, asked.out, asked.people, asked.steps)
-    write_json(asked.out / "figures.json", figures)
-    print(json.dumps(figures, indent=1))
+    names = ("faces found, front", "consistency, gray levels", "diversity")
+    headline = {name: name for name in names}
+    run.finish(figures, headline=headline, inputs=sorted(asked.shards.glob("*.npz")))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
     python benchmarks/real_clips.py OUT --drive driver.mp4 --budget 10m clip1.mp4 clip2.mp4 ...
 
-Runs `avatarcli run` once a clip (a repeated call takes finished ones as they are) and prints a Markdown table.
+Runs `avatarcli run` once a clip (a repeated call takes finished ones as they are).
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 
 COLUMNS = ("avatar", "mean", "retrieval", "oracle")
+FIGURES = ("psnr_head", "psnr_full", "ssim_head", "sharpness_head")
 
 
 def run(clip: Path, driver: Path, out: Path, options: list[str]) -> dict:
@@ -33,19 +38,19 @@ def run(clip: Path, driver: Path, out: Path, options: list[str]) -> dict:
     return json.loads(done.stdout)
 
 
-def row(clip: Path, result: dict) -> str:
-    """One line: PSNR inside the head and sharpness of the avatar and the baselines, and seconds a stage."""
+def row(result: dict) -> dict[str, Any]:
+    """PSNR, SSIM and sharpness of the avatar and the baselines, the jaw's range, and seconds a stage."""
     if "stages" not in result:
-        return f"| {clip.stem} | {result.get('error', 'failed')} |"
+        return {"failed": result.get("error", "without a word")}
     capture, train, drive = result["stages"]
     found = train["figures"]["evaluation"]
     scores = {"avatar": found["avatar"], **found["baselines"]}
-    head = " / ".join(f"{scores[name]['psnr_head']:.2f}" for name in COLUMNS)
-    full = " / ".join(f"{scores[name]['psnr_full']:.2f}" for name in COLUMNS)
-    sharp = f"{scores['avatar']['sharpness_head']:.2f} / {scores['mean']['sharpness_head']:.2f}"
-    fit = f"{train['figures']['steps']} | {head} | {full} | {sharp} | {train['figures']['jaw_range']:.2f}"
-    seconds = " + ".join(f"{sum(stage['seconds'].values()):.0f}" for stage in (capture, train, drive))
-    return f"| {clip.stem} | {fit} | {seconds} |"
+    stages = {"capture": capture, "train": train, "drive": drive}
+    return {
+        "steps": train["figures"]["steps"], "jaw_range": train["figures"]["jaw_range"],
+        **{figure: {name: scores[name][figure] for name in COLUMNS} for figure in FIGURES},
+        "seconds": {name: sum(stage["seconds"].values()) for name, stage in stages.items()},
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -54,12 +59,14 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--drive", type=Path, required=True)
     parser.add_argument("--budget", default="10m")
+    options(parser)
     asked = parser.parse_args()
-    print(f"{os.cpu_count()} CPUs, budget {asked.budget}; PSNR in dB on held-out frames: {' / '.join(COLUMNS)}\n")
-    print("| clip | steps | PSNR head | PSNR full | sharpness avatar / mean | jaw range | seconds capture + train + drive |")
-    print("|---|---|---|---|---|---|---|")
-    for clip in asked.clips:
-        print(row(clip, run(clip, asked.drive, asked.out, ["--preset", "quick", "--budget", asked.budget])), flush=True)
+    bench = Run.of("real_clips", asked)
+    words = ["--preset", "quick", "--budget", asked.budget]
+    figures = {clip.stem: row(run(clip, asked.drive, asked.out, words)) for clip in asked.clips}
+    finished = [name for name, values in figures.items() if "failed" not in values][:6]
+    headline = {f"PSNR {name}": f"{name}.psnr_head.avatar" for name in finished}
+    bench.finish(figures, headline=headline, inputs=[*asked.clips, asked.drive])
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HOME = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HOME))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
+from benchmarks.record import Run, options  # noqa: E402
 from pipelines.core.files import write_image  # noqa: E402
 from pipelines.face.ict import FaceModel, find_face_model, load_face_model  # noqa: E402
 from pipelines.face.tracker import FaceTracker  # noqa: E402
@@ -31,8 +32,8 @@ from pipelines.prior.people.synth import shard_of  # noqa: E402
 from pipelines.prior.people.traits import draw_traits  # noqa: E402
 
 
-def speed(model: FaceModel, size: int, people: int) -> None:
-    """CPU seconds an image, and whether the same shard comes again."""
+def speed(model: FaceModel, size: int, people: int) -> dict[str, Any]:
+    """CPU milliseconds an image, and whether the same shard comes again."""
     settings = SynthSettings(people=people, size=size, people_per_shard=people)
     stock = Stock(model, size)
     shard_of(stock, SynthSettings(people=1, size=size), 0)  # compiles
@@ -42,11 +43,11 @@ def speed(model: FaceModel, size: int, people: int) -> None:
     few = SynthSettings(people=2, size=size)
     pair = [shard_of(Stock(model, size), few, 0) for _ in range(2)]
     same = all((pair[0][name] == pair[1][name]).all() for name in pair[0])
-    print(f"| {size} | {settings.images} | {cpu * 1000:.0f} | {2 / cpu:.1f} | {'yes' if same else 'NO'} |", flush=True)
     assert len(one["image"]) == settings.images
+    return {"images": settings.images, "cpu_ms": 1000 * cpu, "same_again": same}
 
 
-def heads(model: FaceModel, count: int, size: int = 256) -> None:
+def heads(model: FaceModel, count: int, size: int = 256) -> dict[str, Any]:
     """How many frontal heads the tracker finds."""
     stock, found, missed = Stock(model, size), 0, []
     with FaceTracker(video=False) as tracker:
@@ -56,7 +57,7 @@ def heads(model: FaceModel, count: int, size: int = 256) -> None:
             seen = tracker.track(laid_over(picture.image, picture.alpha, draw_backdrop(random, size))) is not None
             found += seen
             missed += [] if seen else [50_000 + seed]
-    print(f"the tracker finds {found} of {count} frontal heads; missed: {missed or 'none'}", flush=True)
+    return {"tracked": found, "of": count, "missed": missed}
 
 
 def orbit(model: FaceModel, path: Path, seed: int = 50_002, count: int = 12, size: int = 256) -> None:
@@ -81,15 +82,20 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=100)
     parser.add_argument("--sizes", default="128,256")
     parser.add_argument("--orbit", type=Path, default=None)
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of("synth", asked)
     model = load_face_model(find_face_model(asked.ict))
-    print("| pixels | images | CPU ms an image | images/s on 2 cores | same arrays again |\n|---|---|---|---|---|")
-    for size in map(int, filter(None, asked.sizes.split(","))):
-        speed(model, size, asked.people if size <= 128 else max(asked.people // 4, 1))
+    sizes = [int(size) for size in asked.sizes.split(",") if size]
+    figures = {f"{size} px": speed(model, size, asked.people if size <= 128 else max(asked.people // 4, 1)) for size in sizes}
     if asked.heads:
-        heads(model, asked.heads)
+        figures["frontal heads"] = heads(model, asked.heads)
     if asked.orbit:
         orbit(model, asked.orbit)
+    headline = {f"CPU ms an image, {size} px": f"{size} px.cpu_ms" for size in sizes}
+    if asked.heads:
+        headline |= {"faces tracked": "frontal heads.tracked", "of": "frontal heads.of"}
+    run.finish(figures, headline=headline)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """The invisible mark after encoding again, scaling and cropping; and false alarms on foreign segments.
 
-    python benchmarks/watermark.py CLIP... [--size 512] [--renders 30] [--foreign 300] [--record rows.jsonl]
+    python benchmarks/watermark.py CLIP... [--size 512] [--renders 30] [--foreign 300] [--rows rows.jsonl]
 
 Clips stand for renders: segments of 5 s, cut to a square, get a payload of their own and are encoded as `drive` does (H.264,
 CRF 16); each attack starts from that file. Foreign segments are 2 s long, half a second apart, every other one
-mirrored, at sizes from 256 to 640 pixels. One row a trial goes to `--record`; rows that are there are not repeated.
+mirrored, at sizes from 256 to 640 pixels. One row a trial goes to `--rows`; rows that are there are not repeated.
 """
 
 import argparse
 import itertools
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 from pipelines.media.encoder import write_video
 from pipelines.media.video import VideoInfo, probe, read_frames
 from pipelines.provenance.finding import FALSE_ALARM, find, find_in_video
@@ -102,20 +106,31 @@ def foreign(number: int, info: VideoInfo, pictures: list[np.ndarray]) -> dict[st
     return {"kind": "foreign", "number": number, "clip": info.path.name, "found": found.found, "z": found.z}
 
 
-def summary(rows: list[dict[str, Any]]) -> None:
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """By size and attack: how many renders were found, with the right payload, and how surely; and the false alarms."""
+    figures: dict[str, Any] = {}
     for kind in sorted({row["kind"] for row in rows} - {"foreign"}):
         of_kind = [row for row in rows if row["kind"] == kind]
-        print(f"{kind} px, PSNR of the mark {min(row['psnr'] for row in of_kind):.1f} dB at least")
-        print("| attack | renders | found | payload right | z: least, median |\n|---|---|---|---|---|")
-        for name in attacks(int(kind)):
-            z = np.array([row["z"] for row in of_kind if row["attack"] == name])
-            counts = [sum(row[key] for row in of_kind if row["attack"] == name) for key in ("found", "right")]
-            if len(z):
-                print(f"| {name} | {len(z)} | {counts[0]} | {counts[1]} | {z.min():.1f}, {np.median(z):.1f} |")
-    z = np.array([row["z"] for row in rows if row["kind"] == "foreign"])
-    if len(z):
-        alarms = sum(row["found"] for row in rows if row["kind"] == "foreign")
-        print(f"foreign segments: {len(z)}, false alarms {alarms}, largest z {z.max():.1f} (bound {FALSE_ALARM:g})")
+        trials = {name: [row for row in of_kind if row["attack"] == name] for name in attacks(int(kind))}
+        figures[f"{kind} px"] = {
+            "psnr_least": min(row["psnr"] for row in of_kind),
+            **{name: _scores(part) for name, part in trials.items() if part},
+        }
+    strange = [row for row in rows if row["kind"] == "foreign"]
+    if strange:
+        figures["foreign"] = {
+            "segments": len(strange), "false_alarms": sum(row["found"] for row in strange),
+            "z_largest": max(row["z"] for row in strange), "bound": FALSE_ALARM,
+        }  # fmt: skip
+    return figures
+
+
+def _scores(trials: list[dict[str, Any]]) -> dict[str, float]:
+    z = np.array([row["z"] for row in trials])
+    return {
+        "renders": len(trials), "found": sum(row["found"] for row in trials), "right": sum(row["right"] for row in trials),
+        "z_least": float(z.min()), "z_median": float(np.median(z)),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -124,16 +139,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--renders", type=int, default=30)
     parser.add_argument("--foreign", type=int, default=300)
-    parser.add_argument("--record", type=Path, default=Path("watermark.jsonl"))
+    parser.add_argument("--rows", type=Path, default=Path("watermark.jsonl"))
+    options(parser)
     asked = parser.parse_args()
+    run = Run.of(f"watermark-{asked.size}", asked)
     cv2.setNumThreads(1)
     infos = [probe(clip) for clip in asked.clips]
-    rows = [json.loads(line) for line in asked.record.read_text().splitlines()] if asked.record.exists() else []
+    rows = [json.loads(line) for line in asked.rows.read_text().splitlines()] if asked.rows.exists() else []
     known = {(row["kind"], row["number"]) for row in rows}
 
     def keep(fresh: list[dict[str, Any]]) -> None:
         rows.extend(fresh)
-        with asked.record.open("a") as log:
+        with asked.rows.open("a") as log:
             log.writelines(json.dumps(row) + "\n" for row in fresh)
 
     cut = ((info, *stretch) for info in infos for stretch in stretches(info, asked.size))
@@ -144,7 +161,14 @@ def main() -> None:
     for number, (info, pictures) in enumerate(itertools.islice(strange, asked.foreign)):
         if ("foreign", number) not in known:
             keep([foreign(number, info, pictures)])
-    summary(rows)
+    figures = summary(rows)
+    size, headline = f"{asked.size} px", {}
+    if size in figures:
+        hard = f"{size}.half size, CRF 23"
+        headline = {"PSNR of the mark": f"{size}.psnr_least", "found at half size": f"{hard}.found", "of": f"{hard}.renders"}
+    if "foreign" in figures:
+        headline |= {"false alarms": "foreign.false_alarms", "in": "foreign.segments"}
+    run.finish(figures, headline=headline, inputs=asked.clips)
 
 
 if __name__ == "__main__":
