@@ -3,7 +3,7 @@
 Notable choices: the bundled ffmpeg decodes; it puts the tiles of the grid together and turns the result. What the picture has
 to be (its size, its turn) is read here from the file's boxes (ISO/IEC 23008-12), and anything else is refused, because decoders
 that know no grids hand out a single tile of 512x512 or the thumbnail. The orientation in EXIF is not obeyed: the file's own
-turn has done that already.
+turn has done that already. pi-heif would do all this, but its wheel bundles libheif and libde265 under LGPLv3.
 """
 
 import struct

@@ -3,7 +3,8 @@
 Notable choices: display light in the sense of ITU-R BT.2408: HLG is shown on a screen of 1000 cd/m2 with system gamma 1.2, PQ
 is what it says; white is 203 cd/m2, or 100 cd/m2 in clips that never get brighter than that. Up to a knee all is linear, so
 faces look as in SDR footage; above it highlights of all three colors together roll off to the brightest light of the clip. The
-whole way is one table of 33^3 colors, because looking up is several times cheaper than computing.
+whole way is one table of 33^3 colors, because looking up is several times cheaper than computing, and because the ffmpeg inside
+PyAV has no zscale, without which its tonemap filter cannot be fed.
 """
 
 from dataclasses import dataclass

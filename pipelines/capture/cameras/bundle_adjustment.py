@@ -5,6 +5,9 @@ Minimizes  sum_ip w_ip rho(|project(f, T_i X_p) - x_ip| / s_g) + sum_p |X_p - C_
 fix origin, axes and scale, and points followed on hair, ears and skin, tied weakly to where they were first thought to be.
 Gauss-Newton with damping; the points are eliminated by the Schur complement, so that a step solves one dense system of 6N+1
 unknowns. rho is Huber's; s_g is the robust deviation of landmarks and of followed points, each their own.
+
+Notable choices: our own solver, because pycolmap's has no prior on points, which here fixes the axes, and SciPy's least_squares
+(sparse, LSMR) has not converged after 1.1 s on 120 views of 150 points, where this is done in 0.4 s.
 """
 
 from dataclasses import dataclass, field, replace
