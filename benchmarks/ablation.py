@@ -3,7 +3,8 @@
     python benchmarks/ablation.py CAPTURE OUT [--budget 300 | --steps 200] [--rows hybrid ...]
 
 Every row is a whole `train` with the same wall seconds, or on a busy machine the same steps, scored on the capture's held-out
-frames through the aimed expression map (protocol heldout-1, mouth state). Rows that are there are kept: a broken run goes on.
+frames through the corrected expression map (protocol heldout-1, mouth state). Rows that are there are kept: a broken run
+goes on.
 Camera noise moves the center of every training camera by a normal number of that
 many millimeters along each axis; held-out cameras stay as they are.
 """
@@ -80,7 +81,7 @@ def row(capture: Path, folder: Path, name: str, budget_s: float, steps: int | No
     source = noisy(capture, folder, millimeters) if millimeters else capture
     train(source, avatar, settings, Silent())
     model, dataset = load_avatar(avatar), load_dataset(capture)
-    record, renders = evaluate_model(model, dataset, "cpu")
+    record, renders = evaluate_model(model, dataset)
     truth = pictures(dataset, "test", model.image_size)
     with tracker() as find:
         seen = [look(images, find, model.prior_landmarks, dataset.intrinsics[dataset.rows("test")])

@@ -53,8 +53,9 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
     from torch.profiler import ProfilerActivity, profile
 
     from pipelines.artifacts.avatar import load_avatar
-    from pipelines.avatar.portrait import Motion, Painter
+    from pipelines.drive.motion.motion import Motion
     from pipelines.drive.render.output import make_background
+    from pipelines.drive.render.painter import Painter, portrait_of
 
     loaded = load_avatar(avatar)
     pose = loaded.frontal.world_from_camera[0].double().numpy()
@@ -62,8 +63,8 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
         expression=np.tile(loaded.neutral, (8, 1)), world_from_camera=np.tile(pose, (8, 1, 1)), torso=np.zeros((8, 3))
     )
     painter = Painter(
-        avatar=loaded, size=settings.size or loaded.image_size, background=make_background("#808080", settings.size or 128),
-        torso=None, batch=settings.batch, precision=settings.precision,
+        portrait=portrait_of(loaded, settings), size=settings.size or loaded.image_size, torso=None, batch=settings.batch,
+        background=make_background("#808080", settings.size or 128),
     )  # fmt: skip
     list(painter.paint(motion, 0, 8))
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as found:

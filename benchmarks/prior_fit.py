@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.record import Run, options
 from models.camera import Camera
 from models.eg3d.generator import EG3D
+from models.generator import Control, RenderSettings, rendered
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import PriorCodes, load_codes, load_prior
 from pipelines.core.files import write_image
@@ -120,7 +121,7 @@ def score(generator, w, views: Views, of: np.ndarray) -> tuple[dict[str, float],
     rows, pictures = [], []
     for number, latent in enumerate(of):
         ws = broadcast(w[latent : latent + 1], generator.latent.num_ws)
-        shown = generator.synthesis(ws, views.camera[number], background=gray)
+        shown = rendered(generator, Control(ws=ws), views.camera[number], RenderSettings(background=gray))
         alpha = torch.nn.functional.interpolate(shown.alpha, size=views.alpha.shape[-1], mode="bilinear")[0]
         weight = views.alpha[number]
         error = ((shown.image[0].clamp(-1, 1) - views.image[number]) / 2).square().mean(0, keepdim=True)

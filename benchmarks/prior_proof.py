@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.record import Run, options
 from models.camera import Camera, orbit
 from models.eg3d.generator import EG3D
+from models.generator import Control, RenderSettings, rendered
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from pipelines.artifacts.family import config_of
@@ -63,7 +64,8 @@ class Proof:
 
     @torch.no_grad()
     def show(self, w: torch.Tensor, camera: Camera):
-        return self.generator.synthesis(broadcast(w[None], self.generator.latent.num_ws), camera, background=GRAY)
+        control = Control(ws=broadcast(w[None], self.generator.latent.num_ws))
+        return rendered(self.generator, control, camera, RenderSettings(background=GRAY))
 
     def sampled(self, count: int, seed: int = 5) -> torch.Tensor:
         z = torch.randn(count, self.generator.latent.z_dim, generator=torch.Generator().manual_seed(seed))

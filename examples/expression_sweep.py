@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
+from pipelines.avatar.portrait import Portrait, gray
 from pipelines.media.encoder import write_video
 
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthPucker", "eyeBlinkLeft", "browInnerUp")
@@ -19,16 +19,13 @@ FRAMES = 24
 
 def frames(avatar: Avatar) -> Iterator[np.ndarray]:
     """uint8 [H,W,3]: each named expression goes from rest to the end of its range and back."""
-    gray = torch.zeros(1, 3, 1, 1)
+    portrait, background = Portrait(avatar), gray(avatar.image_size)
     for name in (name for name in NAMES if name in avatar.names):
         channel = avatar.names.index(name)
         for strength in np.sin(np.linspace(0, np.pi, FRAMES)):
             expression = avatar.neutral.copy()
             expression[channel] += strength * (avatar.high[channel] - expression[channel])
-            with torch.no_grad():
-                ws = avatar.expression_map(torch.from_numpy(expression)[None])
-                image = avatar.generator.synthesis(ws, avatar.frontal, background=gray).image[0]
-            yield ((image.permute(1, 2, 0).clamp(-1, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+            yield portrait.render(portrait.scene(expression[None]), avatar.frontal, background=background).pixels()[0]
 
 
 if __name__ == "__main__":

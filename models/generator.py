@@ -159,6 +159,11 @@ class Generator(Network, Protocol):
     def groups(self) -> Mapping[Role, list[nn.Parameter]]: ...
 
 
+def rendered(generator: Generator, control: Control, camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
+    """Both calls in one, for a scene that only these cameras see."""
+    return generator.render(generator.prepare(control, compute=how.compute), camera, how)
+
+
 class Discriminator(Network, Protocol):
     """Judges a rendering, or a dict of `image` and `image_raw`, seen by a camera."""
 

@@ -11,7 +11,7 @@ from pipelines.core.files import read_arrays, read_json
 
 if TYPE_CHECKING:
     from models.camera import Camera
-    from models.eg3d.generator import EG3D
+    from models.generator import Generator
     from models.heads.expression_map import ExpressionMap
 
 SCHEMA = 1
@@ -22,7 +22,7 @@ class Avatar:
     """A personal generator with its expression map, ready to drive."""
 
     folder: Path
-    generator: "EG3D"
+    generator: "Generator"
     expression_map: "ExpressionMap"
     """Raw expression [B,E] of `space` -> ws [B,num_ws,w_dim]."""
     space: str

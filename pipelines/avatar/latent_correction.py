@@ -1,4 +1,4 @@
-"""The expression map, aimed: its latents corrected until they show what was asked.
+"""The expression map, corrected: its latents are moved until they show the expression that was given.
 
 The map was taught to hit latents, all directions of w alike, and where an expression says little about one it answers with the
 mean. So what the lips and brows do drowns a small opening of the jaw, and a smile comes out smaller than it was asked for. The
@@ -15,8 +15,6 @@ S = R = 1, G = 1 and an importance of 1, half of what is missing is made up for.
 pictures, which the tracker sees a little differently: c is such that the person's own frames need no correction in the mean.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,8 +28,8 @@ IMPORTANT = (
     "eyeBlinkRight",
 )  # fmt: skip
 IMPORTANCE = 4.0
-STRENGTH = 1.0
-"""Of the correction where nothing else is asked for, as in drive's settings."""
+CORRECTION_STRENGTH = 1.0
+"""Share of the correction that is applied unless a setting says otherwise."""
 REACH = 3.0
 """Standard deviations of the person's latents that a coordinate never passes."""
 RIDGE = 10.0
@@ -39,7 +37,7 @@ LEAST_PAIRS = 100
 """Renders from which on a response is believed."""
 
 
-class AimedMap(nn.Module):
+class CorrectedMap(nn.Module):
     """An expression map whose w is corrected by the response of the renders."""
 
     center: Tensor
@@ -76,34 +74,35 @@ def coordinates(w: Tensor, plain: ExpressionMap) -> Tensor:
     return (w - plain.mean_w) @ (plain.basis / plain.basis.square().sum(1, keepdim=True)).T
 
 
-def aimed(avatar: Avatar, strength: float) -> Avatar:
-    """The avatar with its map aimed; as it is where it has no pairs or nothing is to be corrected."""
+def corrected(avatar: Avatar, strength: float = CORRECTION_STRENGTH) -> "ExpressionMap | CorrectedMap":
+    """The avatar's map, corrected; as it is where the avatar has no pairs or the strength is 0."""
     path = avatar.folder / "pairs.npz"
     if strength == 0 or not path.exists():
-        return avatar
+        return avatar.expression_map
     pairs = read_arrays(path)
     rendered = ~pairs["anchor"].astype(bool) if "anchor" in pairs else np.ones(len(pairs["w"]), bool)
     if rendered.sum() < LEAST_PAIRS:
-        return avatar
-    shown, filmed = ((pairs["w"][rows], pairs["expression"][rows]) for rows in (rendered, ~rendered))
-    network = aim(avatar.expression_map, *shown, avatar.names, strength, filmed if len(filmed[0]) else None)
-    return replace(avatar, expression_map=network)
+        return avatar.expression_map
+    renders, frames = ((pairs["w"][rows], pairs["expression"][rows]) for rows in (rendered, ~rendered))
+    return correct(avatar.expression_map, *renders, avatar.names, strength, frames if len(frames[0]) else None)
 
 
 @torch.no_grad()
-def aim(
+def correct(
     plain: ExpressionMap, w: np.ndarray, expression: np.ndarray, names: tuple[str, ...], strength: float,
     filmed: tuple[np.ndarray, np.ndarray] | None = None,
-) -> AimedMap:  # fmt: skip
-    """`plain` aimed by latents [P,w_dim] and what the tracker read off their renders [P,E]; `filmed` are latents [A,w_dim] of
-    frames and what it read off these [A,E]."""
+) -> CorrectedMap:  # fmt: skip
+    """`plain` corrected by latents [P,w_dim] and what the tracker read off their renders [P,E].
+
+    `filmed` are latents [A,w_dim] of frames and what the tracker read off these [A,E].
+    """
     device = plain.mean.device
     asked = torch.as_tensor(expression, dtype=torch.float32, device=device)
     known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
     missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
     center, response, left = linear(known, np.asarray(expression, np.float64))
     farthest = np.inf
-    if filmed is not None:  # else the difference between a camera's pictures and renders would be aimed at, too
+    if filmed is not None:  # else the difference between a camera's pictures and renders would be corrected, too
         at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
         center = (filmed[1] - at @ response.T).mean(0)
         farthest = float(np.linalg.norm(at, axis=1).max())
@@ -114,7 +113,7 @@ def aim(
     c, g, k, far = (
         torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction, farthest)
     )
-    return AimedMap(plain=plain, center=c, response=g, correction=k, farthest=far).eval()
+    return CorrectedMap(plain=plain, center=c, response=g, correction=k, farthest=far).eval()
 
 
 def linear(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

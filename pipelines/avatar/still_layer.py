@@ -25,7 +25,7 @@ ELSEWHERE = 0.1
 
 
 @dataclass(frozen=True)
-class Calm:
+class StillLayer:
     """What stands still."""
 
     rest: np.ndarray
@@ -41,13 +41,13 @@ class Calm:
         return share * head + (1 - share) * self.rest
 
 
-def calm_around(rest: np.ndarray, face: np.ndarray) -> Calm:
-    """Everything calm but the face at [V,2] over the picture's side, of the head at rest [size,size,4]."""
+def still_around(rest: np.ndarray, face: np.ndarray) -> StillLayer:
+    """Everything stands still but the face at [V,2] over the picture's side, of the head at rest [size,size,4]."""
     shares = (face_share(face, len(rest), jaw) for jaw in np.linspace(0, 1, LEVELS))
-    return Calm(rest, np.stack([np.round(255 * share).astype(np.uint8) for share in shares]))
+    return StillLayer(rest, np.stack([np.round(255 * share).astype(np.uint8) for share in shares]))
 
 
-def face_seen(head: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def face_in(head: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """[V,2] over the picture's side: the tracker's points on a premultiplied `head` [size,size,4].
 
     `expected` [V,2] where it sees no face, or one at another place.

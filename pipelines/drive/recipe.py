@@ -11,19 +11,19 @@ import numpy as np
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.background import TRANSPARENT, Film, beside, moving, within
-from pipelines.avatar.latent_correction import aimed
-from pipelines.avatar.portrait import Motion, Painter
 from pipelines.avatar.torso import Torso, follow, load_torso, zoomed
 from pipelines.avatar.view_limits import NOTED_DEG, turns_of
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import BESIDE, Progress, warn_in_record
 from pipelines.drive.motion.driver_files import Driver, open_driver
 from pipelines.drive.motion.follow_check import follow_check
+from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts, write_frames
 from pipelines.drive.motion.retarget import retarget
 from pipelines.drive.motion.track import cautions, crowded_frames, longest_loss_s, resampled, states
 from pipelines.drive.motion.view_path import seen_with, shot
 from pipelines.drive.render.output import make_background, picture_size, segment_paths, write_pictures, write_segments
+from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
@@ -49,7 +49,7 @@ class Recipe:
 
     @cached_property
     def avatar(self) -> Avatar:
-        return aimed(load_avatar(self.avatar_folder, self.device), self.settings.retarget.aim)
+        return load_avatar(self.avatar_folder, self.device)
 
     @property
     def own(self) -> Calibration:
@@ -172,10 +172,10 @@ class Recipe:
         settings = self.settings
         film = moving(settings.background, self.driver.path, self.driver.even_times_s(), self.size)
         painter = Painter(
-            avatar=self.avatar, size=self.size, background=film or make_background(settings.background, self.size),
-            torso=self.layer(), batch=settings.batch, precision=settings.precision,
+            portrait=portrait_of(self.avatar, settings), size=self.size, torso=self.layer(), batch=settings.batch,
+            background=film or make_background(settings.background, self.size),
         )  # fmt: skip
-        return painter.calmed(self.motion) if settings.view == "still" and settings.views.calm else painter
+        return painter.with_still_layer(self.motion) if settings.view == "still" and settings.views.calm else painter
 
     @cached_property
     def film(self) -> Film:

@@ -7,10 +7,14 @@ training frame nearest in expression and pose; `oracle` = the training frame wit
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+if TYPE_CHECKING:
+    from pipelines.artifacts.avatar import Avatar
+    from pipelines.artifacts.dataset import Dataset
 
 PROTOCOL = "heldout-1"
 RECORD, PAGE = "evaluation.json", "report.html"
@@ -135,7 +139,7 @@ def baseline_images(truth: Pictures, query: Poses, train_images: np.ndarray, tra
     }
 
 
-def pictures(capture: "Any", split: str, size: int) -> Pictures:
+def pictures(capture: "Dataset", split: str, size: int) -> Pictures:
     """The truth of one split of a Dataset."""
     rows = capture.rows(split)
     matte = capture.head_mattes(rows, size).astype(np.float32) / 255
@@ -144,18 +148,18 @@ def pictures(capture: "Any", split: str, size: int) -> Pictures:
     return Pictures(image=image, matte=matte, inside=capture.inside(rows, size))
 
 
-def poses(capture: "Any", split: str, expression: np.ndarray) -> Poses:
+def poses(capture: "Dataset", split: str, expression: np.ndarray) -> Poses:
     rows = capture.rows(split)
     center = capture.box[rows, :2] + capture.box[rows, 2:] / 2
     return Poses(expression=expression[rows], rotation=capture.world_from_camera[rows, :3, :3], position_px=center)
 
 
-def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str, Any], np.ndarray]:
+def evaluate_model(model: "Avatar", dataset: "Dataset") -> tuple[dict[str, Any], np.ndarray]:
     """The record and the renders [N,S,S,3] of the held-out frames."""
     size = model.image_size
     expression = tracked_expression(dataset, model)
     truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
-    renders = render_rows(model, dataset, dataset.rows("test"), expression, device)
+    renders = render_rows(model, dataset, dataset.rows("test"), expression)
     record = {
         "protocol": PROTOCOL, "frames": len(renders), "image_size": size, "background": "mid gray", "region": "head matte",
         "avatar": score(renders, truth),
@@ -166,7 +170,7 @@ def evaluate_model(model: "Any", dataset: "Any", device: str) -> tuple[dict[str,
     return record, renders
 
 
-def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
+def tracked_expression(dataset: "Dataset", model: "Avatar") -> np.ndarray:
     """[N,E] of every frame in the avatar's space, as the capture tracked them (they never trained the generator)."""
     from pipelines.core.errors import UnusableMaterial
 
@@ -179,19 +183,15 @@ def tracked_expression(dataset: "Any", model: "Any") -> np.ndarray:
     return tracking[name]
 
 
-def render_rows(model: "Any", dataset: "Any", rows: np.ndarray, expression: np.ndarray, device: str) -> np.ndarray:
-    """Renders [len(rows),S,S,3] in 0..1 over mid gray, from tracked expression and the frames' own cameras, by the map aimed as
-    `drive` aims it."""
-    import torch
+def render_rows(model: "Avatar", dataset: "Dataset", rows: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """Renders [len(rows),S,S,3] in 0..1 over mid gray, as `drive` shows these expressions to the frames' own cameras."""
+    from pipelines.artifacts.dataset import camera_of
+    from pipelines.avatar.portrait import Portrait, gray
 
-    from pipelines.artifacts.dataset import GRAY, camera_of
-    from pipelines.avatar.latent_correction import STRENGTH, aimed
+    portrait, background = Portrait(model), gray(model.image_size)
 
-    model, images = aimed(model, STRENGTH), []
-    with torch.no_grad():
-        for row in rows:
-            ws = model.expression_map(torch.from_numpy(expression[row : row + 1]).float().to(device))
-            gray = torch.full((1, 3, 1, 1), GRAY, device=device)
-            rendering = model.generator.synthesis(ws, camera_of(dataset, np.array([row])).to(device), background=gray)
-            images.append(((rendering.image[0].permute(1, 2, 0).cpu().numpy() + 1) / 2).clip(0, 1))
-    return np.stack(images)
+    def shown(row: int) -> np.ndarray:
+        scene, camera = portrait.scene(expression[row : row + 1]), camera_of(dataset, np.array([row]))
+        return portrait.render(scene, camera, background=background).composed()[0, ..., :3]
+
+    return np.stack([shown(row) for row in rows])

@@ -62,7 +62,7 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
     expression = tracked_expression(dataset, model)
     truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
     with progress.task("rendering held-out frames"):
-        renders = render_rows(model, dataset, rows, expression, tools.device)
+        renders = render_rows(model, dataset, rows, expression)
     own, train = poses(dataset, "test", expression), poses(dataset, "train", expression)
     sequences = {"avatar": renders, **baseline_images(truth, own, seen.image, train)}
     scores = {name: score_rows(images, truth) for name, images in sequences.items()}

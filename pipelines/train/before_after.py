@@ -20,7 +20,7 @@ def figures_of(avatar: Path, dataset: Dataset, device: str) -> tuple[dict[str, A
     """PSNR in dB, SSIM and sharpness ratio by region on the held-out frames; the frames, and their renders [N,S,S,3]."""
     model = load_avatar(avatar, device)
     rows, truth = dataset.rows("test"), pictures(dataset, "test", model.image_size)
-    renders = render_rows(model, dataset, rows, tracked_expression(dataset, model), device)
+    renders = render_rows(model, dataset, rows, tracked_expression(dataset, model))
     found = region_figures(renders, truth, regions_of(dataset, rows, truth, model.prior_landmarks))
     own = score(renders, truth)
     head = {**{name: own[f"{name}_head"] for name in ("psnr", "ssim", "sharpness")}, "frames": len(rows)}

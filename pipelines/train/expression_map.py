@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera
-from models.eg3d.generator import EG3D
+from models.generator import Control, Generator, RenderSettings, rendered
 from models.heads.expression_map import ExpressionMap, broadcast, principal_directions, standardization
 from models.rendering.sampling import Sampling
 from pipelines.core.stage import Progress
@@ -29,7 +29,7 @@ class Fit:
 
 
 def fit_expression_map(
-    pairs: Pairs, generator: EG3D, frontal: Camera, settings: MapSettings, *, seed: int, how: Sampling, progress: Progress
+    pairs: Pairs, generator: Generator, frontal: Camera, settings: MapSettings, *, seed: int, how: Sampling, progress: Progress
 ) -> tuple[ExpressionMap, Fit]:
     """e -> w by AdamW on the squared distance in w, then optionally on the paper's photometric distance."""
     device = next(generator.parameters()).device
@@ -55,7 +55,7 @@ def fit_expression_map(
     )
 
 
-def make_map(expression: Tensor, w: Tensor, generator: EG3D, settings: MapSettings, seed: int) -> ExpressionMap:
+def make_map(expression: Tensor, w: Tensor, generator: Generator, settings: MapSettings, seed: int) -> ExpressionMap:
     mean, std = standardization(expression)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -67,13 +67,14 @@ def make_map(expression: Tensor, w: Tensor, generator: EG3D, settings: MapSettin
 
 
 def image_loss(
-    network: ExpressionMap, generator: EG3D, expression: Tensor, w: Tensor, frontal: Camera, how: Sampling
+    network: ExpressionMap, generator: Generator, expression: Tensor, w: Tensor, frontal: Camera, how: Sampling
 ) -> Tensor:
     """L1 between the render of the mapped latent and of the true one, the generator frozen (paper, equation 3)."""
     camera = frontal[torch.zeros(len(w), dtype=torch.long)]
+    settings = RenderSettings(sampling=how)
     with torch.no_grad():
-        truth = generator.synthesis(broadcast(w, generator.latent.num_ws), camera, sampling=how).image
-    return F.l1_loss(generator.synthesis(network(expression), camera, sampling=how).image, truth)
+        truth = rendered(generator, Control(ws=broadcast(w, generator.latent.num_ws)), camera, settings).image
+    return F.l1_loss(rendered(generator, Control(ws=network(expression)), camera, settings).image, truth)
 
 
 def explained(network: ExpressionMap, expression: Tensor, w: Tensor) -> float:

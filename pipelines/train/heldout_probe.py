@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from models.heads.expression_map import broadcast
-from pipelines.artifacts.dataset import GRAY, Dataset, camera_of
+from pipelines.artifacts.dataset import Dataset, camera_of
+from pipelines.avatar.portrait import over_gray
 from pipelines.core.files import write_image
 from pipelines.engine.tensorboard_log import EventLog
 from pipelines.evaluate import pictures, score
+from pipelines.media.pixels import to_bytes
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import sampling
 from pipelines.train.trainer import Trainer, averaged_generator
@@ -44,14 +46,10 @@ class Probe:
         latents = trainer.average["latents"]["w"][: len(self.train)]
         device = latents.device
         w = torch.from_numpy(ridge(self.train, latents.cpu().numpy(), self.test)).float().to(device)
-        gray = torch.full((1, 3, 1, 1), GRAY, device=device)
-        images = []
-        with torch.no_grad():
-            for number in range(len(w)):
-                ws = broadcast(w[number : number + 1], generator.latent.num_ws)
-                camera = self.camera[[number]].to(device)
-                images.append(generator.synthesis(ws, camera, background=gray, sampling=sampling(self.settings, None)).image)
-        renders = ((torch.cat(images).permute(0, 2, 3, 1).cpu().numpy() + 1) / 2).clip(0, 1)
+        ws, how = broadcast(w, generator.latent.num_ws), sampling(self.settings, None)
+        renders = np.concatenate(
+            [over_gray(generator, ws[[row]], self.camera[[row]].to(device), how) for row in range(len(ws))]
+        )
         self.show(trainer.step, renders)
         figures = score(renders, self.truth)
         return {"heldout_psnr_full": figures["psnr_full"], "heldout_psnr_head": figures["psnr_head"]}
@@ -60,7 +58,7 @@ class Probe:
         """The sheet `step_000100.png` of renders [N,S,S,3] in 0..1."""
         pairs = zip(self.truth.image, renders, strict=True)
         sheet = np.concatenate([np.concatenate([above, below]) for above, below in pairs], axis=1)
-        sheet = (sheet * 255).round().astype(np.uint8)
+        sheet = to_bytes(sheet)
         if self.folder:
             write_image(self.folder / f"step_{step:06d}.png", sheet)
         if self.events:

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from models.camera import Camera
-from models.eg3d.generator import EG3D
+from models.generator import Generator
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
-from pipelines.artifacts.dataset import GRAY
 from pipelines.artifacts.prior import PriorCodes
+from pipelines.avatar.portrait import over_gray
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.core.stage import Progress
 from pipelines.engine.keyed_random import keyed
+from pipelines.media.pixels import to_bytes
 from pipelines.train.settings import PairSettings
 
 CHUNK = 50
@@ -43,7 +44,7 @@ class Pairs:
 
 
 def make_pairs(
-    generator: EG3D, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, seed: int, folder: Path,
+    generator: Generator, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, seed: int, folder: Path,
     how: Sampling, progress: Progress,
 ) -> Pairs:  # fmt: skip
     """Render w [P,w_dim] frontally and measure each; UnusableMaterial when most renders show the tracker no face."""
@@ -79,7 +80,7 @@ def with_anchors(pairs: Pairs, anchors: tuple[np.ndarray, np.ndarray]) -> Pairs:
     )  # fmt: skip
 
 
-def propose(generator: EG3D, latents: Tensor, settings: PairSettings, count: int, seed: int) -> Tensor:
+def propose(generator: Generator, latents: Tensor, settings: PairSettings, count: int, seed: int) -> Tensor:
     """w [count,w_dim]: the fitted latents and steps along their principal directions, or mapping(z) truncated."""
     random = keyed(seed, 0, "pairs")
     if settings.source == "sampled":
@@ -110,21 +111,18 @@ def unfilmed(person: Tensor, codes: PriorCodes, count: int, seed: int) -> Tensor
 
 
 def label_chunk(
-    generator: EG3D, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, how: Sampling
+    generator: Generator, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, how: Sampling
 ) -> np.ndarray:
     """Expressions [P,E] of renders of w [P,w_dim]; a row of NaN where the tracker finds no face."""
     return np.stack([label(render_face(generator, one, frontal, settings.render_px, how)) for one in w])
 
 
-def render_face(generator: EG3D, w: Tensor, camera: Camera, size: int, how: Sampling) -> np.ndarray:
+def render_face(generator: Generator, w: Tensor, camera: Camera, size: int, how: Sampling) -> np.ndarray:
     """uint8 [size,size,3] over mid gray, enlarged for the tracker."""
     import cv2
 
-    gray = torch.full((1, 3, 1, 1), GRAY, device=w.device)
-    with torch.no_grad():
-        rendering = generator.synthesis(broadcast(w[None], generator.latent.num_ws), camera, background=gray, sampling=how)
-    image = ((rendering.image[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).clip(0, 255).round().astype(np.uint8)
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+    image = over_gray(generator, broadcast(w[None], generator.latent.num_ws), camera, how)[0]
+    return cv2.resize(to_bytes(image), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 class Labeler:

@@ -385,7 +385,7 @@ class Recipe:
         """The frozen evaluation, and pictures of it."""
         self.planned()
         model = load_avatar(self.folder, self.device)
-        record, renders = evaluate.evaluate_model(model, self.dataset, self.device)
+        record, renders = evaluate.evaluate_model(model, self.dataset)
         truth = evaluate.pictures(self.dataset, "test", model.image_size)
         write_json(self.folder / "metrics.json", record)
         shown = np.linspace(0, len(renders) - 1, min(8, len(renders))).round().astype(int)

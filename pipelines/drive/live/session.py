@@ -15,8 +15,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipelines.artifacts.avatar import SCHEMA, Avatar, load_avatar
-from pipelines.avatar.latent_correction import aimed
-from pipelines.avatar.portrait import Painter
 from pipelines.avatar.torso import load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
@@ -27,6 +25,7 @@ from pipelines.drive.motion.causal_retarget import Mapper
 from pipelines.drive.motion.range_guard import captured
 from pipelines.drive.motion.track import needed_model, read_face
 from pipelines.drive.render.output import make_background, picture_size
+from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.drive.settings import DriveSettings
 from pipelines.face.tracker import FaceTracker
 from pipelines.provenance import Provenance
@@ -122,11 +121,11 @@ def live(
     origin = Provenance(avatar, settings.provenance)
     if out is not None:
         origin.check()
-    source, loaded = open_source(driver, settings), aimed(load_avatar(avatar, device), settings.retarget.aim)
+    source, loaded = open_source(driver, settings), load_avatar(avatar, device)
     size = picture_size(loaded.image_size, settings.size)
     painter, mapper = parts(avatar, loaded, size, settings)
     first = mapper(0.0, None, None)
-    painter = painter.calmed(first) if settings.view == "still" and settings.views.calm else painter
+    painter = painter.with_still_layer(first) if settings.view == "still" and settings.views.calm else painter
     list(painter.paint(first, 0, 1))  # warmed up before the clock starts
     screens = open_screens(out, size, source, settings.sound == "driver", progress)
     figures = perform(source, loaded, mapper, painter, screens, settings, progress, origin)
@@ -164,8 +163,8 @@ def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> t
     mode = str(avatar.record.get("torso", "none")) if settings.torso == "auto" else settings.torso
     torso = load_torso(folder, frontal, intrinsics, size) if mode != "none" and settings.view != "turntable" else None
     painter = Painter(
-        avatar=avatar, size=size, background=make_background(settings.background, size), torso=torso, batch=1,
-        precision=settings.precision,
+        portrait=portrait_of(avatar, settings), size=size, torso=torso, batch=1,
+        background=make_background(settings.background, size),
     )  # fmt: skip
     known = captured(folder, avatar.record["expression"])
     return painter, Mapper(avatar, frontal, intrinsics, known, settings, mode)

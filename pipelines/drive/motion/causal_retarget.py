@@ -10,9 +10,9 @@ from collections import deque
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar
-from pipelines.avatar.portrait import Motion
 from pipelines.avatar.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
 from pipelines.avatar.view_limits import turns_of
+from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import Captured, guard
 from pipelines.drive.motion.retarget import LEAST_RANGE, keep_closures, side_gain, strengths
 from pipelines.drive.motion.view_path import (

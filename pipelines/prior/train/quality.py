@@ -19,13 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera, orbit
-from models.eg3d.generator import EG3D
+from models.generator import Control, Generator, rendered
 from models.networks.stylegan2.resampling import resize
 from pipelines.assets.store import vouched
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_image
 from pipelines.engine.keyed_random import keyed
 from pipelines.media.encoder import write_video
+from pipelines.media.pixels import colors, to_bytes
 from pipelines.prior.train.images import LabeledImages
 
 Features = Callable[[Tensor], np.ndarray]
@@ -135,7 +136,7 @@ def fid(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 @torch.no_grad()
 def distances(
-    generator: EG3D, images: LabeledImages, count: int, features: Features | None, device: str, batch: int = 8
+    generator: Generator, images: LabeledImages, count: int, features: Features | None, device: str, batch: int = 8
 ) -> dict[str, float]:
     """KID, and FID where a feature network is given, of `count` samples under the data's cameras against as many images."""
     random, of = keyed(0, 0, "quality"), features or random_features
@@ -145,7 +146,7 @@ def distances(
         real, labels = images.batch(numbers[first : first + batch], generator.image_size)
         z = torch.randn(len(labels), generator.latent.z_dim, generator=random).to(device)
         ws = generator.mapping(z, labels.to(device))
-        fake = generator.synthesis(ws, Camera.from_label(labels.to(device))).image.clamp(-1, 1)
+        fake = rendered(generator, Control(ws=ws), Camera.from_label(labels.to(device))).image.clamp(-1, 1)
         ours.append(of(fake))
         theirs.append(of(real.to(device)))
     both = np.concatenate(ours), np.concatenate(theirs)
@@ -155,17 +156,17 @@ def distances(
 
 
 @torch.no_grad()
-def sample_sheet(path: Path, generator: EG3D, label: Tensor, device: str, people: int = 6, angles: int = 5) -> None:
+def sample_sheet(path: Path, generator: Generator, label: Tensor, device: str, people: int = 6, angles: int = 5) -> None:
     """A row a latent, seen from -40 to 40 degrees; conditioned on the camera `label` [25]."""
     z = torch.randn(people, generator.latent.z_dim, generator=keyed(0, 0, "sheet")).to(device)
     ws = generator.mapping(z, label.to(device).expand(people, -1))
     turned = around(label, torch.linspace(-40, 40, angles)).to(device)
-    rows = [generator.synthesis(w.expand(angles, -1, -1), Camera.from_label(turned)).image for w in ws]
-    write_image(path, _pixels(torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)))
+    rows = [rendered(generator, Control(ws=w.expand(angles, -1, -1)), Camera.from_label(turned)).image for w in ws]
+    write_image(path, to_bytes(np.concatenate([np.concatenate(list(colors(row)), axis=1) for row in rows])))
 
 
 @torch.no_grad()
-def latent_walk(path: Path, generator: EG3D, label: Tensor, device: str, people: int = 4, seconds: float = 2.0) -> None:
+def latent_walk(path: Path, generator: Generator, label: Tensor, device: str, people: int = 4, seconds: float = 2.0) -> None:
     """A video from one latent to the next and back to the first, seen from the front; 15 frames a second."""
     z = torch.randn(people, generator.latent.z_dim, generator=keyed(0, 0, "walk")).to(device)
     ws = generator.mapping(z, label.to(device).expand(people, -1))
@@ -175,7 +176,7 @@ def latent_walk(path: Path, generator: EG3D, label: Tensor, device: str, people:
         for number in range(people * steps):
             person, share = divmod(number, steps)
             w = ws[person].lerp(ws[(person + 1) % people], share / steps)
-            yield _pixels(generator.synthesis(w[None], camera).image[0])
+            yield to_bytes(colors(rendered(generator, Control(ws=w[None]), camera).image)[0])
 
     write_video(path, frames(), 15.0)
 
@@ -186,7 +187,3 @@ def around(label: Tensor, degrees: Tensor) -> Tensor:
     h = torch.pi / 2 + torch.deg2rad(degrees)
     poses = orbit(h, torch.pi / 2, distance)
     return torch.cat([poses.flatten(1), label[16:].expand(len(poses), -1)], dim=1)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()

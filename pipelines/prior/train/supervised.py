@@ -14,12 +14,14 @@ from torch import Tensor
 from models.eg3d.family import SHIPPED
 from models.eg3d.generator import EG3D
 from models.eg3d.transfer import transfer
+from models.generator import Control, Generator, RenderSettings, rendered
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import CODES, load_prior
 from pipelines.core.files import read_arrays, write_arrays, write_image
 from pipelines.core.stage import Progress, Report, run_stage, step
 from pipelines.engine.checkpoint import load_checkpoint, save_checkpoint
+from pipelines.media.pixels import colors, to_bytes
 from pipelines.prior.people.shards import shard_paths
 from pipelines.prior.train.autodecoder import Autodecoder, AutodecoderSettings, autodecoder_step, make_autodecoder
 from pipelines.prior.train.codes import Codes, standardized
@@ -148,18 +150,14 @@ def sheet(path: Path, model: Autodecoder, truth: Truth, states: int = 6, views: 
     w = model.average_codes(seen.person, seen.labels).repeat_interleave(views, 0)
     images = render(model.average, w, seen)
     both = torch.cat([seen.image, images], dim=2)
-    write_image(path, to_bytes(torch.cat(list(both), dim=2)))
+    write_image(path, to_bytes(np.concatenate(list(colors(both)), axis=1)))
 
 
 @torch.no_grad()
-def render(generator: EG3D, w: Tensor, camera: Any) -> Tensor:
+def render(generator: Generator, w: Tensor, camera: Any) -> Tensor:
     """Images [N,3,S,S] of w [N,w_dim], one at a time, over mid gray."""
     camera = camera.camera if hasattr(camera, "camera") else camera
     gray = torch.zeros(1, 3, 1, 1)
     ws = broadcast(w, generator.latent.num_ws)
-    return torch.cat([generator.synthesis(ws[n : n + 1], camera[n], background=gray).image for n in range(len(w))])
-
-
-def to_bytes(image: Tensor) -> np.ndarray:
-    """[3,H,W] in [-1,1] -> uint8 [H,W,3]."""
-    return ((image.permute(1, 2, 0) + 1) * 127.5).clamp(0, 255).round().byte().numpy()
+    how = RenderSettings(background=gray)
+    return torch.cat([rendered(generator, Control(ws=ws[[n]]), camera[n], how).image for n in range(len(w))])

@@ -1,6 +1,5 @@
 """Latents corrected until they show what was asked."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ from models.generator import LatentSpec
 from models.heads.expression_map import ExpressionMap
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.avatar.latent_correction import (
+    CORRECTION_STRENGTH,
     REACH,
-    STRENGTH,
-    AimedMap,
-    aim,
-    aimed,
+    CorrectedMap,
     coordinates,
+    correct,
+    corrected,
     linear,
 )
 from pipelines.core.files import write_arrays
@@ -67,7 +66,7 @@ def test_the_coordinates_of_a_latent_give_it_back():
 def test_an_unsure_map_is_brought_to_what_was_asked():
     plain = unsure_map(spread=0.2)
     w, expression, response = world(plain)
-    found = aim(plain, w, expression, MEASURED, 1.0)
+    found = correct(plain, w, expression, MEASURED, 1.0)
     asked = torch.from_numpy(expression[:50])
     x = coordinates(found.w(asked), plain).detach().numpy()
     assert np.abs(0.3 + x @ response.T - expression[:50]).max() < 0.4 < np.abs(expression[:50] - 0.3).max()
@@ -78,7 +77,7 @@ def test_half_the_strength_goes_half_the_way():
     plain = unsure_map()
     w, expression, _ = world(plain)
     asked = torch.from_numpy(0.3 + 0.3 * (expression[:20] - 0.3))
-    whole, half = (coordinates(aim(plain, w, expression, MEASURED, strength).w(asked), plain) for strength in (1.0, 0.5))
+    whole, half = (coordinates(correct(plain, w, expression, MEASURED, strength).w(asked), plain) for strength in (1.0, 0.5))
     assert torch.allclose(half, whole / 2, atol=1e-4)
 
 
@@ -88,12 +87,12 @@ def test_one_coordinate_with_as_much_doubt_as_spread_makes_up_for_half():
     x = random.normal(size=(20000, DIMENSIONS))
     expression = random.normal(size=(20000, len(MEASURED)))
     expression[:, PUCKER] += x[:, 0]
-    found = aim(plain, (plain.mean_w.numpy() + x @ plain.basis.numpy()), expression, MEASURED, 1.0)
+    found = correct(plain, (plain.mean_w.numpy() + x @ plain.basis.numpy()), expression, MEASURED, 1.0)
     asked = torch.zeros(1, len(MEASURED))
     asked[0, PUCKER] = 1.0
     assert coordinates(found.w(asked), plain)[0, 0].item() == pytest.approx(0.5, abs=0.03)
     expression[:, JAW] += x[:, 1]
-    found = aim(plain, (plain.mean_w.numpy() + x @ plain.basis.numpy()), expression, MEASURED, 1.0)
+    found = correct(plain, (plain.mean_w.numpy() + x @ plain.basis.numpy()), expression, MEASURED, 1.0)
     asked = torch.zeros(1, len(MEASURED))
     asked[0, JAW] = 1.0
     assert coordinates(found.w(asked), plain)[0, 1].item() == pytest.approx(0.8, abs=0.03), "1 / (1 + 1/4)"
@@ -102,25 +101,24 @@ def test_one_coordinate_with_as_much_doubt_as_spread_makes_up_for_half():
 def test_no_coordinate_goes_further_than_was_seen():
     plain = unsure_map()
     w, expression, _ = world(plain)
-    far = aim(plain, w, expression, MEASURED, 1.0).w(torch.full((1, len(MEASURED)), 50.0))
+    far = correct(plain, w, expression, MEASURED, 1.0).w(torch.full((1, len(MEASURED)), 50.0))
     assert coordinates(far, plain).abs().max().item() == pytest.approx(REACH, abs=1e-4)
 
 
-def test_an_avatar_is_aimed_by_its_pairs_and_only_by_renders(tmp_path: Path):
+def test_an_avatar_is_corrected_by_its_pairs_and_only_by_renders(tmp_path: Path):
     avatar = load_avatar(write_tiny_avatar(tmp_path / "a.avatar"))
-    assert aimed(avatar, 1.0) is avatar, "no pairs"
+    assert corrected(avatar, 1.0) is avatar.expression_map, "no pairs"
     random = np.random.default_rng(3)
     pairs = {"w": random.normal(size=(300, avatar.generator.latent.w_dim)).astype(np.float32),
              "expression": random.normal(size=(300, len(MEASURED))).astype(np.float32)}  # fmt: skip
     write_arrays(avatar.folder / "pairs.npz", **pairs, anchor=np.arange(300) >= 50)
-    assert aimed(avatar, 1.0) is avatar, "too few renders"
+    assert corrected(avatar, 1.0) is avatar.expression_map, "too few renders"
     write_arrays(avatar.folder / "pairs.npz", **pairs, anchor=np.zeros(300, bool))
-    assert isinstance(aimed(avatar, 1.0).expression_map, AimedMap) and aimed(avatar, 0.0) is avatar
-    assert replace(aimed(avatar, 1.0), expression_map=avatar.expression_map) == avatar
+    assert isinstance(corrected(avatar, 1.0), CorrectedMap) and corrected(avatar, 0.0) is avatar.expression_map
 
 
-def test_evaluation_aims_as_drive_does() -> None:
-    assert RetargetSettings().aim == STRENGTH
+def test_evaluation_corrects_as_drive_does() -> None:
+    assert RetargetSettings().aim == CORRECTION_STRENGTH
 
 
 def test_the_persons_own_frames_need_no_correction_in_the_mean() -> None:
@@ -131,10 +129,10 @@ def test_the_persons_own_frames_need_no_correction_in_the_mean() -> None:
     response = random.normal(size=(len(MEASURED), DIMENSIONS))
     read = x @ response.T
     frames = w[:100], read[:100] + 0.2
-    with_frames, without = (aim(plain, w, read, MEASURED, 1.0, filmed) for filmed in (frames, None))
+    with_frames, without = (correct(plain, w, read, MEASURED, 1.0, filmed) for filmed in (frames, None))
     asked, there = torch.from_numpy(frames[1]).float(), torch.from_numpy(x[:100])
 
-    def moved(network: AimedMap) -> float:
+    def moved(network: CorrectedMap) -> float:
         return float((coordinates(network.w(asked), plain) - there).mean(0).norm().detach())
 
     assert moved(with_frames) < 0.3 * moved(without)
@@ -145,7 +143,7 @@ def test_a_corrected_latent_is_no_farther_out_than_the_persons_frames():
     w, expression, response = world(plain)
     x = np.random.default_rng(3).normal(size=(50, DIMENSIONS)) * 0.4
     filmed = ((plain.mean_w.numpy() + x @ plain.basis.numpy()).astype(np.float32), (0.3 + x @ response.T).astype(np.float32))
-    found, free = (aim(plain, w, expression, MEASURED, 1.0, given) for given in (filmed, None))
+    found, free = (correct(plain, w, expression, MEASURED, 1.0, given) for given in (filmed, None))
     rim = np.linalg.norm(x, axis=1).max()
     far, near = torch.from_numpy(0.3 + 3 * (filmed[1] - 0.3)), torch.from_numpy(0.3 + 0.3 * (filmed[1] - 0.3))
     reached = coordinates(found.w(far), plain).norm(dim=1)

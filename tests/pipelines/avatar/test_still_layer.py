@@ -10,12 +10,12 @@ import pytest
 
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.prior import load_prior
-from pipelines.avatar.portrait import jaw_opened
-from pipelines.avatar.still_layer import calm_around, face_seen, face_share
+from pipelines.avatar.still_layer import face_in, face_share, still_around
 from pipelines.avatar.torso import project
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, ViewSettings, drive
+from pipelines.drive.render.painter import jaw_opened
 from pipelines.face.track import save_track
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
@@ -45,7 +45,7 @@ def test_inside_the_face_nothing_changes():
     random = np.random.default_rng(0)
     head, rest = random.random((64, 64, 4), np.float32), random.random((64, 64, 4), np.float32)
     share = face_share(FACE, 64)
-    shown = calm_around(rest, FACE)(head, 1.0)
+    shown = still_around(rest, FACE)(head, 1.0)
     assert np.allclose(shown[share[..., 0] > 0.999], head[share[..., 0] > 0.999], atol=2e-3)
     assert np.array_equal(shown[share[..., 0] == 0], rest[share[..., 0] == 0])
 
@@ -68,7 +68,7 @@ def test_the_jaw_has_the_room_that_it_opens_by():
     assert at(wide, chin - (0, 0.18 * height, 0)) > 0.9 and at(narrow, chin - (0, 0.18 * height, 0)) < 0.1
     assert (narrow <= wide + 1e-6).all() and min(at(narrow, point) for point in LANDMARKS) > 0.9
     head, rest = np.ones((256, 256, 4), np.float32), np.zeros((256, 256, 4), np.float32)
-    calm, below = calm_around(rest, FACE), chin - (0, 0.14 * height, 0)
+    calm, below = still_around(rest, FACE), chin - (0, 0.14 * height, 0)
     moved = [calm(head, jaw) for jaw in (0.0, 0.45, 0.5, 0.55, 1.0)]
     assert [at(one, below) > 0.5 for one in (moved[0], moved[-1])] == [False, True]
     assert np.allclose(moved[2], face_share(FACE, 256, 0.5), atol=0.01), "a level"
@@ -92,5 +92,5 @@ def test_the_face_is_where_the_tracker_sees_it_unless_that_is_elsewhere(
             return SimpleNamespace(points=64 * np.column_stack([FACE + shift, np.zeros(len(FACE))])) if there else None
 
     monkeypatch.setattr("pipelines.avatar.still_layer.FaceTracker", Seeing)
-    found = face_seen(np.zeros((64, 64, 4), np.float32), FACE)
+    found = face_in(np.zeros((64, 64, 4), np.float32), FACE)
     assert np.allclose(found, FACE + shift if taken else FACE)

@@ -5,20 +5,21 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.avatar import portrait
-from pipelines.avatar.portrait import Motion, Painter
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all
 from pipelines.drive.motion import follow_check, track
+from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.record_track import TakeSettings, take
 from pipelines.drive.render.output import make_background
+from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.face.livelink import write_livelink
 from pipelines.face.track import save_track
 from pipelines.media.video import open_container, probe, read_frames
@@ -75,7 +76,7 @@ def test_a_killed_drive_goes_on_and_ends_the_same(tmp_path: Path, avatar: Path, 
             raise KeyboardInterrupt
         return honest(self, motion, first, last)
 
-    monkeypatch.setattr(portrait.Painter, "paint", dying)
+    monkeypatch.setattr(Painter, "paint", dying)
     with pytest.raises(KeyboardInterrupt):
         drive(avatar, driver, tmp_path / "cut.mp4", SMALL, Silent())
     assert not (tmp_path / "cut.mp4").exists() and (tmp_path / "cut.mp4.partial" / "segments" / "000000.mp4").exists()
@@ -101,7 +102,7 @@ def test_a_drive_that_is_killed_while_it_signs_signs_the_same_video(
     assert not (tmp_path / "out.mp4").exists()
     unsigned = (tmp_path / "out.mp4.partial" / "unsigned" / "out.mp4").read_bytes()
     monkeypatch.setattr(manifest, "sign", honest)
-    monkeypatch.setattr(portrait.Painter, "paint", None)
+    monkeypatch.setattr(Painter, "paint", None)
     figures = drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).figures
     assert figures["provenance"]["unsigned_sha256"] == hashlib.sha256(unsigned).hexdigest()
     assert manifest.read(tmp_path / "out.mp4").state == "valid"
@@ -176,9 +177,10 @@ def test_pictures_do_not_depend_on_batches_or_on_what_came_before(avatar: Path):
         torso=np.zeros((6, 3)),
     )  # fmt: skip
 
-    def painter(batch: int, precision: str = "float32") -> Painter:
+    def painter(batch: int, precision: Literal["float32", "bfloat16"] = "float32") -> Painter:
         background = make_background("#102030", 32)
-        return Painter(avatar=loaded, size=32, background=background, torso=None, batch=batch, precision=precision)
+        portrait = portrait_of(loaded, replace(SMALL, precision=precision))
+        return Painter(portrait=portrait, size=32, background=background, torso=None, batch=batch)
 
     whole = np.stack(list(painter(6).paint(motion, 0, 6))).astype(int)
     parts = np.stack([*painter(2).paint(motion, 0, 4), *painter(1).paint(motion, 4, 6)]).astype(int)

@@ -69,7 +69,7 @@ def test_the_record_and_the_page(place: Path) -> None:
     out = place / "anna.evaluation"
     assert found == read_json(out / "evaluation.json") and found["frames"] == 3
     model, dataset = load_avatar(place / "anna.avatar"), load_dataset(place / "a.capture")
-    frozen = evaluate_model(model, dataset, "cpu")[0]
+    frozen = evaluate_model(model, dataset)[0]
     assert {name: found[name] for name in frozen} == frozen, "protocol heldout-1 stays what it is"
     assert found["capture"] == {"fingerprint": "a" * 64, "name": "a.capture"} and found["name"] == "anna.avatar"
     assert found["seconds"]["video_to_avatar"] == 10.1 and found["seconds"]["train"]["all"] == 10.1

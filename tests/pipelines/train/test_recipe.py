@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.generator import LatentSpec
+from models.generator import Control, LatentSpec, rendered
 from models.heads.expression_map import ExpressionMap, standardization
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.prior import PriorCodes
@@ -62,7 +62,7 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     report = train(capture, tmp_path / "solid.avatar", settings, Silent())
     avatar = load_avatar(tmp_path / "solid.avatar")
     ws = avatar.expression_map(torch.from_numpy(avatar.neutral)[None])
-    rendering = avatar.generator.synthesis(ws, avatar.frontal)
+    rendering = rendered(avatar.generator, Control(ws=ws), avatar.frontal)
     assert rendering.image.shape == (1, 3, 32, 32) and torch.isfinite(rendering.image).all()
     low, high = avatar.record["turns"]["yaw_deg"]
     assert low < high and len(avatar.record["turns"]["pitch_deg"]) == 2, "how far the head turned while it was filmed"

@@ -13,7 +13,6 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.avatar.portrait import Painter
 from pipelines.avatar.view_limits import standpoints
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_json
@@ -24,6 +23,7 @@ from pipelines.drive.live.session import Slot, live, parts
 from pipelines.drive.live.sinks import Recorder
 from pipelines.drive.live.sources import FileSource, open_source
 from pipelines.drive.motion.causal_retarget import OneEuro
+from pipelines.drive.render.painter import Painter
 from pipelines.drive.settings import LiveSettings
 from pipelines.face.expression import MEASURED
 from pipelines.media.video import probe, read_frames

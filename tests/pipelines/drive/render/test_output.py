@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.avatar.portrait import enlarged, over, to_bytes
+from pipelines.avatar.layers import Layers, resized
 from pipelines.core.errors import SettingError
 from pipelines.core.files import write_image
 from pipelines.drive.render.output import check_output, make_background, parse_color, picture_size
@@ -55,10 +55,10 @@ def test_an_image_background_is_cut_to_its_middle_square(tmp_path: Path):
 
 def test_half_a_head_over_a_color():
     head = np.full((1, 1, 4), 0.5, np.float32)  # white at half strength, premultiplied
-    picture = over(head, make_background("#0000ff", 1))
-    assert to_bytes(picture, opaque=True)[0, 0].tolist() == [128, 128, 255]
-    clear = over(head, make_background("transparent", 1))
-    assert to_bytes(clear, opaque=False)[0, 0].tolist() == [255, 255, 255, 128]
+    blue = Layers(generator=head[None], background=make_background("#0000ff", 1))
+    assert blue.pixels()[0, 0, 0].tolist() == [128, 128, 255]
+    for clear in (make_background("transparent", 1), None):
+        assert Layers(generator=head[None], background=clear).pixels()[0, 0, 0].tolist() == [255, 255, 255, 128]
 
 
 def test_colors_beside_a_transparent_head_are_the_heads_and_calm():
@@ -67,7 +67,7 @@ def test_colors_beside_a_transparent_head_are_the_heads_and_calm():
     picture[16:48, 16:48] = (0.6, 0.3, 0.15, 1.0)
     noise = np.random.default_rng(0).uniform(0, 0.004, (64, 64, 4)).astype(np.float32)
     picture = np.where(picture[..., 3:] > 0, picture, noise)
-    pixels = to_bytes(picture, opaque=False)
+    pixels = Layers(generator=picture[None]).pixels()[0]
     assert pixels[30, 30].tolist() == [153, 76, 38, 255] and pixels[4:14, :, 3].max() <= 1
     near = pixels[30, 50:52, :3].astype(int)
     assert np.abs(near - (153, 76, 38)).max() < 30, "the edge has nothing to bleed"
@@ -77,6 +77,6 @@ def test_colors_beside_a_transparent_head_are_the_heads_and_calm():
 def test_enlarging_keeps_flat_areas_and_bounds():
     color, alpha = np.zeros((8, 8, 3), np.float32), np.zeros((4, 4, 1), np.float32)
     color[:, 4:], alpha[:, 2:] = 1.0, 1.0
-    large = enlarged(color, alpha, 32)
+    large = resized(color, alpha, 32)
     assert large.shape == (32, 32, 4) and large.min() == 0 and large.max() == 1
     assert (large[:, :9, :3] < 0.05).all() and (large[:, 24:] > 0.9).all()

@@ -1,0 +1,95 @@
+"""Frames of a driven video: what the portrait shows of each row of motion, over a still layer, torso and background."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from models.camera import Camera
+from models.compute_mode import Compute
+from models.generator import Scene
+from pipelines.artifacts.avatar import Avatar
+from pipelines.avatar.background import Backdrop
+from pipelines.avatar.layers import Layers
+from pipelines.avatar.portrait import Portrait
+from pipelines.avatar.still_layer import StillLayer, face_in, still_around
+from pipelines.avatar.torso import Torso, project
+from pipelines.drive.motion.motion import Motion
+from pipelines.drive.settings import DriveSettings
+
+
+@dataclass(kw_only=True)
+class Painter:
+    """Motion rows -> finished pictures of one size, which do not depend on what was painted before."""
+
+    portrait: Portrait
+    size: int
+    background: np.ndarray | Backdrop
+    torso: Torso | None
+    batch: int
+    still: StillLayer | None = None
+    """What stands still in front of a camera that stands still."""
+    _resting: tuple[np.ndarray, Scene] | None = field(default=None, repr=False)
+    """The last scene and its expressions: while the face rests, only rays are marched."""
+
+    def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
+        """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
+        for start in range(first, last, self.batch):
+            rows = slice(start, min(start + self.batch, last))
+            for index, head in enumerate(self.heads(motion, rows), start):
+                yield self.layers(head, motion, index).pixels()[0]
+
+    def heads(self, motion: Motion, rows: slice) -> np.ndarray:
+        """float32 [B,size,size,4] premultiplied heads."""
+        scene, camera = self.scene(motion.expression[rows]), camera_of(motion, rows, self.avatar.frontal)
+        return self.portrait.render(scene, camera, size=self.size).generator
+
+    def scene(self, expression: np.ndarray) -> Scene:
+        """The heads of raw scores [B,E]."""
+        if self._resting is None or not np.array_equal(self._resting[0], expression):
+            self._resting = (expression.copy(), self.portrait.scene(expression))
+        return self._resting[1]
+
+    def layers(self, head: np.ndarray, motion: Motion, index: int) -> Layers:
+        """One frame's: its head [size,size,4] and what is behind it."""
+        head = head if self.still is None else self.still(head, jaw_opened(self.avatar, motion.expression[index]))
+        behind = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
+        torso = None if self.torso is None else self.torso.placed(motion.torso[index])
+        return Layers(generator=head[None], torso=torso, background=behind)
+
+    def with_still_layer(self, motion: Motion) -> "Painter":
+        """This painter with hair, ears and neck painted once: from the camera of the first row, at rest."""
+        rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
+        factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
+        lens = self.avatar.frontal.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+        expected = project(motion.world_from_camera[0], lens, self.avatar.prior_landmarks)[:, :2]
+        head = self.heads(rest, slice(0, 1))[0]
+        return replace(self, still=still_around(head, face_in(head, expected)), _resting=None)
+
+    @property
+    def avatar(self) -> Avatar:
+        return self.portrait.avatar
+
+
+def portrait_of(avatar: Avatar, settings: DriveSettings) -> Portrait:
+    """The avatar as a drive shows it."""
+    compute = Compute(dtype=getattr(torch, settings.precision))
+    return Portrait(avatar, correction=settings.retarget.aim, compute=compute)
+
+
+def camera_of(motion: Motion, rows: slice, frontal: Camera) -> Camera:
+    """The cameras of some rows: their poses, and the frontal camera's lens, zoomed."""
+    device = frontal.intrinsics.device
+    poses = torch.as_tensor(motion.world_from_camera[rows], dtype=torch.float32, device=device)
+    intrinsics = frontal.intrinsics.expand(len(poses), 3, 3).clone()
+    if motion.zoom is not None:
+        factor = torch.as_tensor(motion.zoom[rows], dtype=torch.float32, device=device)
+        intrinsics[:, 0, 0], intrinsics[:, 1, 1] = intrinsics[:, 0, 0] * factor, intrinsics[:, 1, 1] * factor
+    return Camera(world_from_camera=poses, intrinsics=intrinsics)
+
+
+def jaw_opened(avatar: Avatar, expression: np.ndarray) -> float:
+    """How far an expression [E] opens the jaw beyond rest, half as far again and a little: 0.4 beyond gives 0.7, 1 is wide."""
+    jaw = avatar.names.index("jawOpen")
+    return float(np.clip(1.5 * (expression[jaw] - avatar.neutral[jaw]) + 0.1, 0.1, 1.0))
