@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.core.errors import SettingError
-from pipelines.media.video import VIDEO_ENDINGS, VideoFrame, probe, read_frames
+from pipelines.media.video import VideoFrame, moves, probe, read_frames
 
 BLUR = "blur"
 TRANSPARENT = "transparent"
@@ -68,12 +68,11 @@ def check_backdrop(text: str, driver: Path, has_pictures: bool) -> None:
     check_text(text)
     if text == BLUR and not has_pictures:
         raise SettingError(f"background blur needs the driver's pictures; {driver.name} has none, give a color or a file.")
-    if is_film(text):
-        probe(Path(text))
 
 
 def is_film(text: str) -> bool:
-    return Path(text).suffix.lower() in VIDEO_ENDINGS
+    """Whether a background is a file that moves: a video, a GIF, an animated WebP."""
+    return text not in (TRANSPARENT, BLUR) and not text.startswith("#") and moves(Path(text))
 
 
 def moving(text: str, driver: Path, times_s: np.ndarray, size: int) -> Backdrop | None:

@@ -12,7 +12,7 @@ __all__ = [
     "DriveSettings", "GuardSettings", "ProvenanceSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive",
     "drive_all",
 ]  # fmt: skip
-VERSION = 2
+VERSION = 3
 
 
 def drive(
@@ -33,6 +33,7 @@ def drive(
 
     def work(partial: Path) -> dict[str, Any]:
         recipe = Recipe(avatar, video, out.name, partial, settings, progress, device)
+        step(partial, "sound", recipe.sound)
         step(partial, "track", recipe.track)
         step(partial, "retarget", recipe.retarget)
         step(partial, "render", recipe.render)

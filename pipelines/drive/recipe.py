@@ -29,7 +29,8 @@ from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
 from pipelines.face.expression import Calibration
 from pipelines.face.track import Track, load_track, save_track
-from pipelines.media.encoder import concat_segments
+from pipelines.media.encoder import concat_segments, rehearse
+from pipelines.media.sound import find_sound, sound_suffix, write_sound
 from pipelines.provenance import Provenance
 
 MANY_CLAMPED = 0.25
@@ -69,6 +70,31 @@ class Recipe:
         """Pose [4,4] and normalized intrinsics [3,3] of the avatar's frontal camera."""
         camera = self.avatar.frontal
         return camera.world_from_camera[0].double().cpu().numpy(), camera.intrinsics[0].double().cpu().numpy()
+
+    def sound(self) -> dict[str, Any]:
+        """The result's sound, encoded, and a second of the result as a trial: what can fail at the end fails here."""
+        for said in self.driver.remarks:
+            self.warn(said)
+        if not self.output.suffix:
+            return {"sound": False}
+        source, length_s = sound_of(self.driver, self.settings.sound), self.count / float(self.driver.rate)
+        found, remarks = find_sound(source) if source is not None else (None, [])
+        for said in [*remarks, *(found.compared(length_s) if found else [])]:
+            self.warn(said)
+        if found is not None:
+            write_sound(found, self.sound_file, length_s)
+        rehearse(self.partial, self.output, self.shape, self.driver.rate, self.sound_file if found else None)
+        return {"sound": found is not None}
+
+    @property
+    def sound_file(self) -> Path:
+        return self.partial / f"sound{sound_suffix(self.output)}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a finished picture."""
+        bar, wide = (bar_height(self.size), 2) if self.settings.side_by_side else (0, 1)
+        return self.size + bar, wide * self.size, 4 if self.settings.background == TRANSPARENT else 3
 
     def track(self) -> dict[str, Any]:
         """The driver's motion at the output's frames, in track.npz."""
@@ -220,7 +246,7 @@ class Recipe:
             return {"sound": False}
         folder, suffix = self.partial / "segments", self.output.suffix.lower()
         parts = segment_paths(self.count, self.settings.segment, folder, suffix)
-        sound = sound_of(self.driver, self.settings.sound)
+        sound = self.sound_file if self.sound_file.exists() else None
         concat_segments(parts, self.output, sound, self.count / float(self.driver.rate))
         return {"sound": sound is not None}
 
@@ -246,7 +272,7 @@ class Recipe:
         """The signed manifest; last, as signatures differ each time."""
         if self.provenance.left_out:
             self.warn(self.provenance.left_out)
-        sound = sound_of(self.driver, self.settings.sound) is not None and bool(self.output.suffix)
+        sound = read_json(self.partial / "steps" / "sound.json")["figures"]["sound"]
         filmed = sound or self.settings.side_by_side or not self.settings.background.startswith(("#", TRANSPARENT))
         return self.provenance.seal(self.output, self.partial, self.partial / BESIDE, composite=filmed)
 
@@ -254,7 +280,7 @@ class Recipe:
         """All figures."""
         records = {path.stem: read_json(path) for path in (self.partial / "steps").glob("*.json")}
         steps = {name: record["figures"] for name, record in records.items()}
-        took = sum(records[name]["seconds"] for name in ("track", "retarget", "render", "join"))
+        took = sum(records[name]["seconds"] for name in ("sound", "track", "retarget", "render", "join"))
         real_time = round(self.driver.length_s / max(took, 1e-6), 3)
         self.progress.say(f"{steps['render']['frames_per_s']} frames/s rendered, {real_time} of real time with tracking.")
         check_figures = {"self_check": steps["self_check"]} if steps["self_check"] else {}

@@ -9,7 +9,7 @@ from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
 from pipelines.drive.motion.view_path import VIEWS, check_view
 from pipelines.drive.render.output import check_output, make_background, picture_size
 from pipelines.drive.settings import DriveSettings
-from pipelines.media.video import open_container
+from pipelines.media.open import open_container
 
 
 def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None:

@@ -1,10 +1,8 @@
 """Writing video files: pictures stream to ffmpeg, a separate program; segments are joined, sound is added, failures are said.
 
-The binary is the one imageio-ffmpeg brings; command lines are built by ffmpeg-python.
+Notable choice: what can fail at the end is done before the first picture: the sound is encoded first, see `rehearse`.
 """
 
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,7 +13,8 @@ import numpy as np
 
 from pipelines.core.errors import AvatarError, SettingError
 from pipelines.core.files import atomic
-from pipelines.media.video import open_container
+from pipelines.media import ffmpeg
+from pipelines.media.sound import find_sound, sound_suffix, write_sound
 
 CONTAINERS = {".mp4": "h264", ".m4v": "h264", ".mov": "prores", ".webm": "vp9"}
 """Codec by file type."""
@@ -29,38 +28,50 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate_hz: float | Fract
     """
     rate = Fraction(rate_hz).limit_denominator(100_000)
     with atomic(path) as draft, tempfile.TemporaryDirectory(dir=draft.parent, prefix=".encode-") as folder:
-        silent = Path(folder) / f"pictures{path.suffix}"
+        heard = encoded_sound(audio_from, Path(folder) / "sound", path)
+        silent = Path(folder) / f"pictures{path.suffix.lower()}"
         count = _encode(silent, iter(frames), rate, path)
-        mux([silent], draft, audio_from, float(count / rate), path)
+        mux([silent], draft, heard, float(count / rate), path)
     return count
 
 
-def concat_segments(segments: list[Path], out: Path, audio_from: Path | None = None, duration_s: float | None = None) -> None:
-    """Join videos of one encoding without encoding again, with the sound of `audio_from` cut to `duration_s`."""
+def encoded_sound(source: Path | None, draft: Path, out: Path, length_s: float | None = None) -> Path | None:
+    """The sound of `source` as `out` will hold it, in a file of the name `draft` with an ending; None where there is none."""
+    sound = find_sound(source)[0] if source is not None else None
+    if sound is None:
+        return None
+    path = draft.with_name(draft.name + sound_suffix(out))
+    write_sound(sound, path, length_s)
+    return path
+
+
+def concat_segments(segments: list[Path], out: Path, sound: Path | None = None, duration_s: float | None = None) -> None:
+    """Join videos of one folder and one encoding without encoding again, with a sound that `write_sound` wrote."""
     with atomic(out) as draft:
-        mux(segments, draft, audio_from, duration_s, out)
+        mux(segments, draft, sound, duration_s, out)
 
 
-def mux(segments: list[Path], draft: Path, audio_from: Path | None, duration_s: float | None, out: Path) -> None:
-    """Segments one after the other plus sound into `draft`; `out` is the name errors speak of."""
-    import ffmpeg
+def mux(segments: list[Path], draft: Path, sound: Path | None, duration_s: float | None, out: Path) -> None:
+    """Segments one after the other plus an encoded sound into `draft`; `out` is the name errors speak of."""
+    folder, options = segments[0].parent, {"c": "copy", "fflags": "+bitexact", "map_metadata": -1}
+    names = ("file '{}'\n".format(segment.name.replace("'", "'\\''")) for segment in segments)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix=".join-", dir=folder) as listing:
+        listing.write("".join(names))
+        listing.flush()
+        streams: list[Any] = [ffmpeg.joined(Path(listing.name)).video]
+        streams += [ffmpeg.source(sound).audio] if sound is not None else []
+        options |= {} if duration_s is None else {"t": f"{duration_s:.6f}"}
+        options |= {"movflags": "+faststart"} if out.suffix.lower() in {".mp4", ".m4v", ".mov"} else {}
+        ffmpeg.run(ffmpeg.output(streams, draft, options), out)
 
-    listing = "".join("file '{}'\n".format(str(segment.resolve()).replace("'", "'\\''")) for segment in segments)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="avatarcli-") as names:
-        names.write(listing)
-        names.flush()
-        streams: list[Any] = [ffmpeg.input(names.name, format="concat", safe=0).video]
-        options: dict[str, Any] = {"c:v": "copy", "fflags": "+bitexact", "map_metadata": -1}
-        if audio_from is not None and (sound := _sound(audio_from, out.suffix)):
-            streams.append(ffmpeg.input(str(audio_from), itsoffset=sound.pop("offset_s")).audio)
-            options |= sound
-        if duration_s is not None:
-            options["t"] = f"{duration_s:.6f}"
-            if options.get("acodec", "copy") != "copy":  # else sound that begins before the pictures ends as long before them
-                options["af"] = f"atrim=start=0:end={duration_s:.6f}"
-        if out.suffix in {".mp4", ".m4v", ".mov"}:
-            options["movflags"] = "+faststart"
-        run_ffmpeg(ffmpeg.output(*streams, str(draft), **options), iter(()), out)
+
+def rehearse(folder: Path, out: Path, shape: tuple[int, ...], rate: Fraction, sound: Path | None) -> None:
+    """Write a second of gray pictures [H,W,3 or 4] with the encoded sound, as `out` will be; AvatarError when it cannot be."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".rehearsal-") as name:
+        part = Path(name) / f"part{out.suffix.lower()}"
+        gray = np.full(shape, 128, np.uint8)
+        _encode(part, iter([gray] * max(1, round(min(rate, Fraction(60))))), rate, out)
+        mux([part], Path(name) / f"whole{out.suffix.lower()}", sound, 1.0, out)
 
 
 def codec_options(out: Path, alpha: bool, width: int, height: int) -> dict[str, Any]:
@@ -81,57 +92,15 @@ def codec_options(out: Path, alpha: bool, width: int, height: int) -> dict[str, 
     return tags | {"vcodec": "prores_ks", "pix_fmt": "yuva444p10le" if alpha else "yuv444p10le", "profile:v": 4, "vf": convert}
 
 
-def run_ffmpeg(stream: Any, chunks: Iterator[bytes], out: Path) -> None:
-    """Run ffmpeg on `stream`, feeding `chunks` to its standard input; AvatarError says why it failed."""
-    import ffmpeg
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    command = ffmpeg.compile(stream.global_args("-loglevel", "error", "-nostdin"), cmd=get_ffmpeg_exe(), overwrite_output=True)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
-        assert process.stdin is not None
-        try:
-            for chunk in chunks:
-                process.stdin.write(chunk)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # ffmpeg has gone; its words are in the log
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            code = process.wait()
-        log.seek(0)
-        if code:
-            raise AvatarError(_failure(code, log.read().decode(errors="replace"), out))
-
-
-def _failure(code: int, log: str, out: Path) -> str:
-    """One sentence about why ffmpeg stopped."""
-    if code == -signal.SIGXFSZ or "File too large" in log:
-        return f"{out} could not be written: the file-size limit (`ulimit -f`) is reached; raise it and run again."
-    if "No space left" in log:
-        return f"{out} could not be written: the disk is full; free some space and run the same command again."
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"{out} could not be written: ffmpeg was ended by {name}, perhaps for lack of memory; run it again."
-    words = [line.strip() for line in log.splitlines() if line.strip()]
-    return f"{out} could not be written: ffmpeg says: {words[-1] if words else f'exit code {code}'}."
-
-
 def _encode(draft: Path, frames: Iterator[np.ndarray], rate: Fraction, out: Path) -> int:
     """Pictures only; the size and the presence of alpha are those of the first frame."""
-    import ffmpeg
-
     first = next(frames, None)
     if first is None:
         raise AvatarError(f"there is no frame to write into {out}.")
     height, width, channels = first.shape
     counted = _Counter(first, frames)
-    source = ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt="rgba" if channels == 4 else "rgb24", s=f"{width}x{height}", framerate=str(rate)
-    )
-    run_ffmpeg(source.output(str(draft), **codec_options(out, channels == 4, width, height)), iter(counted), out)
+    raw = ffmpeg.raw_pictures("rgba" if channels == 4 else "rgb24", f"{width}x{height}", str(rate))
+    ffmpeg.run(ffmpeg.output([raw], draft, codec_options(out, channels == 4, width, height)), out, iter(counted))
     return counted.count
 
 
@@ -151,17 +120,3 @@ class _Counter:
             raise AvatarError(f"frame {self.count} is {frame.dtype} {frame.shape}, the first was uint8 {self.first.shape}.")
         self.count += 1
         return np.ascontiguousarray(frame).tobytes()
-
-
-def _sound(path: Path, suffix: str) -> dict[str, Any] | None:
-    """ffmpeg options for the sound of `path` and its offset to the first picture, or None when it is silent."""
-    with open_container(path) as container:
-        if not container.streams.audio:
-            return None
-        audio = container.streams.audio[0]
-        pictures = [stream for stream in container.streams.video if stream.start_time is not None]
-        first = min((float(stream.start_time * stream.time_base) for stream in pictures), default=0.0)
-        offset = (container.start_time or 0) / 1e6 - first
-        if suffix.lower() == ".webm":
-            return {"acodec": "libopus", "b:a": "128k", "offset_s": offset}
-        return {"acodec": "copy" if audio.codec_context.name == "aac" else "aac", "b:a": "192k", "offset_s": offset}

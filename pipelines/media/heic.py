@@ -7,7 +7,6 @@ turn has done that already. pi-heif would do all this, but its wheel bundles lib
 """
 
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.errors import UnusableMaterial
+from pipelines.media.ffmpeg import picture
 
 SUFFIXES = (".heic", ".heif", ".hif")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
@@ -51,7 +51,7 @@ def read_heic(path: Path) -> Any:
     from PIL import Image
 
     known = describe(path)
-    image: Any = Image.open(BytesIO(_decoded(path)))
+    image: Any = Image.open(BytesIO(picture(path, LIMIT_S)))
     if max(abs(a - b) for a, b in zip(image.size, known.size, strict=True)) > CUT_PX:
         (width, height), (wide, high) = known.size, image.size
         raise UnusableMaterial(
@@ -144,32 +144,3 @@ def _number(data: bytes, at: int, size: int) -> int:
     if at + size > len(data):
         raise IndexError(at)
     return int.from_bytes(data[at : at + size], "big")
-
-
-def _decoded(path: Path) -> bytes:
-    """A PPM of the picture that ffmpeg takes for the one that is meant."""
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    command = [
-        get_ffmpeg_exe(),
-        "-v",
-        "error",
-        "-nostdin",
-        "-i",
-        str(path),
-        "-frames:v",
-        "1",
-        "-c:v",
-        "ppm",
-        "-f",
-        "image2pipe",
-    ]
-    try:
-        done = subprocess.run([*command, "-"], capture_output=True, timeout=LIMIT_S, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        words = getattr(error, "stderr", None) or b""
-        said = words.decode(errors="replace").strip().splitlines()
-        raise UnusableMaterial(
-            f"{path} cannot be decoded ({said[-1] if said else error}); copy it again or export it as JPEG."
-        ) from error
-    return done.stdout

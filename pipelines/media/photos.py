@@ -15,11 +15,11 @@ import numpy as np
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import MOST_PIXELS
 from pipelines.media import heic
+from pipelines.media.open import FILMS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", *heic.SUFFIXES)
 UNREADABLE = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".jxl")
 """Formats of phones and cameras that need a converter first."""
-CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".3gp")
 EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
@@ -191,7 +191,7 @@ def _left_out(files: Sequence[Path], named: Sequence[Path], found: Sequence[Phot
 
 
 def _is_clip(path: Path) -> bool:
-    return path.suffix.lower() in CLIPS
+    return path.suffix.lower() in FILMS
 
 
 def _nothing(folder: Path, files: Sequence[Path], why: str) -> str:

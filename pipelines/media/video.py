@@ -1,8 +1,9 @@
 """Video files as a player would show them, frame by frame, with exact times.
 
 Reading goes through PyAV (there is no ffprobe): variable frame rates, rotation and mirroring of the display matrix, pixel
-aspect, HDR (`pipelines.media.tonemap`), edit lists, covers and damage are handled here and nowhere else. It streams: memory
-does not grow with the length of a file. Writing is `pipelines.media.encoder`.
+aspect, interlaced fields, transparency, HDR (`pipelines.media.tonemap`), edit lists and damage are handled here and nowhere
+else; which stream is the film and when its pictures are shown says `pipelines.media.timeline`. It streams: memory does not
+grow with the length of a file. Writing is `pipelines.media.encoder`.
 """
 
 import queue
@@ -18,18 +19,17 @@ import numpy as np
 
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import sha256_file
+from pipelines.media import stills
+from pipelines.media.fields import progressive
+from pipelines.media.open import open_container
+from pipelines.media.timeline import Pause, timeline
 from pipelines.media.tonemap import Exposure, ToneMapper, exposure, lights_of
+from pipelines.media.transparency import decoder_of, has_alpha, over_gray
 
-VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
-"""Of files that are taken for videos by their names."""
 HD_HEIGHT_PX = 720
 """Untagged footage of at least this height is BT.709, below it BT.601, as players assume."""
 TRANSFER = {16: "pq", 18: "hlg"}
 """Transfer characteristics (ITU-T H.273) that need tone mapping; everything else is "sdr"."""
-STILLS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
-"""Codecs of covers; a stream of one such picture is no video even where the file does not say that it is a cover."""
-PHOTO_BRANDS = ("heic", "heix", "mif1", "avif")
-"""Of HEIC and AVIF photos, which open like videos: of their tiles, one by one."""
 DIAGONAL_35MM = 43.27
 """mm; equivalent focal lengths refer to it."""
 GLANCES = 8
@@ -48,10 +48,11 @@ class VideoInfo:
     """As displayed: after rotation and pixel aspect."""
     height: int
     rate: Fraction
-    """Average frames per second, exact for a constant rate."""
+    """Frames per second at the usual step, exact for a constant rate."""
     duration_s: float
+    """Without the holes that are left out."""
     frames: int
-    """Packets with a picture; a damaged file decodes to fewer."""
+    """Packets with a picture that can be decoded; a damaged file decodes to fewer."""
     rotation_deg: int
     """Counterclockwise turn from stored to displayed picture: 0, 90, 180, 270."""
     mirrored: bool
@@ -66,6 +67,10 @@ class VideoInfo:
     """From the phone's metadata, in pixels of the displayed picture; stabilization may have cropped it."""
     turns: int = 0
     """Quarter turns counterclockwise of which the file says nothing; `width` and `height` are those after them."""
+    pauses: tuple[Pause, ...] = ()
+    """Times in which no new picture comes."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know about its clock."""
 
     @property
     def rate_hz(self) -> float:
@@ -86,6 +91,8 @@ class VideoFrame:
     """uint8 [H,W,3] RGB, upright as a player shows it."""
     damaged: int = 0
     """Packets before it that could not be decoded."""
+    alpha: np.ndarray | None = None
+    """uint8 [H,W] of a film that has transparency; `image` lies over mid gray there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,25 +121,35 @@ class Orientation:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Facts about the video at `path`; UnusableMaterial when nothing in it can be shown as moving pictures."""
-    with open_container(path) as container:
-        stream = _picture_stream(container, path)
-        packets, missing, start, end = _timeline(container, stream)
-        has_audio, codec, average = bool(container.streams.audio), stream.codec_context.name, stream.average_rate
-        equivalent = _focal_35mm({**container.metadata, **stream.metadata})
-    frame, *_ = next(_decoded(path), (None, 0.0, 0))
-    if frame is None or packets == 0:
+    """Facts about the video (or the still picture) at `path`; UnusableMaterial when nothing in it can be shown."""
+    film = timeline(path)
+    has_audio, codec, equivalent = False, "picture", None
+    if film.stream is not None:
+        with open_container(path) as container:
+            stream = container.streams[film.stream]
+            has_audio, codec = bool(container.streams.audio), stream.codec_context.name
+            equivalent = _focal_35mm({**container.metadata, **stream.metadata})
+    decoded = next(_decoded(path), None)
+    if decoded is None or film.shown == 0:
         raise UnusableMaterial(f"no frame of {path} can be decoded; record it again or convert it with another program.")
-    orientation, (width, height) = _orientation(frame), _displayed_size(frame)
-    rate = Fraction(packets) / (end - start) if end > start else Fraction(average or 25)
-    if average and abs(float(rate / average) - 1) < 1e-3:
-        rate = Fraction(average)
+    frame = decoded.frame
+    orientation, (width, height) = _orientation(frame), _displayed_size(decoded)
     return VideoInfo(
-        path=path, sha256=sha256_file(path), width=width, height=height, rate=rate.limit_denominator(100_000),
-        duration_s=float(end - start), frames=packets, rotation_deg=orientation.rotation_deg, mirrored=orientation.mirrored,
-        has_audio=has_audio, codec=codec, transfer=_transfer(frame), missing=missing,
+        path=path, sha256=sha256_file(path), width=width, height=height, rate=film.rate.limit_denominator(100_000),
+        duration_s=float(film.length_s), frames=film.shown, rotation_deg=orientation.rotation_deg,
+        mirrored=orientation.mirrored, has_audio=has_audio, codec=codec, transfer=_transfer(frame), missing=film.missing,
+        pauses=film.pauses,
         focal_px=equivalent * float(np.hypot(width, height)) / DIAGONAL_35MM if equivalent else None,
+        remarks=tuple(film.spoken(path.name)),
     )  # fmt: skip
+
+
+def moves(path: Path) -> bool:
+    """Whether a file holds moving pictures, whatever its name says."""
+    try:
+        return timeline(path).shown > 1
+    except UnusableMaterial:
+        return False
 
 
 def read_frames(
@@ -145,21 +162,20 @@ def read_frames(
     never become pictures. Damaged packets are skipped.
     """
     last = max(indices, default=-1) if indices is not None else None
-    zero: float | None = None
     picture = _Painter(path, longest_side_px)
-    for index, (frame, time_s, damaged) in enumerate(_decoded(path)):
-        zero = time_s if zero is None else zero
+    for index, decoded in enumerate(_decoded(path)):
         if last is not None and index > last:
             return
         asked = index >= start and (indices is None or index in indices)
-        if asked and (wanted is None or wanted(index, time_s - zero)):
-            yield VideoFrame(index=index, time_s=time_s - zero, image=picture(frame), damaged=damaged)
+        if asked and (wanted is None or wanted(index, decoded.time_s)):
+            image, alpha = picture(decoded)
+            yield VideoFrame(index=index, time_s=decoded.time_s, image=image, damaged=decoded.damaged, alpha=alpha)
 
 
 def glances(path: Path, longest_side_px: int) -> Iterator[np.ndarray]:
     """uint8 [H,W,3] pictures of a few key frames spread over the file, found without decoding what lies between."""
     picture = _Painter(path, longest_side_px)
-    return (picture(frame) for frame in _glances(path))
+    return (picture(decoded)[0] for decoded in _glances(path))
 
 
 def ahead(frames: Iterator[VideoFrame], depth: int = AHEAD) -> Iterator[VideoFrame]:
@@ -205,65 +221,6 @@ def fitted(width: int, height: int, longest_side_px: int | None) -> tuple[int, i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def open_container(path: Path) -> Any:
-    import av
-    from av import error as errors
-
-    if not path.is_file():
-        raise UnusableMaterial(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a video file.")
-    if path.stat().st_size == 0:
-        raise UnusableMaterial(f"{path} is empty (0 bytes); copy it from the phone again.")
-    try:
-        container = av.open(str(path))
-    except (errors.FFmpegError, OSError) as error:
-        raise UnusableMaterial(f"{path} is not a readable video ({error.strerror}); give an MP4, MOV or WebM file.") from error
-    if container.metadata.get("major_brand", "") in PHOTO_BRANDS:
-        container.close()
-        raise UnusableMaterial(f"{path} is a photo, not a video; give a video, or a folder of photos to capture.")
-    return container
-
-
-def _picture_stream(container: Any, path: Path) -> Any:
-    """The largest moving picture of a file; cover art does not count."""
-    from av.stream import Disposition
-
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [stream for stream in container.streams.video if not stream.disposition & still and stream.codec_context]
-    if not streams:
-        raise UnusableMaterial(f"{path} holds no moving pictures, only sound or a cover image; give a video.")
-    best = max(streams, key=lambda one: (not _is_cover(one), (one.width or 0) * (one.height or 0)))
-    best.thread_type = "AUTO"
-    return best
-
-
-def _is_cover(stream: Any) -> bool:
-    """A single picture that nobody marked as a cover."""
-    return stream.codec_context.name in STILLS and (stream.frames or 0) <= 1
-
-
-def _timeline(container: Any, stream: Any) -> tuple[int, int, Fraction, Fraction]:
-    """Number of displayed packets, number of announced but missing ones, first time, end time (s), read without decoding."""
-    from av import error as errors
-
-    shown, hidden, first, end, step = 0, 0, None, Fraction(0), Fraction(1, 1) / (stream.average_rate or 25)
-    announced = stream.frames or 0
-    try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            if packet.is_discard:
-                hidden += 1
-                continue
-            shown += 1
-            if packet.pts is not None:
-                time = packet.pts * packet.time_base
-                first = time if first is None else min(first, time)
-                end = max(end, time + (packet.duration * packet.time_base if packet.duration else step))
-    except errors.FFmpegError:
-        pass  # a cut-off file: what came before is used
-    return shown, max(announced - shown - hidden, 0), first or Fraction(0), end if first is not None else step * shown
-
-
 def _focal_35mm(metadata: dict[str, str]) -> float | None:
     """mm; the key ends so in Apple's files, whatever it begins with."""
     for key, value in metadata.items():
@@ -275,31 +232,75 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
     return None
 
 
-def _decoded(path: Path) -> Iterator[tuple[Any, float, int]]:
-    """PyAV frames in display order with their time (s) and the number of damaged packets so far.
+@dataclass(frozen=True)
+class _Decoded:
+    frame: Any
+    """PyAV's."""
+    time_s: float
+    damaged: int = 0
+    """Packets before it that could not be decoded."""
+    aspect: Fraction = Fraction(1)
+    """Width over height of a pixel."""
+
+
+def _decoded(path: Path) -> Iterator[_Decoded]:
+    """Frames in display order, at their times since the first picture and without holes, from that picture on.
 
     Damaged packets are skipped, a cut-off file ends early, and times that do not grow are replaced by the rate's.
     """
+    film = timeline(path)
+    if film.stream is None:
+        yield from _stills(path)
+        return
+    step, last = 1 / float(film.rate), -np.inf
+    with open_container(path) as container:
+        stream = _opened(container, film.stream)
+        for frame, damaged in progressive(_frames(container, stream)):
+            following = last + step if np.isfinite(last) else 0.0
+            time_s = following if frame.time is None else film.film_s(float(frame.time))
+            if time_s < -0.5 * step and not np.isfinite(last):
+                continue  # a ruin before the first key frame
+            last = time_s if time_s > last else following
+            yield _Decoded(frame, last, damaged, _pixel_aspect(stream))
+
+
+def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
+    """PyAV frames with the number of damaged packets so far."""
     from av import error as errors
 
-    with open_container(path) as container:
-        stream = _picture_stream(container, path)
-        step, packets, damaged, last = 1 / float(stream.average_rate or 25), container.demux(stream), 0, -np.inf
-        while True:
-            try:
-                frames = next(packets).decode()
-            except StopIteration:
-                return
-            except (errors.EOFError, errors.OSError):
-                return
-            except errors.FFmpegError:
-                damaged += 1
-                continue
-            for frame in frames:
-                following = last + step if np.isfinite(last) else 0.0
-                time_s = following if frame.time is None else float(frame.time)
-                last = time_s if time_s > last else following
-                yield frame, last, damaged
+    packets, damaged, decoder = container.demux(stream), 0, decoder_of(stream)
+    while True:
+        try:
+            frames = decoder.decode(next(packets))
+        except (StopIteration, errors.EOFError, errors.OSError):
+            return
+        except errors.FFmpegError:
+            damaged += 1
+            continue
+        for frame in frames:
+            yield frame, damaged
+
+
+def _stills(path: Path) -> Iterator[_Decoded]:
+    """The pictures of a photo or an animation as frames."""
+    import av
+
+    for image, time_s in stills.pictures(path):
+        yield _Decoded(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba" if image.shape[2] == 4 else "rgb24"), time_s
+        )
+
+
+def _opened(container: Any, index: int) -> Any:
+    stream = container.streams[index]
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _pixel_aspect(stream: Any) -> Fraction:
+    """Width over height of a stored pixel, where a file says it and it can be true."""
+    aspect = stream.sample_aspect_ratio
+    return Fraction(aspect) if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
 
 
 def _orientation(frame: Any) -> Orientation:
@@ -313,39 +314,44 @@ def _orientation(frame: Any) -> Orientation:
     return Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
 
 
-def _stored_size(frame: Any) -> tuple[int, int]:
+def _stored_size(decoded: _Decoded) -> tuple[int, int]:
     """Width, height of the stored picture in square pixels."""
-    aspect = getattr(frame, "sample_aspect_ratio", None) or Fraction(1)
-    return max(1, round(frame.width * float(aspect))), frame.height
+    return max(1, round(decoded.frame.width * decoded.aspect)), decoded.frame.height
 
 
-def _displayed_size(frame: Any) -> tuple[int, int]:
-    width, height = _stored_size(frame)
-    return (height, width) if _orientation(frame).transpose else (width, height)
+def _displayed_size(decoded: _Decoded) -> tuple[int, int]:
+    width, height = _stored_size(decoded)
+    return (height, width) if _orientation(decoded.frame).transpose else (width, height)
 
 
 class _Painter:
-    """Decoded frames of one file -> uint8 [H,W,3] RGB, upright; its exposure is found when the first HDR frame comes."""
+    """Decoded frames of one file -> uint8 [H,W,3] RGB and [H,W] alpha or None, upright.
+
+    Its exposure is found when the first HDR frame comes.
+    """
 
     def __init__(self, path: Path, longest_side_px: int | None) -> None:
         self._path, self._longest = path, longest_side_px
         self._mapper: ToneMapper | None = None
         self._turn: Orientation | None = None
 
-    def __call__(self, frame: Any) -> np.ndarray:
-        size = fitted(*_stored_size(frame), self._longest)
+    def __call__(self, decoded: _Decoded) -> tuple[np.ndarray, np.ndarray | None]:
+        frame, size = decoded.frame, fitted(*_stored_size(decoded), self._longest)
         if self._turn is None:  # asking a frame for its side data ties it into a cycle that only the collector frees
             self._turn = _orientation(frame)
         if (transfer := _transfer(frame)) == "sdr":
-            return self._turn.apply(_plain(frame, *size))
+            if has_alpha(frame):
+                image, alpha = over_gray(_plain(frame, *size, "rgba"))
+                return self._turn.apply(image), self._turn.apply(alpha)
+            return self._turn.apply(_plain(frame, *size)), None
         if self._mapper is None or self._mapper.size != size:
             known = self._path.stat()
             self._mapper = ToneMapper(*size, _exposure(self._path, transfer, known.st_size, known.st_mtime_ns))
-        return self._turn.apply(self._mapper(frame))
+        return self._turn.apply(self._mapper(frame)), None
 
 
-def _plain(frame: Any, width: int, height: int) -> np.ndarray:
-    """RGB of a frame that needs no tone mapping."""
+def _plain(frame: Any, width: int, height: int, form: str = "rgb24") -> np.ndarray:
+    """RGB (or RGBA) of a frame that needs no tone mapping."""
     from av.video.reformatter import Colorspace, Interpolation
 
     untagged = int(frame.colorspace) in (0, 2)  # RGB or unspecified
@@ -353,7 +359,7 @@ def _plain(frame: Any, width: int, height: int) -> np.ndarray:
     averaged = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     method = Interpolation.BICUBIC if (width, height) == (frame.width, frame.height) else averaged
     options: Any = {"src_colorspace": matrix, "interpolation": method, "threads": 1}
-    return frame.reformat(width=width, height=height, format="rgb24", **options).to_ndarray()
+    return frame.reformat(width=width, height=height, format=form, **options).to_ndarray()
 
 
 def _transfer(frame: Any) -> str:
@@ -363,21 +369,25 @@ def _transfer(frame: Any) -> str:
 @lru_cache(maxsize=8)
 def _exposure(path: Path, transfer: str, size: int, changed_ns: int) -> Exposure:
     """How an HDR file is shown, from a few frames spread over it; size and time of change tell versions of it apart."""
-    lights = [lights_of(frame, transfer).reshape(-1, 3) for frame in _glances(path)]
+    lights = [lights_of(decoded.frame, transfer).reshape(-1, 3) for decoded in _glances(path)]
     return exposure(transfer, np.concatenate(lights) if lights else np.zeros((0, 3)))
 
 
-def _glances(path: Path) -> Iterator[Any]:
+def _glances(path: Path) -> Iterator[_Decoded]:
     """The key frames before a few times spread over the file."""
     from av import error as errors
 
+    film = timeline(path)
+    if film.stream is None:
+        yield from _stills(path)
+        return
     with open_container(path) as container:
-        stream = _picture_stream(container, path)
-        base, first = stream.time_base or Fraction(1, 1000), stream.start_time or 0
-        whole = stream.duration or round((container.duration or 0) / 1_000_000 / base)
+        stream = _opened(container, film.stream)
+        base = stream.time_base or Fraction(1, 1000)
+        first, whole = round(film.start_s / base), round((film.end_s - film.start_s) / base)
         for number in range(GLANCES):
             try:
                 container.seek(first + whole * number // GLANCES, stream=stream)
-                yield next(container.decode(stream))
+                yield _Decoded(next(container.decode(stream)), 0.0, 0, _pixel_aspect(stream))
             except (errors.FFmpegError, StopIteration):
                 continue

@@ -19,6 +19,7 @@ from pipelines.assets.registry import ENTRIES, UNKNOWN, Use, permits
 from pipelines.assets.store import KNOWN, file_of
 from pipelines.core.errors import AvatarError
 from pipelines.core.files import read_json, sha256_file
+from pipelines.media import ffmpeg
 
 TRACKER = {
     "face_detection/face_detection_short_range.tflite": "finds the face",
@@ -139,12 +140,7 @@ def ffmpeg_item() -> Item:
     """The program that imageio-ffmpeg brings, or the one that stands in for it; its own words say how it was built."""
     role = "writes videos; called as a separate program, whoever passes it on owes its source"
     try:
-        import imageio_ffmpeg
-
-        program = Path(imageio_ffmpeg.get_ffmpeg_exe())
-        said = subprocess.run(
-            [program, "-hide_banner", "-version"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
-        ).stdout
+        program, said = Path(ffmpeg.program()), ffmpeg.version()
     except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         return Item(kind="tool", name="ffmpeg", version="", license="not on this machine", role=f"{role} ({error})")
     version = re.search(r"ffmpeg version (\S+)", said)

@@ -3,6 +3,7 @@
 A driver has a rate, a length and motion; a video has pictures and sound as well.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,10 +19,13 @@ from pipelines.drive.settings import TrackSettings
 from pipelines.face.channel_spaces import in_space
 from pipelines.face.livelink import read_livelink
 from pipelines.face.track import Track, load_track
-from pipelines.media.video import VIDEO_ENDINGS, VideoInfo, probe
+from pipelines.media.open import FILMS
+from pipelines.media.video import VideoInfo, probe
 
 NUMBERS = (".csv", ".track", ".npz", ".npy")
 """File types of motion without pictures."""
+MOST_HZ = 60.0
+"""Faster drivers (slow motion as phones store it) are lowered to this or less, unless a rate is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class Driver:
     length_s: float
     video: VideoInfo | None = None
     rows: Track | None = None
+    remarks: tuple[str, ...] = ()
+    """What a person should know about its clock."""
 
     @property
     def count(self) -> int:
@@ -57,12 +63,20 @@ def open_driver(path: Path, settings: TrackSettings) -> Driver:
         raise UnusableMaterial(f"the driver {path} {'is a folder' if path.is_dir() else 'does not exist'}.")
     if path.suffix.lower() not in NUMBERS:
         info = probe(path)
-        return Driver(path=path, rate=asked_rate(settings.rate_hz) or info.rate, length_s=info.duration_s, video=info)
+        rate = asked_rate(settings.rate_hz) or lowered(info.rate)
+        return Driver(
+            path=path,
+            rate=rate,
+            length_s=info.duration_s,
+            video=info,
+            remarks=(*info.remarks, *_of_rate(info.rate, rate, settings)),
+        )
     rows = read_rows(path, settings)
     if rows.valid.sum() < LEAST_SEEN:
         raise UnusableMaterial(f"{path} has {rows.valid.sum()} rows with a face; a driver needs {LEAST_SEEN}.")
-    rows = replace(rows, times_s=rows.times_s - rows.times_s[0])
-    return Driver(path=path, rate=asked_rate(settings.rate_hz) or nearby(rows.rate_hz), length_s=rows.length_s, rows=rows)
+    rows, own = replace(rows, times_s=rows.times_s - rows.times_s[0]), nearby(rows.rate_hz)
+    rate = asked_rate(settings.rate_hz) or lowered(own)
+    return Driver(path=path, rate=rate, length_s=rows.length_s, rows=rows, remarks=tuple(_of_rate(own, rate, settings)))
 
 
 def read_rows(path: Path, settings: TrackSettings) -> Track:
@@ -78,6 +92,17 @@ def asked_rate(rate_hz: float | None) -> Fraction | None:
     if rate_hz is not None and not 1 <= rate_hz <= 240:
         raise SettingError(f"track.rate_hz={rate_hz} is out of range; choose 1 to 240 frames a second.")
     return nearby(rate_hz) if rate_hz is not None else None
+
+
+def lowered(rate: Fraction) -> Fraction:
+    """The rate over the smallest whole number that brings it to MOST_HZ: 240 becomes 60, 100 becomes 50."""
+    return rate / max(1, math.ceil(rate / Fraction(MOST_HZ) - Fraction(1, 1000)))
+
+
+def _of_rate(own: Fraction, rate: Fraction, settings: TrackSettings) -> list[str]:
+    if settings.rate_hz is not None or rate == own:
+        return []
+    return [f"{float(own):g} frames a second were lowered to {float(rate):g}; --set track.rate_hz={float(own):g} keeps them."]
 
 
 def nearby(rate_hz: float) -> Fraction:
@@ -101,4 +126,4 @@ def drivers_in(folder: Path) -> Iterator[Path]:
     found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     takes = [path for path in found if path.suffix.lower() in (".csv", ".track")]
     stems = {path.stem for path in takes}
-    yield from sorted(takes + [path for path in found if path.suffix.lower() in VIDEO_ENDINGS and path.stem not in stems])
+    yield from sorted(takes + [path for path in found if path.suffix.lower() in FILMS and path.stem not in stems])

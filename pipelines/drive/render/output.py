@@ -12,9 +12,10 @@ import numpy as np
 
 from pipelines.avatar.background import TRANSPARENT, check_text, covering
 from pipelines.core.errors import SettingError
-from pipelines.core.files import read_image, write_image
+from pipelines.core.files import write_image
 from pipelines.core.stage import Task
 from pipelines.media.encoder import codec_options, write_video
+from pipelines.media.video import read_frames
 
 VIDEOS = (".mp4", ".webm", ".mov")
 
@@ -22,6 +23,8 @@ VIDEOS = (".mp4", ".webm", ".mov")
 def check_output(out: Path, background: str, size: int) -> None:
     """SettingError when `out` cannot hold what is asked, before any work is done."""
     transparent = background == TRANSPARENT
+    if re.search(r"[\x00-\x1f\x7f]", out.name):
+        raise SettingError(f"{out.name!r} has a line break or another control character in it; choose another -o.")
     if out.suffix and out.suffix.lower() not in VIDEOS:
         raise SettingError(f"{out} is no video this program writes; end it in {', '.join(VIDEOS)}, or name a folder for PNGs.")
     if out.suffix:
@@ -48,9 +51,7 @@ def make_background(text: str, size: int) -> np.ndarray:
     if text.startswith("#"):
         canvas[..., :3] = parse_color(text)
         return canvas
-    image = read_image(Path(text))
-    image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
-    canvas[..., :3] = covering(image, size) / 255.0
+    canvas[..., :3] = covering(next(read_frames(Path(text))).image, size) / 255.0
     return canvas
 
 

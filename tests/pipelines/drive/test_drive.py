@@ -22,7 +22,8 @@ from pipelines.drive.render.output import make_background
 from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.face.livelink import write_livelink
 from pipelines.face.track import save_track
-from pipelines.media.video import open_container, probe, read_frames
+from pipelines.media.open import open_container
+from pipelines.media.video import probe, read_frames
 from pipelines.provenance import manifest
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.pipelines.drive.takes import moving
@@ -59,7 +60,7 @@ def test_a_video_with_its_record(tmp_path: Path, avatar: Path, driver: Path):
     assert (info.width, info.height, info.frames) == (32, 32, 24) and info.rate_hz == pytest.approx(10)
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["figures"]["frames"] == 24 and record["figures"]["lost_frames"] == 0
-    assert set(record["seconds"]) == {"track", "retarget", "render", "join", "self_check", "provenance"}
+    assert set(record["seconds"]) == {"sound", "track", "retarget", "render", "join", "self_check", "provenance"}
     assert "jawOpen" in record["figures"]["self_check"]
     assert not (tmp_path / "out.mp4.partial").exists()
     assert drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).status == "unchanged"

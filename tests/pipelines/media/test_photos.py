@@ -12,7 +12,7 @@ from pipelines.capture.mattes.person import REGION_PX, given_matte
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import write_image
 from pipelines.media import heic, photos
-from pipelines.media.video import probe
+from pipelines.media.video import probe, read_frames
 from tests.heic import write_heic
 
 ORIENTATION, FOCAL_35MM, EXIF_IFD = 0x0112, 0xA405, 0x8769
@@ -58,10 +58,10 @@ def test_a_single_tile_is_never_taken_for_the_photo(tmp_path: Path, monkeypatch:
 
     def old(command: list[str], **options: object) -> object:
         """An ffmpeg that knows no grids takes the first stream it finds."""
-        at = command.index(str(path)) + 1
+        at = command.index(f"file:{path}") + 1
         return real([*command[:at], "-map", "0:0", *command[at:]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr("pipelines.media.heic.subprocess.run", old)
+    monkeypatch.setattr("pipelines.media.ffmpeg.subprocess.run", old)
     with pytest.raises(UnusableMaterial, match="200x150, but only 64x64 of it could be decoded; export it as JPEG"):
         photos.read(path)
     with pytest.raises(UnusableMaterial, match="none of the photos in .*: .*IMG_1.HEIC is a picture of 200x150"):
@@ -91,11 +91,12 @@ def test_misnamed_photos_are_known_by_their_content(tmp_path: Path) -> None:
     assert heic.is_heic(inside) and not heic.is_heic(outside)
 
 
-def test_a_photo_is_no_video(tmp_path: Path) -> None:
-    """Its tiles would be shown one by one."""
+def test_a_photo_is_a_film_of_one_picture(tmp_path: Path) -> None:
+    """The whole of it; its tiles would be shown one by one."""
     path = write_heic(tmp_path / "a.heic", scene(), tile_px=64)
-    with pytest.raises(UnusableMaterial, match="a.heic is a photo, not a video"):
-        probe(path)
+    info, (frame,) = probe(path), read_frames(path)
+    assert info.size == (200, 150) and (info.frames, info.has_audio) == (1, False)
+    assert frame.image.shape == (150, 200, 3)
 
 
 def test_the_profile_of_a_heic_is_obeyed(tmp_path: Path) -> None:

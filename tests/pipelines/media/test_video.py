@@ -10,7 +10,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
-from pipelines.media.encoder import concat_segments, write_video
+from pipelines.media.encoder import concat_segments, encoded_sound, write_video
 from pipelines.media.video import Orientation, probe, read_frames
 from tests.material import ROOT
 
@@ -138,7 +138,8 @@ def test_sound_is_kept_and_cut_to_the_pictures(tmp_path: Path) -> None:
 def test_segments_join_without_losing_a_frame(tmp_path: Path) -> None:
     segments = [clip(tmp_path / f"it's {number}.mp4", count=5 + number) for number in range(3)]
     out = tmp_path / "o.mp4"
-    concat_segments(segments, out, with_sound(tmp_path / "d.mp4", 2.0, tmp_path), 18 / 25)
+    sound = encoded_sound(with_sound(tmp_path / "d.mp4", 2.0, tmp_path), tmp_path / "sound", out)
+    concat_segments(segments, out, sound, 18 / 25)
     frames = list(read_frames(out))
     assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in range(18)], abs=1e-4)
     assert probe(out).has_audio

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.core.errors import SettingError
 from pipelines.media.encoder import write_video
-from pipelines.media.video import open_container
+from pipelines.media.open import open_container
 from pipelines.provenance import identity as keys
 from pipelines.provenance.identity import config_folder, identity, known_identity
 from pipelines.provenance.manifest import manifest, read, sidecar_of, sign
