@@ -17,9 +17,10 @@ from pipelines.core.files import read_arrays, read_json
 from pipelines.core.stage import Progress
 from pipelines.drive.motion.follow_check import follow_check
 from pipelines.face.track import Track
+from pipelines.geometry.angles import rotation_angle_deg
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV, nearest_rotation
 
 SCHEMA = 1
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 GOALS = {"rotation_deg": 2.0, "jaw": 0.5}
 """The camera's median error is to stay below, the jaw's correlation above."""
 
@@ -110,7 +111,7 @@ def score_demo(capture: Path, avatar: Path, driven: Path, clips: Clips, progress
 def capture_poses(capture: Path) -> tuple[np.ndarray, np.ndarray]:
     """source_index [N] and world_from_camera [N,4,4] (OpenCV axes) from a capture's transforms.json."""
     frames = read_json(capture / "transforms.json", f"avatarcli capture VIDEO -o {capture.name}")["frames"]
-    poses = np.array([frame["transform_matrix"] for frame in frames], np.float64) @ OPENCV_FROM_OPENGL
+    poses = np.array([frame["transform_matrix"] for frame in frames], np.float64) @ OPENGL_FROM_OPENCV
     return np.array([frame["source_index"] for frame in frames]), poses
 
 
@@ -125,7 +126,7 @@ def camera_error(source_index: np.ndarray, world_from_camera: np.ndarray, truth:
     weight = np.ones(len(true))
     for _ in range(5):
         moved = moved_poses(world_from_camera, true, weight)
-        angle = angles_deg(moved[:, :3, :3], true[:, :3, :3])
+        angle = rotation_angle_deg(moved[:, :3, :3], true[:, :3, :3])
         distance = np.linalg.norm(moved[:, :3, 3] - true[:, :3, 3], axis=1) / np.linalg.norm(true[:, :3, 3], axis=1)
         weight = 1 / (1 + (angle / max(2 * np.median(angle), 1e-6)) ** 2)
     return {
@@ -137,8 +138,7 @@ def camera_error(source_index: np.ndarray, world_from_camera: np.ndarray, truth:
 def moved_poses(poses: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """`poses` [N,4,4] after the similarity onto `target`: R_i -> Q R_i, c_i -> s Q c_i + shift."""
     share = weight / weight.sum()
-    left, _, right = np.linalg.svd(np.einsum("n,nij,nkj->ik", share, target[:, :3, :3], poses[:, :3, :3]))
-    turn = left * np.array([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    turn = nearest_rotation(np.einsum("n,nij,nkj->ik", share, target[:, :3, :3], poses[:, :3, :3]))
     centers, goal = poses[:, :3, 3] @ turn.T, target[:, :3, 3]
     a, b = centers - share @ centers, goal - share @ goal
     scale = float((share[:, None] * a * b).sum() / max((share[:, None] * a * a).sum(), 1e-12))
@@ -146,12 +146,6 @@ def moved_poses(poses: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np
     moved[:, :3, :3] = turn @ poses[:, :3, :3]
     moved[:, :3, 3] = scale * a + share @ goal
     return moved
-
-
-def angles_deg(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """[N] angles between rotations [N,3,3]; |A - B|_F = 2 sqrt(2) sin(angle / 2), which stays exact near 0."""
-    chord = np.linalg.norm(first - second, axis=(1, 2)) / (2 * np.sqrt(2))
-    return np.degrees(2 * np.arcsin(np.clip(chord, 0.0, 1.0)))
 
 
 def held_out(avatar: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pipelines.artifacts.dataset import Dataset, load_dataset
 from pipelines.core.files import read_image, read_json, write_image, write_json
 from pipelines.face.expression import calibrate
 from pipelines.geometry.filters import one_euro
-from pipelines.geometry.rigid import soft_limit
+from pipelines.geometry.rigid import project, soft_limit
 
 ANCHORS = np.array([[0.0, -0.40, -0.05], [-0.30, -0.50, -0.10], [0.30, -0.50, -0.10]])
 """Foot of the neck and both shoulders, roughly, in head units: where the layer is pinned."""
@@ -109,14 +109,6 @@ def placement(
     scale = np.linalg.norm(target[2] - target[1]) / np.linalg.norm(source[2] - source[1])
     shift = target.mean(0) - scale * source.mean(0)
     return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
-
-
-def project(world_from_camera: np.ndarray, intrinsics: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[...,V,3] x, y over image size and depth in units of head points [V,3]; cameras may have leading axes."""
-    camera_from_world = np.linalg.inv(world_from_camera)
-    inside = points @ np.swapaxes(camera_from_world[..., :3, :3], -1, -2) + camera_from_world[..., None, :3, 3]
-    seen = inside @ np.swapaxes(intrinsics, -1, -2)
-    return np.concatenate([seen[..., :2] / seen[..., 2:], inside[..., 2:]], axis=-1)
 
 
 def follow(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray, rate_hz: float) -> np.ndarray:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.geometry.angles import directions, shortest_rotations, yaw_pitch_deg
+
 ROOM_DEG = 15.0
 """Heads filmed within 6 and 12 degrees are whole up to 20 and 25 degrees, and smear at hair and jaw beyond."""
 TRUSTED = (2.0, 98.0)
@@ -35,9 +37,7 @@ class Turns:
 
 def standpoints(world_from_camera: np.ndarray) -> np.ndarray:
     """[T,2] yaw and pitch, degrees, of where cameras [T,4,4] stand that look at the head."""
-    towards = -np.asarray(world_from_camera, np.float64)[:, :3, 2]
-    yaw, pitch = np.arctan2(towards[:, 0], towards[:, 2]), np.arcsin(np.clip(towards[:, 1], -1.0, 1.0))
-    return np.degrees(np.column_stack([yaw, pitch]))
+    return yaw_pitch_deg(-np.asarray(world_from_camera, np.float64)[:, :3, 2])
 
 
 def turns_shown(world_from_camera: np.ndarray) -> Turns:
@@ -57,7 +57,7 @@ def turned_back(world_from_camera: np.ndarray, known: Turns, frontal: np.ndarray
     asked, own = standpoints(world_from_camera), standpoints(frontal[None])[0]
     low, high = np.array([known.yaw_deg, known.pitch_deg]).T
     kept = eased(asked, np.minimum(low, own), np.maximum(high, own))
-    turn, angle = between(directions(asked), directions(kept))
+    turn, angle = shortest_rotations(directions(asked), directions(kept))
     result = np.array(world_from_camera, np.float64)
     result[:, :3] = turn @ result[:, :3]
     return np.where((angle > 1e-9)[:, None, None], result, world_from_camera), np.degrees(angle)
@@ -67,20 +67,3 @@ def eased(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """`values` [T,2] that approach ROOM_DEG beyond `low` and `high` [2] and never pass it."""
     inside = np.clip(values, low, high)
     return inside + ROOM_DEG * np.tanh((values - inside) / ROOM_DEG)
-
-
-def directions(angles_deg: np.ndarray) -> np.ndarray:
-    """[T,3] from the head to where yaw and pitch [T,2] are."""
-    yaw, pitch = np.radians(angles_deg).T
-    return np.column_stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-
-
-def between(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The shortest rotations [T,3,3] from one direction [T,3] to another, and their angles [T] in radians."""
-    from scipy.spatial.transform import Rotation
-
-    axis = np.cross(start, end)
-    length = np.linalg.norm(axis, axis=1)
-    angle = np.arctan2(length, (start * end).sum(1))
-    vectors = axis * (angle / np.maximum(length, 1e-12))[:, None]
-    return Rotation.from_rotvec(vectors).as_matrix(), angle

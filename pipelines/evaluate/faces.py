@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.face.expression import MEASURED, measure, solve_pose
+from pipelines.geometry.angles import rotation_angle_deg
 
 INNER_LIPS, OUTER_CORNERS = (13, 14), (33, 263)
 OPEN, UNSURE = 0.06, 0.02
@@ -143,18 +144,12 @@ def distances(render: Faces, truth: Faces) -> dict[str, Any]:
     if not both.any():
         return {"found": int(render.found.sum()), "aed": None, "apd_deg": None, "apd_shift": None, "channels": {}}
     off = np.abs(render.expression[both] - truth.expression[both])
-    turned = angle_deg(render.pose[both, :3, :3], truth.pose[both, :3, :3])
+    turned = rotation_angle_deg(render.pose[both, :3, :3], truth.pose[both, :3, :3])
     shift = np.linalg.norm(render.pose[both, :3, 3] - truth.pose[both, :3, 3], axis=1)
     return {
         "found": int(render.found.sum()), "aed": float(off.mean()), "apd_deg": float(turned.mean()),
         "apd_shift": float(100 * shift.mean()), "channels": dict(zip(MEASURED, off.mean(0).tolist(), strict=True)),
     }  # fmt: skip
-
-
-def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[N] angle of the turn between rotations [N,3,3]."""
-    cosine = (np.einsum("nij,nij->n", a, b) - 1) / 2
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -22,6 +22,7 @@ from pipelines.evaluate.protocol import (
     score_rows,
     tracked_expression,
 )
+from pipelines.geometry.angles import yaw_pitch_deg
 
 SCHEMA = 1
 BASELINES = ("mean", "retrieval", "oracle")
@@ -73,7 +74,7 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
             "regions": {**where.record(), **{name: regions.region_figures(images, truth, where)
                                              for name, images in sequences.items()}},
             "flicker": flickers(sequences, truth, dataset, rows),
-            "yaw_bins": yaw_bins(scores, series.yaw_deg(dataset.world_from_camera[rows])),
+            "yaw_bins": yaw_bins(scores, yaw_pitch_deg(dataset.world_from_camera[rows, :3, 3])[:, 0]),
             "lpips": perceptual.perceptual(tools.lpips, sequences, truth, tools.device),
         }  # fmt: skip
     with progress.task("tracking renders and filmed frames"):
@@ -145,7 +146,7 @@ def per_frame(
     dataset: Dataset, rows: np.ndarray, scores: list[dict[str, float]], mouths: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """What is known of each held-out frame."""
-    yaw = series.yaw_deg(dataset.world_from_camera[rows])
+    yaw = yaw_pitch_deg(dataset.world_from_camera[rows, :3, 3])[:, 0]
     return [
         {"name": dataset.names[row], "time_s": float(dataset.time_s[row]), "yaw_deg": round(float(angle), 2), **one, **mouth}
         for row, angle, one, mouth in zip(rows, yaw, scores, mouths, strict=True)

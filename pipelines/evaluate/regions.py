@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.artifacts.dataset import Dataset
 from pipelines.evaluate.protocol import Pictures, psnr, sharpness_ratio, ssim, weighted
+from pipelines.geometry.rigid import project
 
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 EYES = (
@@ -69,16 +70,8 @@ def points_in_crops(dataset: Dataset, rows: np.ndarray, prior_landmarks: np.ndar
     seen = dataset.tracking()["landmarks"][rows, :, :2]
     tracked = np.isfinite(seen).all((1, 2)) & (np.ptp(seen, axis=1).min(1) > 1)
     points = (seen - dataset.box[rows, None, :2]) / dataset.box[rows, None, 2:]
-    mean_face = project(dataset, rows, prior_landmarks)
+    mean_face = project(dataset.world_from_camera[rows], dataset.intrinsics[rows], prior_landmarks)[..., :2]
     return np.where(tracked[:, None, None], points, mean_face), tracked
-
-
-def project(dataset: Dataset, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[N,V,2] over the crop's side, of points [V,3] in head space."""
-    pose = dataset.world_from_camera[rows]
-    in_camera = (points[None] - pose[:, None, :3, 3]) @ pose[:, :3, :3]
-    flat = in_camera @ dataset.intrinsics[rows].transpose(0, 2, 1)
-    return flat[..., :2] / flat[..., 2:]
 
 
 def regions_in(points: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarray]:

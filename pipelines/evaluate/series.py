@@ -44,11 +44,6 @@ def flicker(renders: np.ndarray, truth: Pictures, pairs: np.ndarray) -> float | 
     return float(np.mean([weighted(np.abs(off[i + 1] - off[i]), np.minimum(head[i], head[i + 1])) for i in pairs]))
 
 
-def yaw_deg(world_from_camera: np.ndarray) -> np.ndarray:
-    """[N] degrees around the head at which cameras [N,4,4] stand, 0 in front, positive toward the person's left (+x)."""
-    return np.degrees(np.arctan2(world_from_camera[:, 0, 3], world_from_camera[:, 2, 3]))
-
-
 def bin_of(yaw: np.ndarray) -> np.ndarray:
     """[N] number of the bin of EDGES_DEG that holds |yaw|; 10 degrees lie in the third."""
     return np.clip(np.searchsorted(EDGES_DEG, np.abs(yaw), side="right") - 1, 0, len(EDGES_DEG) - 2)

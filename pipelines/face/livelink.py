@@ -19,6 +19,7 @@ from pipelines.core.files import write_text
 from pipelines.face.channel_spaces import ARKIT, few, to_arkit
 from pipelines.face.expression import ARKIT_52
 from pipelines.face.track import Track
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 
 ANGLES = (
     "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch",
@@ -36,7 +37,6 @@ RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
 COMMON = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0, 90.0, 120.0)
 DISTANCE = 2.5
 """Depth of a head whose place is not known, in head units."""
-CAMERA_FROM_UPRIGHT = np.diag([1.0, -1.0, -1.0])
 EYE_TURN = 0.6
 """Radians of a full look to one side, about 35 degrees; only written."""
 DAY_S = 86400.0
@@ -200,7 +200,7 @@ def head_poses(columns: dict[str, np.ndarray], count: int) -> np.ndarray:
     zero = np.zeros(count)
     angles = np.column_stack([columns.get(name, zero) for name in ANGLES[:3]])
     poses = np.tile(np.eye(4), (count, 1, 1))
-    poses[:, :3, :3] = CAMERA_FROM_UPRIGHT @ Rotation.from_euler("YXZ", angles).as_matrix()
+    poses[:, :3, :3] = OPENGL_FROM_OPENCV[:3, :3] @ Rotation.from_euler("YXZ", angles).as_matrix()
     default = (zero, zero, zero + DISTANCE)
     poses[:, :3, 3] = np.column_stack([columns.get(name, other) for name, other in zip(PLACE, default, strict=True)])
     return poses
@@ -231,7 +231,7 @@ def head_angles(poses: np.ndarray) -> np.ndarray:
     """[T,3] yaw, pitch, roll of camera_from_head [T,4,4]."""
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_matrix(CAMERA_FROM_UPRIGHT @ poses[:, :3, :3]).as_euler("YXZ")
+    return Rotation.from_matrix(OPENGL_FROM_OPENCV[:3, :3] @ poses[:, :3, :3]).as_euler("YXZ")
 
 
 def eye_angles(shapes: dict[str, np.ndarray], zero: np.ndarray) -> np.ndarray:

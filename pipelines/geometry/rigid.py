@@ -2,6 +2,9 @@
 
 import numpy as np
 
+OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+"""Camera axes x right, y down, z forward to x right, y up, z back; its own inverse."""
+
 
 def soft_limit(vectors: np.ndarray, limit: float) -> np.ndarray:
     """`vectors` [T,3] with length l shortened to limit * tanh(l / limit): small ones stay as they are."""
@@ -47,7 +50,30 @@ def similarity(source: np.ndarray, target: np.ndarray, rounds: int = 4) -> tuple
     return scale, rotation, shift
 
 
-def project(camera_from_head: np.ndarray, points: np.ndarray, focal_px: float, center_px: np.ndarray) -> np.ndarray:
+def transform(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[...,V,3] in a of points [V,3] in b, by poses [...,4,4]."""
+    return points @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + a_from_b[..., None, :3, 3]
+
+
+def perspective(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """[...,V,3] of points [...,V,3] in a camera (OpenCV axes): x, y in the unit of the intrinsics [...,3,3], then the depth."""
+    seen = points @ np.swapaxes(intrinsics, -1, -2)
+    return np.concatenate([seen[..., :2] / seen[..., 2:], points[..., 2:]], axis=-1)
+
+
+def project(world_from_camera: np.ndarray, intrinsics: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[...,V,3] of world points [V,3] in cameras [...,4,4]: x, y in the unit of the intrinsics [...,3,3], then the depth.
+
+    With intrinsics over the image size, as `models.camera.Camera.project`: 0..1 is inside.
+    """
+    return perspective(transform(np.linalg.inv(world_from_camera), points), intrinsics)
+
+
+def project_px(camera_from_head: np.ndarray, points: np.ndarray, focal_px: float, center_px: np.ndarray) -> np.ndarray:
     """[V,2] px of [V,3] head points in one camera [4,4]."""
-    inside = points @ camera_from_head[:3, :3].T + camera_from_head[:3, 3]
-    return focal_px * inside[:, :2] / inside[:, 2:] + center_px
+    return perspective(transform(camera_from_head, points), pinhole(focal_px, center_px))[:, :2]
+
+
+def pinhole(focal: float, center: np.ndarray) -> np.ndarray:
+    """[3,3] intrinsics of square pixels."""
+    return np.array([[focal, 0.0, center[0]], [0.0, focal, center[1]], [0.0, 0.0, 1.0]])

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.camera import Camera
 from pipelines.evaluate.faces import INNER_LIPS, OUTER_CORNERS, Find, mouth_opening
+from pipelines.geometry.angles import yaw_pitch_deg
 from pipelines.train.frames import Frames
 
 LOOKED_AT, PLAIN, WIDE = 32, 5, 3
@@ -126,7 +127,7 @@ def chosen(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
 def turns_deg(frames: Frames) -> np.ndarray:
     """[N] how far a frame's camera stands beside the face."""
     place = frames.camera.world_from_camera[:, :3, 3].cpu().numpy()
-    return np.degrees(np.arctan2(place[:, 0], place[:, 2]))
+    return yaw_pitch_deg(place)[:, 0]
 
 
 def picture(frames: Frames, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.geometry.angles import yaw_pitch_deg
+
 CHANNELS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker", "browInnerUp")
 ALIKE, ALIKE_YAW_DEG = 0.1, 8.0
 """Frames so near in a channel, or in yaw, count as alike (standard deviation of a Gaussian)."""
@@ -20,7 +22,7 @@ def rarity(expression: np.ndarray, names: Sequence[str], world_from_camera: np.n
     """float32 [N] 1..6 of expressions [N,E] and cameras [N,4,4]: in the channel where a frame is rarest, how many times fewer
     frames are like it than like the average frame. Faces that were not found count as average ones."""
     signals = [(expression[:, names.index(name)], ALIKE) for name in CHANNELS if name in names]
-    yaw = np.degrees(np.arctan2(world_from_camera[:, 0, 2], -world_from_camera[:, 2, 2]))
+    yaw = yaw_pitch_deg(-world_from_camera[:, :3, 2])[:, 0]
     result = np.ones(len(yaw))
     for values, alike in [*signals, (yaw, ALIKE_YAW_DEG)]:
         found = np.isfinite(values)

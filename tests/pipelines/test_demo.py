@@ -11,7 +11,6 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import write_json
 from pipelines.demo import (
     Clips,
-    angles_deg,
     camera_error,
     capture_poses,
     demo_clips,
@@ -96,11 +95,6 @@ def test_a_mirrored_world_is_no_small_error(clips: Clips) -> None:
     poses[:, :3, 3] = poses[:, :3, 3] @ mirror
     poses[:, :3, :3] = mirror @ poses[:, :3, :3] @ mirror
     assert camera_error(index, poses, truth)["rotation_deg"] > 2
-
-
-def test_angle_of_a_right_angle_and_of_none() -> None:
-    turns = Rotation.from_rotvec(np.radians([[0, 0, 0], [0, 90, 0], [0, 180, 0]])).as_matrix()
-    assert angles_deg(turns, np.tile(np.eye(3), (3, 1, 1))) == pytest.approx([0, 90, 180])
 
 
 def test_held_out_figures_come_from_the_avatar(tmp_path: Path) -> None:

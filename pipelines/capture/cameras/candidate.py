@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.capture.frames.scan import Scan, frame_name, positive
+from pipelines.geometry.angles import yaw_pitch_deg
 
 STEADY_S = 0.3
 """Half the time over which poses from landmarks are steadied: nine frames of the usual fifteen a second. Against known poses
@@ -107,16 +108,9 @@ class Question:
         return [frame_name(index) for index in self.faceless] if self.kind == "scene" else []
 
 
-def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[...] degrees between rotations [...,3,3]."""
-    trace = np.einsum("...ij,...ij->...", a, b)
-    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-
-
 def view_angles(camera_from_head: np.ndarray) -> np.ndarray:
     """[N,2] degrees of yaw (positive where the camera stands at +x, the picture's right of the face) and pitch (above)."""
-    x, y, z = np.linalg.inv(camera_from_head)[:, :3, 3].T
-    return np.degrees(np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1))
+    return yaw_pitch_deg(np.linalg.inv(camera_from_head)[:, :3, 3])
 
 
 def jump_deg(camera_from_head: np.ndarray, time_s: np.ndarray, gap_s: float = 0.5) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.cameras.bundle_adjustment import Bundle, Priors
-from pipelines.capture.cameras.candidate import CameraSettings, Candidate, Question, angle_deg, jump_deg
+from pipelines.capture.cameras.candidate import CameraSettings, Candidate, Question, jump_deg
 from pipelines.capture.cameras.landmark_cameras import (
     LANDMARK_SIGMA,
     Support,
@@ -24,6 +24,7 @@ from pipelines.capture.cameras.resection import Seen, register
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.dataset.alignment import Alignment, AlignmentSettings, align
 from pipelines.capture.footage.lens import Lens
+from pipelines.geometry.angles import rotation_angle_deg
 
 LEAST_SHARE = 0.7
 """Of the views that must be registered in one model."""
@@ -212,7 +213,7 @@ def disagreement_deg(model: Model, reference: Candidate) -> float:
     off = weight
     for _ in range(10):
         common = Rotation.from_matrix(theirs.transpose(0, 2, 1) @ ours).mean(weights=weight).as_matrix()
-        off = angle_deg(theirs @ common, ours)
+        off = rotation_angle_deg(theirs @ common, ours)
         weight = 1 / np.maximum(off, 1.0)
     return float(np.median(off))
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.capture.cameras.candidate import Candidate, angle_deg
+from pipelines.capture.cameras.candidate import Candidate
 from pipelines.capture.colmap.acceptance import Model
 from pipelines.capture.dataset.alignment import Alignment
+from pipelines.geometry.angles import rotation_angle_deg
 
 SHARED = 4
 """Views that two parts share, for one to be laid over the other by them."""
@@ -72,7 +73,7 @@ def fit(camera_from_world: np.ndarray, camera_from_other: np.ndarray, rounds: in
     turn = np.eye(3)
     for _ in range(rounds):
         turn = Rotation.from_matrix(theirs.transpose(0, 2, 1) @ ours).mean(weights=weight).as_matrix()
-        off = angle_deg(ours, theirs @ turn)
+        off = rotation_angle_deg(ours, theirs @ turn)
         weight = 1 / np.maximum(off, 0.5)
     turned, share = eyes @ turn.T, np.ones(len(ours))
     scale, shift, away = 1.0, np.zeros(3), np.zeros(len(ours))

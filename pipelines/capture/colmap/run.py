@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 import pipelines
-from pipelines.capture.cameras.candidate import CameraSettings, Question, angle_deg
+from pipelines.capture.cameras.candidate import CameraSettings, Question
 from pipelines.capture.cameras.resection import Seen
 from pipelines.capture.colmap.acceptance import Model
 from pipelines.capture.colmap.budget import SPENT
@@ -17,6 +17,7 @@ from pipelines.capture.footage.lens import Lens
 from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.capture.mattes.person import region
 from pipelines.core.files import read_image, read_json, write_image, write_json
+from pipelines.geometry.angles import rotation_angle_deg
 
 Way = Literal["seeded", "grown", "at_once"]
 GROWING = 0.4
@@ -77,7 +78,7 @@ def pairs(camera_from_world: np.ndarray, overlap: int) -> list[tuple[int, int]]:
     count, found = len(camera_from_world), set()
     steps = sorted({*range(1, overlap + 1), *(2**power for power in range(7) if 2**power > overlap)})
     found |= {(row, row + step) for step in steps for row in range(count - step)}
-    angle = angle_deg(camera_from_world[:, None, :3, :3], camera_from_world[None, :, :3, :3])
+    angle = rotation_angle_deg(camera_from_world[:, None, :3, :3], camera_from_world[None, :, :3, :3])
     for row in range(count):
         near = np.argsort(angle[row], kind="stable")
         fresh = [(min(row, other), max(row, other)) for other in near.tolist() if other != row and angle[row, other] < LOOP_DEG]

@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image, write_image
 from pipelines.face.expression import RIGID
-from pipelines.geometry.rigid import project, similarity
+from pipelines.geometry.rigid import project_px, similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,9 @@ def overlay(
 
         for x, y in place(points[row, RIGID, :2]):
             cv2.circle(tile, (int(x), int(y)), 24, (255, 255, 255), -1, cv2.LINE_AA, 4)
-        for x, y in place(project(camera_from_head[row], prior[RIGID], focal_px, center)):
+        for x, y in place(project_px(camera_from_head[row], prior[RIGID], focal_px, center)):
             cv2.circle(tile, (int(x), int(y)), 32, (40, 220, 60), 1, cv2.LINE_AA, 4)
-        origin, *tips = place(project(camera_from_head[row], np.vstack([np.zeros(3), 0.35 * np.eye(3)]), focal_px, center))
+        origin, *tips = place(project_px(camera_from_head[row], np.vstack([np.zeros(3), 0.35 * np.eye(3)]), focal_px, center))
         for tip, color in zip(tips, ((230, 60, 60), (60, 200, 60), (70, 110, 255)), strict=True):
             cv2.line(tile, tuple(map(int, origin)), tuple(map(int, tip)), color, 2, cv2.LINE_AA, 4)
         tiles.append(tile)

@@ -15,9 +15,9 @@ from pipelines.capture.footage.source import Footage
 from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.core.files import write_arrays, write_json
 from pipelines.face.expression import measure
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 
 SCHEMA = 1
-OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def split(time_s: np.ndarray, held_out: float, clip: np.ndarray | None = None) -> tuple[np.ndarray, list[float]]:

@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.capture.cameras.candidate import Candidate
 from pipelines.capture.dataset.alignment import Alignment
 from pipelines.capture.frames.scan import FINDER_CODES, REASONS, Scan
-from pipelines.geometry.rigid import project
+from pipelines.geometry.rigid import project_px
 
 MOST = 30
 NEAR_S = 3.0
@@ -50,7 +50,7 @@ def joined(
     extra, place = asked.rows(rows), np.searchsorted(solved.faceless, asked.index[rows])
     poses = solved.faceless_from_world[place]
     of_head = aligned.camera_from_head(poses)
-    px = np.stack([project(pose, landmarks, solved.focal_px, np.array(size) / 2) for pose in of_head])
+    px = np.stack([project_px(pose, landmarks, solved.focal_px, np.array(size) / 2) for pose in of_head])
     depth = of_head[:, 2:3, 3]
     inside = np.einsum("nj,vj->nv", of_head[:, 2, :3], landmarks)
     points = np.concatenate([px, (solved.focal_px * inside / depth)[..., None]], axis=2).astype(np.float32)

@@ -14,9 +14,10 @@ from pipelines.avatar.background import Backdrop
 from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
-from pipelines.avatar.torso import Torso, project
+from pipelines.avatar.torso import Torso
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.settings import DriveSettings
+from pipelines.geometry.rigid import project
 
 
 @dataclass(kw_only=True)

@@ -11,12 +11,12 @@ import pytest
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.prior import load_prior
 from pipelines.avatar.still_layer import face_in, face_share, still_around
-from pipelines.avatar.torso import project
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
 from pipelines.drive import DriveSettings, ViewSettings, drive
 from pipelines.drive.render.painter import jaw_opened
 from pipelines.face.track import save_track
+from pipelines.geometry.rigid import project
 from tests.pipelines.drive.takes import moving
 from tests.tiny import write_tiny_avatar
 

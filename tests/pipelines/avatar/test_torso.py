@@ -12,10 +12,10 @@ from pipelines.avatar.torso import (
     follow,
     load_torso,
     placement,
-    project,
     zoomed,
 )
 from pipelines.core.files import read_image, write_image, write_json
+from pipelines.geometry.rigid import project
 from tests.worlds import write_solid_capture
 
 FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])

@@ -9,7 +9,6 @@ from pipelines.artifacts.prior import load_prior
 from pipelines.demo import demo_clips
 from pipelines.evaluate.faces import (
     Faces,
-    angle_deg,
     correlation,
     describe,
     distances,
@@ -20,6 +19,7 @@ from pipelines.evaluate.faces import (
     tracker,
 )
 from pipelines.face.expression import MEASURED
+from pipelines.geometry.angles import rotation_angle_deg
 from pipelines.media.video import read_frames
 
 INTRINSICS = np.array([[1.5, 0, 0.5], [0, 1.5, 0.5], [0, 0, 1.0]])
@@ -92,7 +92,7 @@ def test_distances_of_known_faces() -> None:
     found = distances(a, b)
     assert found["aed"] == pytest.approx(0.27 / 27) and found["channels"]["jawOpen"] == pytest.approx(0.27)
     assert found["apd_deg"] == pytest.approx(10) and found["apd_shift"] == pytest.approx(2.0)
-    assert angle_deg(np.eye(3)[None], turned(30)[None, :3, :3]) == pytest.approx([30])
+    assert rotation_angle_deg(np.eye(3)[None], turned(30)[None, :3, :3]) == pytest.approx([30])
 
 
 def test_opening_does_not_grow_with_the_turn_of_the_head() -> None:
@@ -108,7 +108,7 @@ def test_what_landmarks_say() -> None:
     points: list[np.ndarray | None] = [seen(canonical, front(0)), None, seen(canonical, front(12))]
     found = describe(points, canonical, np.tile(INTRINSICS, (3, 1, 1)), 200)
     assert found.found.tolist() == [True, False, True]
-    assert angle_deg(found.pose[:1, :3, :3], found.pose[2:, :3, :3]) == pytest.approx([12], abs=0.1)
+    assert rotation_angle_deg(found.pose[:1, :3, :3], found.pose[2:, :3, :3]) == pytest.approx([12], abs=0.1)
     assert found.pose[0, :3, 3] == pytest.approx([0, 0, 1.6], abs=0.01)
     still = describe(points[:1], canonical, INTRINSICS[None], 200)
     moved = replace(still, pose=found.pose[2:])

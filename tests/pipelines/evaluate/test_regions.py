@@ -16,11 +16,11 @@ from pipelines.evaluate.regions import (
     Regions,
     hull,
     points_in_crops,
-    project,
     region_figures,
     regions_in,
     regions_of,
 )
+from pipelines.geometry.rigid import project
 from tests.worlds import write_solid_capture
 
 
@@ -71,9 +71,10 @@ def test_regions_lean_with_the_head(prior: np.ndarray) -> None:
 def test_without_tracked_points_the_mean_face_is_placed_by_the_camera(tmp_path: Path, prior: np.ndarray) -> None:
     dataset = load_dataset(write_solid_capture(tmp_path / "a.capture"))
     rows = dataset.rows("test")
+    cameras = dataset.world_from_camera[rows], dataset.intrinsics[rows]
     points, tracked = points_in_crops(dataset, rows, prior)
-    assert not tracked.any() and np.allclose(points, project(dataset, rows, prior))
-    assert project(dataset, rows, np.zeros((1, 3)))[:, 0] == pytest.approx(0.5, abs=1e-6)
+    assert not tracked.any() and np.allclose(points, project(*cameras, prior)[..., :2])
+    assert project(*cameras, np.zeros((1, 3)))[:, 0, :2] == pytest.approx(0.5, abs=1e-6)
     arrays = read_arrays(dataset.folder / "tracking.npz")
     seen = np.zeros_like(arrays["landmarks"])
     seen[..., :2] = 10 + 80 * np.random.default_rng(0).random((len(seen), 478, 2))

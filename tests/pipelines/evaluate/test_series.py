@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluate import Pictures
-from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, flicker, following, yaw_deg
+from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, flicker, following
 
 
 @pytest.fixture
@@ -49,12 +49,6 @@ def test_who_follows_whom() -> None:
     assert following(rows, times).tolist() == [0, 1, 3], "half a second later is no next frame"
     assert following(np.array([3, 10, 17]), np.array([0.0, 0.1, 0.2])).tolist() == [], "pictures held out here and there"
     assert following(rows[:1], times[:1]).tolist() == []
-
-
-def test_yaw_is_where_the_camera_stands() -> None:
-    pose = np.tile(np.eye(4), (3, 1, 1))
-    pose[:, :3, 3] = [(0, 0, 2), (2, 1, 2), (-2, 0, 0)]
-    assert yaw_deg(pose) == pytest.approx([0, 45, -90])
 
 
 def test_bins() -> None:

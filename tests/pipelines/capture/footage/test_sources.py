@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines.artifacts.dataset import load_dataset
 from pipelines.capture import CaptureSettings, capture
-from pipelines.capture.cameras.candidate import CameraSettings, angle_deg
+from pipelines.capture.cameras.candidate import CameraSettings
 from pipelines.capture.dataset.crops import DatasetSettings
 from pipelines.capture.footage.source import open_footage
 from pipelines.capture.frames import extract, scan
@@ -22,6 +22,7 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image, read_json
 from pipelines.core.stage import Silent
 from pipelines.demo import OPENCV_FROM_OPENGL, Truth, demo_clips, load_truth, truth_path
+from pipelines.geometry.angles import rotation_angle_deg
 from pipelines.media.encoder import write_video
 from pipelines.media.video import read_frames
 from tests.material import DEMO, shared
@@ -59,8 +60,8 @@ def test_given_cameras_are_kept_and_the_head_is_found_in_them(tmp_path: Path) ->
     assert record["kind"] == "given" and record["camera"]["method"] == "given" and len(data.names) == len(indices)
     true = truth().world_from_camera[indices]
     between = np.einsum("nij,nkj->nik", data.world_from_camera[:, :3, :3], true[:, :3, :3])
-    assert angle_deg(between, np.broadcast_to(between[0], between.shape)).max() < 0.01
-    assert angle_deg(data.world_from_camera[:, :3, :3], true[:, :3, :3]).max() < 4
+    assert rotation_angle_deg(between, np.broadcast_to(between[0], between.shape)).max() < 0.01
+    assert rotation_angle_deg(data.world_from_camera[:, :3, :3], true[:, :3, :3]).max() < 4
     centers, places = data.world_from_camera[:, :3, 3], true[:, :3, 3]
     assert np.allclose(np.ptp(centers, axis=0) / np.ptp(places, axis=0), record["alignment"]["scale"], rtol=0.15)
     assert record["alignment"]["rms_units"] < 0.02 and "given cameras" not in " ".join(record["faces_found_by"])
@@ -117,7 +118,7 @@ def test_a_folder_of_photos_becomes_a_capture(tmp_path: Path) -> None:
     assert record["kind"] == "photos" and len(data.names) == 10 and set(data.split) == {"train", "test"}
     true = truth().world_from_camera[indices]
     between = np.einsum("nij,nkj->nik", data.world_from_camera[:, :3, :3], true[:, :3, :3])
-    assert np.median(angle_deg(between, np.broadcast_to(between[5], between.shape))) < 3
+    assert np.median(rotation_angle_deg(between, np.broadcast_to(between[5], between.shape))) < 3
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(folder / "new.jpg")
     assert capture(folder, tmp_path / "other.capture", LANDMARKS).figures["dropped"] == {"black": 1}
 
