@@ -16,8 +16,9 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.face.channel_spaces import ARKIT, few
 from pipelines.face.expression import ARKIT_52, MEASURED
-from pipelines.face.livelink import CAMERA_FROM_UPRIGHT, DISTANCE
+from pipelines.face.livelink import DISTANCE
 from pipelines.face.track import Track
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 
 RATES = ("rate_hz", "fps")
 INPUTS = ("expression", "exp", "expr", "expcode", "jaw_pose", "jaw", "eyelids", "eyes_pose", "eye_pose")
@@ -117,7 +118,7 @@ def poses(values: dict[str, np.ndarray], name: str, count: int, path: Path) -> n
     from scipy.spatial.transform import Rotation
 
     result = np.tile(np.eye(4), (count, 1, 1))
-    result[:, :3, :3], result[:, 2, 3] = CAMERA_FROM_UPRIGHT, DISTANCE
+    result[:, :3, :3], result[:, 2, 3] = OPENGL_FROM_OPENCV[:3, :3], DISTANCE
     if not name:
         return result
     given = side_by_side(values, (name,), path).reshape(len(values[name]), -1)
@@ -125,7 +126,7 @@ def poses(values: dict[str, np.ndarray], name: str, count: int, path: Path) -> n
         raise UnusableMaterial(f"{path}: {name} is no rotation a row; give [T,3] (axis-angle), [T,3,3] or [T,4,4].")
     side = {9: 3, 16: 4}.get(given.shape[1], 0)
     turns = given.reshape(count, side, side)[:, :3, :3] if side else Rotation.from_rotvec(given).as_matrix()
-    result[:, :3, :3] = CAMERA_FROM_UPRIGHT @ turns
+    result[:, :3, :3] = OPENGL_FROM_OPENCV[:3, :3] @ turns
     return result
 
 

@@ -21,8 +21,9 @@ from pipelines.capture.mattes.crop_squares import cut_square
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image, read_json
 from pipelines.core.stage import Silent
-from pipelines.demo import OPENCV_FROM_OPENGL, Truth, demo_clips, load_truth, truth_path
+from pipelines.demo import Truth, demo_clips, load_truth, truth_path
 from pipelines.geometry.angles import rotation_angle_deg
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 from pipelines.media.encoder import write_video
 from pipelines.media.video import read_frames
 from tests.material import DEMO, shared
@@ -44,7 +45,7 @@ def truth() -> Truth:
 def given(folder: Path, indices: list[int], **change: object) -> Path:
     """Frames of the demo with their true cameras, in the form of the NeRF tools."""
     folder.mkdir()
-    poses, named = truth().world_from_camera @ OPENCV_FROM_OPENGL, []
+    poses, named = truth().world_from_camera @ OPENGL_FROM_OPENCV, []
     for index, image in zip(indices, demo(indices), strict=True):
         Image.fromarray(image).save(folder / f"{index}.png")
         named.append({"file_path": str(index), "transform_matrix": poses[index].tolist()})
@@ -73,7 +74,7 @@ def test_cameras_with_other_axes_are_refused(tmp_path: Path) -> None:
     folder = given(tmp_path / "given", list(range(0, 504, 42)))
     record = read_json(folder / "transforms.json")
     for frame in record["frames"]:
-        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ OPENCV_FROM_OPENGL).tolist()
+        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ OPENGL_FROM_OPENCV).tolist()
     (folder / "transforms.json").write_text(json.dumps(record))
     with pytest.raises(UnusableMaterial, match="do not fit the pictures"):
         capture(folder, tmp_path / "me.capture", SETTINGS)
@@ -86,7 +87,7 @@ def test_a_turntable_keeps_its_back_views(tmp_path: Path) -> None:
     known = read_json(source / "opencv_cameras.json")["frames"]
     named = [
         {"file_path": str(source / one["file_path"]), "fl_x": one["fx"], "fl_y": one["fy"], "cx": one["cx"], "cy": one["cy"],
-         "transform_matrix": (np.linalg.inv(one["w2c"]) @ OPENCV_FROM_OPENGL).tolist()} for one in known
+         "transform_matrix": (np.linalg.inv(one["w2c"]) @ OPENGL_FROM_OPENCV).tolist()} for one in known
     ]  # fmt: skip
     (folder / "transforms.json").write_text(json.dumps({"frames": named}))
     out = capture(folder, tmp_path / "me.capture", SETTINGS).out
