@@ -1,8 +1,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from pipelines.media.encoder import write_video
 from tests.avatarcli.cli import avatarcli
 from tests.folders import drawn
@@ -27,8 +25,6 @@ def test_footage_that_is_unusable_is_exit_4_with_its_object(tmp_path: Path) -> N
 
 
 def test_usable_footage_is_exit_0_and_its_page_is_written_on_request(tmp_path: Path) -> None:
-    if not DEMO.exists():
-        pytest.skip("needs the demo clips")
     done = avatarcli("capture", DEMO, "--check", "-o", tmp_path / "look")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] in ("good", "usable") and "mouth open, s" in done.stdout

@@ -32,8 +32,6 @@ SETTINGS = CaptureSettings(
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds of the demo person at half size, 10 frames a second, a black frame first."""
-    if not DEMO.exists():
-        pytest.skip("needs the demo clips")
     path = tmp_path_factory.mktemp("clip") / "person of mine.mp4"
     images = [frame.image for frame in read_frames(DEMO, indices=set(range(200, 350, 5)), longest_side_px=360)]
     write_video(path, [np.zeros_like(images[0]), *images], 10)

@@ -124,8 +124,6 @@ def random_fan(name: str, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_capture_asks_fan_about_turned_frames_and_trusts_them_less(tmp_path: Path) -> None:
     """From the film to the record, with random weights: what they say is nonsense, so every frame asked about counts least."""
-    if not DEMO.exists():
-        pytest.skip("needs the demo clips")
     random_fan("3DFAN4", tmp_path)
     settings = CaptureSettings(
         frames=FrameSettings(max_frames=30), cameras=CameraSettings(method="landmarks"), dataset=DatasetSettings(crop_size=64),

@@ -59,8 +59,6 @@ def test_eyes_are_level_in_an_upright_face() -> None:
 @pytest.fixture(scope="module")
 def lying(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds of the demo, turned to the right."""
-    if not DEMO.exists():
-        pytest.skip("needs the demo clips")
     path = tmp_path_factory.mktemp("lying") / "a.mp4"
     images = [frame.image for frame in read_frames(DEMO, indices=set(range(200, 260, 2)), longest_side_px=400)]
     write_video(path, (np.ascontiguousarray(np.rot90(image, -1)) for image in images), 10)
@@ -84,8 +82,6 @@ def test_the_check_sees_it_upright_too(lying: Path) -> None:
 
 
 def test_an_upright_clip_is_not_touched(tmp_path: Path) -> None:
-    if not DEMO.exists():
-        pytest.skip("needs the demo clips")
     assert turns_of(DEMO) == 0
     footage = open_footage([DEMO], 1920)
     assert upright(tmp_path, footage, 1920) is footage

@@ -1,0 +1,31 @@
+"""Import every module of the installed packages; exit code 1 and a line for each that needs more than is in minimal.txt."""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+
+PACKAGES = ("models", "pipelines", "avatarcli")
+NEEDS_NUMBA = "pipelines.prior.people."
+"""Synthetic people are compiled when their modules are imported, which only `prior synth` does."""
+
+
+def modules() -> Iterator[str]:
+    for name in PACKAGES:
+        found = pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}.")
+        yield from (module.name for module in found if not module.name.endswith(".__main__"))
+
+
+def failures() -> Iterator[str]:
+    for name in modules():
+        if not name.startswith(NEEDS_NUMBA):
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                yield f"{name}: {error}"
+
+
+if __name__ == "__main__":
+    broken = list(failures())
+    sys.stderr.write("".join(f"{line}\n" for line in broken))
+    sys.exit(bool(broken))
