@@ -19,6 +19,7 @@ from pipelines.core.errors import AvatarError
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 GLOBAL = ("--json", "--quiet", "--debug")
+SPELLINGS = {"--accept-licence": "--accept-license"}
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 for command in (
     run.run, capture.capture, train.train, track.track, drive.drive, evaluate.evaluate, batch.batch, demo.demo, doctor.doctor,
@@ -43,14 +44,14 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def avatarcli(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only results and errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks (also AVATARCLI_DEBUG=1).")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only results and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (also AVATARCLI_DEBUG=1).")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
-    """From a phone video to a 3D avatar of your head that somebody else's video moves."""
+    """Turn a phone video into a 3D avatar of your head, and drive it with any other video."""
     FLAGS.json, FLAGS.quiet, FLAGS.debug = json, quiet, debug or os.environ.get("AVATARCLI_DEBUG") == "1"
     FLAGS.command = context.invoked_subcommand or ""
     if not FLAGS.debug:
@@ -67,33 +68,38 @@ def main() -> None:
     try:
         app(flags_first(sys.argv[1:]), prog_name="avatarcli")
     except Interrupted:
-        _leave("interrupted; the same command continues where it stopped.", 130)
+        _leave("interrupted; run the same command again to continue where it stopped.", 130)
     except AvatarError as error:
         _leave(str(error), error.exit_code, error)
     except OSError as error:
         _leave(os_sentence(error), 1, error)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever happened becomes one sentence
-        _leave(f"{type(error).__name__}: {error}; this is a fault of avatarcli, --debug shows where.", 1, error)
+        _leave(
+            f"{type(error).__name__}: {error}; this is an internal error; please report it (run with --debug).",
+            1,
+            error,
+        )
 
 
 def flags_first(words: list[str]) -> list[str]:
-    """--json, --quiet and --debug may stand anywhere; the parser wants them before the command."""
+    """--json, --quiet and --debug moved to the front, where the parser wants them; British spellings made American."""
+    words = [SPELLINGS.get(word, word) for word in words]
     end = words.index("--") if "--" in words else len(words)
     found = [word for word in words[:end] if word in GLOBAL]
     return found + [word for word in words[:end] if word not in GLOBAL] + words[end:]
 
 
 def os_sentence(error: OSError) -> str:
-    """What the operating system refused, with the file."""
+    """One sentence on what the operating system refused, with the file."""
     where = f" ({error.filename})" if error.filename else ""
     todo = ""
     if error.errno in FULL:
-        todo = " Make room (or raise the file-size limit) and repeat the command: it continues where it stopped."
-    return f"{error.strerror or type(error).__name__}{where}; nothing half-written was kept under its final name.{todo}"
+        todo = " Free some space (or raise the file-size limit) and run the command again: it continues where it stopped."
+    return f"{error.strerror or type(error).__name__}{where}; no half-written file was left behind.{todo}"
 
 
 def _leave(sentence: str, code: int, error: Exception | None = None) -> NoReturn:
-    """Say it and exit at once: threads of native libraries must not keep the process or change its exit code."""
+    """Print the sentence and exit at once: threads of native libraries must not keep the process or change its exit code."""
     failed(sentence, code, error)
     sys.stderr.flush()
     os._exit(code)
@@ -106,8 +112,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _hush() -> None:
-    """Libraries keep their notices to themselves."""
-
+    """Silence the notices of libraries."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

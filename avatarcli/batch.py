@@ -1,4 +1,4 @@
-"""`avatarcli batch`: many people, one row each, every row in its own process."""
+"""`avatarcli batch`: many people, one job each, every job in its own process."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,11 +15,11 @@ class Only(StrEnum):
 
 
 def batch(
-    jobs: Annotated[Path, typer.Argument(help="A TOML file with [[job]] rows.", show_default=False)],
-    retry: Annotated[int, typer.Option("--retry", min=0, help="Tries more for a row that fails or crashes.")] = 0,
-    only: Annotated[Only | None, typer.Option("--only", help="Run only the rows in this state.")] = None,
+    jobs: Annotated[Path, typer.Argument(help="A TOML file with [[job]] tables.", show_default=False)],
+    retry: Annotated[int, typer.Option("--retry", min=0, help="Retries for a job that fails or crashes.")] = 0,
+    only: Annotated[Only | None, typer.Option("--only", help="Run only the jobs in this state.")] = None,
 ) -> None:
-    """Run the rows of a jobs file; one that fails does not stop the others."""
+    """Run every job of a file; one that fails does not stop the others."""
     from avatarcli.child import run_in_child
     from pipelines.batch import load_batch, run_batch
 
@@ -30,7 +30,7 @@ def batch(
     ]
     console().table(["name", "state", "time", ""], rows)
     failed = sum(row["state"] == "failed" for row in states.values())
-    line = f"{failed} of {len(rows)} rows failed" if failed else f"{len(rows)} rows, none failed"
+    line = f"{failed} of {len(rows)} jobs failed" if failed else f"{len(rows)} jobs, none failed"
     console().result({"status": "failed" if failed else "done", "rows": states}, line)
     if failed:
         raise typer.Exit(1)

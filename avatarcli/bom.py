@@ -14,7 +14,7 @@ def bom(
     avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
     use: ForUse = None,
 ) -> None:
-    """Print the bill of materials of an avatar."""
+    """List what an avatar is made of (models, programs, packages) and the licenses."""
     from pipelines.core.errors import UnusableMaterial
     from pipelines.provenance.bill_of_materials import bill, forbidden
 
@@ -24,6 +24,6 @@ def bom(
     against = forbidden(items, use) if use else []
     if against:
         named = ", ".join(f"the {one.kind} {one.name} ({one.license})" for one in against)
-        raise UnusableMaterial(f"{avatar} may not be used for {use} work because of {named}.")
+        raise UnusableMaterial(f"{avatar} must not be used for {use} work: the license of {named} forbids it.")
     listed = [{**asdict(one), "commercial": one.commercial} for one in items]
     console().result({"status": "done", "avatar": str(avatar), "items": listed}, f"{len(items)} materials")

@@ -19,29 +19,29 @@ Cameras = Literal["auto", "landmarks", "colmap"]
 def capture(
     footage: Annotated[
         list[Path] | None,
-        typer.Argument(help="A video, several of one person, a folder of photos or of frames with transforms.json."),
+        typer.Argument(help="One or more videos of one person, a folder of photos, or frames with transforms.json."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the result goes.", show_default=False)] = None,
-    cameras: Annotated[Cameras | None, typer.Option(help="Where cameras come from.")] = None,
-    mattes: Annotated[str | None, typer.Option(help="Who cuts the person out: mediapipe or a rembg model.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Path of the result.", show_default=False)] = None,
+    cameras: Annotated[Cameras | None, typer.Option(help="How to find the camera poses.")] = None,
+    mattes: Annotated[str | None, typer.Option(help="What cuts the person out: mediapipe or a rembg model.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     overwrite: Overwrite = False,
     consent: Consent = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say what the footage is worth and what to film again.")] = False,
-    guide: Annotated[bool, typer.Option("--guide", help="Only say how to film.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the footage only; do not capture.")] = False,
+    guide: Annotated[bool, typer.Option("--guide", help="Print how to film, and stop.")] = False,
 ) -> None:
-    """Turn footage into a capture: frames, mattes, cameras, aligned crops."""
+    """Turn footage into a capture: frames, mattes, cameras."""
     if guide:
         _guide()
         return
     if not footage:
-        raise SettingError("capture needs a video; `avatarcli capture --guide` says how to film one.")
+        raise SettingError("capture needs a video; see `avatarcli capture --guide` for how to film one.")
     if check:
         _check(footage, out)
         return
     if out is None:
-        raise SettingError("capture needs -o FOLDER, where the result goes.")
+        raise SettingError("capture needs -o FOLDER for its result.")
     from pipelines.capture import CaptureSettings
     from pipelines.capture import capture as make
     from pipelines.provenance.consent import attach, consent_of

@@ -159,13 +159,9 @@ class Console:
 
     def finished(self, report: "Report") -> None:
         """Tells people how a stage ended."""
-        took = (
-            f"made in {sum(report.seconds.values()):.0f} s"
-            if report.status == "done"
-            else "is there already, made from the same"
-        )
+        took = f"made in {sum(report.seconds.values()):.0f} s" if report.status == "done" else "already there and up to date"
         page = report.out / "report.html"
-        look = f", to look at: {page}" if page.exists() else ""
+        look = f", report: {page}" if page.exists() else ""
         self.human.print(f"[green]✓[/green] {_plain(str(report.out))} [dim]{took}{_plain(look)}[/dim]")
 
     def result(self, fields: Mapping[str, Any], line: str) -> None:

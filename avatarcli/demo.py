@@ -1,4 +1,4 @@
-"""`avatarcli demo`: the whole way, offline, on two short clips of synthetic people, scored against their truth."""
+"""`avatarcli demo`: every stage, offline, on two short clips of synthetic people, scored against their ground truth."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,11 @@ from avatarcli.options import Budget, Device, OnDevice, pick_device, seconds
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all results.")] = Path("demo_out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("demo_out"),
     budget: Budget = "8m",
     device: OnDevice = Device.auto,
 ) -> None:
-    """See it work: packaged clips, offline, scored."""
+    """Run everything on two packaged clips of synthetic people, offline, and score the result."""
     budget_s = seconds(budget)
     from pipelines.demo import demo_clips, score_demo
     from pipelines.run import RunSettings, run
@@ -28,7 +28,7 @@ def demo(
     for report in reports:
         console().finished(report)
     console().say(console().evaluation(reports[1].figures["evaluation"]))
-    console().table(["against the truth", "found", "goal"], told(score))
+    console().table(["against the ground truth", "measured", "goal"], told(score))
     stages = [report_json(report) for report in reports]
     console().result({"status": reports[-1].status, "out": str(driven), "stages": stages, "score": score}, str(driven))
 
@@ -41,7 +41,7 @@ def told(score: dict[str, Any]) -> list[list[str]]:
         ["camera rotation, median", f"{camera:.2f}°", f"at most {score['goals']['rotation_deg']:.0f}°"],
         ["jaw, correlation", _number(follows.get("jawOpen")), f"at least {score['goals']['jaw']}"],
         ["blink, correlation", _number(follows.get("eyeBlink")), ""],
-        ["held-out PSNR inside the head over the run", rose, "rising"],
+        ["held-out PSNR inside the head, first to last", rose, "rising"],
     ]
 
 

@@ -1,4 +1,4 @@
-"""`avatarcli drive`: a video of anybody moves an avatar."""
+"""`avatarcli drive`: a video of anybody animates an avatar."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatarcli.console import console, report_json
-from avatarcli.options import Device, OnDevice, Set, chosen, pick_device
+from avatarcli.options import MORE, Device, OnDevice, Overwrite, Set, SettingsFile, chosen, pick_device
 from avatarcli.settings import resolve
 from avatarcli.train import Torso
 from pipelines.core.errors import SettingError
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 Driver = Annotated[
     Path,
-    typer.Option("--video", help="Who moves it: a video, Live Link CSV, .track, or a folder of them.", show_default=False),
+    typer.Option("--video", help="The driver: a video, Live Link CSV or .track file, or a folder of them.", show_default=False),
 ]
-Result = Annotated[Path | None, typer.Option("--out", "-o", help="Where the result goes; with --live, a recording.")]
-Live = Annotated[bool, typer.Option("--live", help="Now: a camera (--video 0), or a file at its own pace.")]
-Neutral = Annotated[float | None, typer.Option(metavar="SECONDS", help="When the driver's face is at rest; else found.")]
-View = Annotated[str | None, typer.Option(help="driver, still, orbit, turntable or a camera path (CSV).")]
+Result = Annotated[Path | None, typer.Option("--out", "-o", help="Path of the result; with --live, of a recording.")]
+Live = Annotated[bool, typer.Option("--live", help="Drive live from a camera (--video 0), or from a file in real time.")]
+Neutral = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Time at which the driver's face is neutral.", show_default="detected")
+]
+View = Annotated[str | None, typer.Option(help="Camera: driver, still, orbit, turntable or a camera path (CSV).")]
 Background = Annotated[str | None, typer.Option(help="'#808080', an image, a video, blur or transparent.")]
 
 
@@ -32,19 +34,18 @@ def drive(
     view: View = None,
     background: Background = None,
     neutral: Neutral = None,
-    size: Annotated[int | None, typer.Option(help="Side of the picture in pixels.")] = None,
-    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="The driver beside the avatar.")] = False,
+    size: Annotated[int | None, typer.Option(help="Width and height of the picture in pixels.")] = None,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Show the driver next to the avatar.")] = False,
     live: Live = False,
     changes: Set = None,
     device: OnDevice = Device.auto,
-    overwrite: Annotated[bool, typer.Option("--overwrite", hidden=True)] = False,
-    settings: Annotated[Path | None, typer.Option("--settings", hidden=True)] = None,
-    torso: Annotated[Torso | None, typer.Option(hidden=True)] = None,
+    settings: SettingsFile = None,
+    torso: Annotated[
+        Torso | None, typer.Option(help="How to show the shoulders behind the head.", rich_help_panel=MORE)
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Move an avatar by a video, or by recorded motion.
-
-    Also: --overwrite, --settings FILE.toml, --torso none|still|follow.
-    """
+    """Animate an avatar with a video or with recorded motion."""
     from pipelines.drive import DriveSettings
 
     shown = chosen(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
@@ -55,7 +56,7 @@ def drive(
         _live(avatar, str(video), out, asked, rest)
         return
     if out is None:
-        raise SettingError("drive needs -o, where the result goes; only --live can do without.")
+        raise SettingError("drive needs -o for its result; only --live works without.")
     _recorded(avatar, video, out, asked, rest)
 
 

@@ -1,4 +1,4 @@
-"""`avatarcli evaluate`: the frozen evaluation of an avatar on the held-out end of its capture, and what stands beside it."""
+"""`avatarcli evaluate`: the frozen evaluation of an avatar on the held-out end of its capture, against baselines."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,19 @@ from avatarcli.options import Device, OnDevice, Overwrite, pick_device
 def evaluate(
     avatar: Annotated[Path, typer.Argument(help="A folder made by `avatarcli train`.", show_default=False)],
     capture: Annotated[
-        Path | None, typer.Argument(help="The capture it was made of; left out: beside it.", show_default=False)
+        Path | None, typer.Argument(help="The capture it was made from.", show_default="next to the avatar")
     ] = None,
-    compare: Annotated[Path | None, typer.Option(help="Another avatar of the same capture.", show_default=False)] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Compare with another avatar of the same capture.", show_default=False)
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the page; left out: beside the avatar.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the report.", show_default="next to the avatar"),
     ] = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score an avatar on held-out frames, beside its baselines or another avatar: figures, and a page with pictures."""
+    """Score an avatar on held-out frames, against baselines or another avatar, and write a report with pictures."""
     from pipelines.evaluate import default_out
     from pipelines.evaluate import evaluate as score
     from pipelines.evaluate.page import sentences

@@ -1,4 +1,4 @@
-"""The options that several commands share, and the two choices made here for all of them: device and budget."""
+"""The options that several commands share, and how their texts are read: times, sizes, devices, presets."""
 
 import re
 from enum import StrEnum
@@ -16,22 +16,42 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.", show_default=False)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a result made from other inputs or settings.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")]
-SettingsFile = Annotated[Path | None, typer.Option("--settings", metavar="FILE.toml", help="Settings from a file.")]
-OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
-Preset = Annotated[str, typer.Option("--preset", help="quick (a laptop, minutes), workstation or paper (a GPU).")]
-Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="How long it may take: 90s, 10m, 1h30m.")]
+MORE = "More options"
+"""The second panel of a help page, after the options that most people need."""
+Out = Annotated[Path, typer.Option("--out", "-o", help="Path of the result.", show_default=False)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a result made from other inputs or settings.", rich_help_panel=MORE)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", rich_help_panel=MORE),
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", metavar="FILE.toml", help="Read settings from a file.", rich_help_panel=MORE)
+]
+OnDevice = Annotated[
+    Device, typer.Option("--device", help="Where to compute; auto uses a GPU if there is one.", rich_help_panel=MORE)
+]
+Preset = Annotated[str, typer.Option("--preset", help="quick (minutes on a laptop), workstation or paper (both need a GPU).")]
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help="Time limit of the training, such as 90s, 10m or 1h30m.")
+]
 Memory = Annotated[
     str | None,
-    typer.Option("--memory", metavar="SIZE", help="What a training step may take: 12g, 800m; graphics memory on a GPU."),
+    typer.Option(
+        "--memory", metavar="SIZE", help="Memory limit of a training step, such as 12g or 800m (GPU memory on a GPU)."
+    ),
 ]
 Consent = Annotated[
     str | None,
-    typer.Option("--consent", metavar="TEXT|FILE", help="Who agreed: 'NAME: statement', a text or .toml file, a spoken clip."),
+    typer.Option(
+        "--consent",
+        metavar="TEXT|FILE",
+        rich_help_panel=MORE,
+        help="Consent of the person filmed: 'NAME: statement', a text or .toml file, or a spoken clip.",
+    ),
 ]
-EVERYWHERE = "Everywhere: --json one JSON object on stdout · --quiet only results and errors · --debug tracebacks"
+EVERYWHERE = "Any command: --json prints one JSON object · --quiet prints only results and errors · --debug shows tracebacks"
 
 
 def seconds(text: str | None) -> float | None:
@@ -41,7 +61,7 @@ def seconds(text: str | None) -> float | None:
     found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
     total = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
     if total <= 0:
-        raise SettingError(f"--budget {text}: write a time such as 90s, 10m or 1h30m.")
+        raise SettingError(f"--budget {text} is not a time; write 90s, 10m or 1h30m.")
     return total
 
 
@@ -52,12 +72,12 @@ def gigabytes(text: str | None) -> float | None:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([gm])(?:i?b)?", text.strip().lower())
     total = float(found[1]) * {"g": 1.0, "m": 1e-3}[found[2]] if found else 0.0
     if total <= 0:
-        raise SettingError(f"--memory {text}: write a size such as 12g or 800m.")
+        raise SettingError(f"--memory {text} is not a size; write 12g or 800m.")
     return total
 
 
 def chosen(**flags: Any) -> list[str]:
-    """`key=value` of the flags that were given; `__` in a name stands for a dot."""
+    """`key=value` of each flag that is not None; `__` in a name stands for a dot."""
     return [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
 
 
@@ -69,12 +89,12 @@ def pick_device(device: Device) -> str:
 
     seen = torch.cuda.is_available()
     if device is Device.cuda and not seen:
-        raise MissingTool("--device cuda: PyTorch sees no CUDA GPU; `avatarcli doctor` says why, or use --device cpu.")
+        raise MissingTool("--device cuda: PyTorch finds no CUDA GPU; run `avatarcli doctor` to see why, or use --device cpu.")
     return "cuda" if seen else "cpu"
 
 
 def preset(presets: dict[str, Any], name: str) -> Any:
     """The settings of a preset name; SettingError lists the names there are."""
     if name not in presets:
-        raise SettingError(f"--preset {name}: there are {', '.join(presets)}.")
+        raise SettingError(f"--preset {name} does not exist; choose one of {', '.join(presets)}.")
     return presets[name]

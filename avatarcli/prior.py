@@ -1,4 +1,4 @@
-"""`avatarcli prior`: the generators an avatar can start from, and everything else that can be added."""
+"""`avatarcli prior`: the generators an avatar can start from, and all other files that can be added."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,14 +11,14 @@ from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set,
 Use = Literal["research", "commercial"]
 Recipe = Literal["eg3d", "supervised"]
 
-ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse what the license forbids for this use.")]
-Named = Annotated[str, typer.Argument(help="A name of `avatarcli prior list`, or a prior folder.", show_default=False)]
+ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse files whose license forbids this use.")]
+Named = Annotated[str, typer.Argument(help="A name from `avatarcli prior list`, or a prior folder.", show_default=False)]
 prior = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
 
 @prior.callback()
 def _command(context: typer.Context) -> None:
-    """Networks to start from: list, show, fetch, import, train."""
+    """List, show, fetch, import and train the networks that avatars start from."""
     FLAGS.command = f"prior {context.invoked_subcommand}"
 
 
@@ -26,25 +26,25 @@ def _command(context: typer.Context) -> None:
 def import_(
     network: Annotated[Path, typer.Argument(help="A published network (.pkl).", show_default=False)],
     out: Out,
-    name: Annotated[str | None, typer.Option(help="The prior's name; else the folder's.")] = None,
-    license_of: Annotated[str | None, typer.Option(metavar="NAME", help="Registry name, or license, of the file.")] = None,
-    plane_axes: Annotated[str | None, typer.Option(metavar="NAME", help="Where the network does not say it.")] = None,
-    generator_only: Annotated[bool, typer.Option("--generator-only", help="Leave the discriminator out.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the prior.", show_default="the folder's name")] = None,
+    license_of: Annotated[str | None, typer.Option(metavar="NAME", help="Registry name or license of the file.")] = None,
+    plane_axes: Annotated[str | None, typer.Option(metavar="NAME", help="Plane layout, if the file does not state it.")] = None,
+    generator_only: Annotated[bool, typer.Option("--generator-only", help="Leave out the discriminator.")] = False,
     use: ForUse = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a published network into a prior folder, without running anything in it."""
+    """Turn a published network into a prior folder, without running any code from it."""
     from pipelines.prior.importing.networks import ImportSettings, import_prior
 
     settings = ImportSettings(name=name, license_of=license_of, plane_axes=plane_axes, generator_only=generator_only, use=use)
     report = import_prior(network, out, settings, console(), overwrite=overwrite)
-    console().say(f"license: {report.figures['license']}; train with --set prior={report.out}")
+    console().say(f"License: {report.figures['license']}. Use it with `avatarcli train --set prior={report.out}`.")
     console().report(report)
 
 
 @prior.command("list", epilog=EVERYWHERE)
 def list_(use: ForUse = None) -> None:
-    """Everything that can be added: source, size, license, what it permits."""
+    """List everything that can be added: size, license and what it permits."""
     from pipelines.assets.registry import permitted
     from pipelines.prior.catalog import shelf
 
@@ -56,7 +56,7 @@ def list_(use: ForUse = None) -> None:
 
 @prior.command(epilog=EVERYWHERE)
 def show(name: Named, use: ForUse = None) -> None:
-    """All that is known of one of them."""
+    """Show everything known about one entry."""
     from pipelines.assets.registry import insist
     from pipelines.prior.catalog import thing_of
 
@@ -70,12 +70,10 @@ def show(name: Named, use: ForUse = None) -> None:
 def fetch(
     name: Named,
     use: ForUse = None,
-    accepted: Annotated[
-        bool, typer.Option("--accept-licence", "--accept-license", help="You have read its license and accept it.")
-    ] = False,
-    folder: Annotated[Path | None, typer.Option("--from", help="A clone of ict-facekit's repository, without network.")] = None,
+    accepted: Annotated[bool, typer.Option("--accept-license", help="You have read the license and accept it.")] = False,
+    folder: Annotated[Path | None, typer.Option("--from", help="Offline: a clone of ict-facekit's repository.")] = None,
 ) -> None:
-    """Download one of them, checked by size and sha256; nothing else here uses the network."""
+    """Download one entry and check its size and sha256. No other command uses the network."""
     from pipelines.assets.registry import insist
     from pipelines.assets.store import accept
     from pipelines.assets.store import fetch as get
@@ -91,7 +89,7 @@ def fetch(
 
         path = fetch_face_model(console(), folder)
     elif folder:
-        raise SettingError(f"--from is for ict-facekit; {name} is one file, put it into the weights folder.")
+        raise SettingError(f"--from is only for ict-facekit; {name} is one file: put it into the weights folder.")
     elif entry.kind == "published network" and entry.fetchable:
         from pipelines.prior.importing.networks import fetch_prior
 
@@ -103,9 +101,10 @@ def fetch(
 
 @prior.command(epilog=EVERYWHERE)
 def register(
-    name: Named, sha256: Annotated[str | None, typer.Option(help="What its publisher states; the file is compared.")] = None
+    name: Named,
+    sha256: Annotated[str | None, typer.Option(help="The checksum its publisher states; the file must match it.")] = None,
 ) -> None:
-    """Vouch for a local file whose hash is not known here, such as a rembg model: it is remembered and insisted on."""
+    """Record the checksum of a local file, such as a rembg model, that has none on record; later uses must match it."""
     from pipelines.assets.store import register as vouch
     from pipelines.prior.catalog import entry_of
 
@@ -116,16 +115,16 @@ def register(
 @prior.command(epilog=EVERYWHERE)
 def synth(
     out: Out,
-    people: Annotated[int, typer.Option(help="How many people.")] = 100,
-    size: Annotated[int, typer.Option(help="Pixels.")] = 128,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; else one a core.", show_default=False)] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Also a sheet of 6x6 pictures (.png).")] = None,
-    ict: Annotated[Path | None, typer.Option(help="ict_facekit.npz; else `prior fetch ict-facekit`'s.")] = None,
+    people: Annotated[int, typer.Option(help="Number of people.")] = 100,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="one per core")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a sheet of 6x6 pictures (.png).")] = None,
+    ict: Annotated[Path | None, typer.Option(help="ict_facekit.npz.", show_default="from `prior fetch ict-facekit`")] = None,
     changes: Set = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Render people who do not exist, with exact labels, as shards to train on."""
+    """Render synthetic people with exact labels, as shards to train on."""
     from avatarcli.settings import resolve
     from pipelines.prior.people.sheet import check_sheet, write_sheet
     from pipelines.prior.people.shooting import SynthSettings
@@ -142,19 +141,21 @@ def synth(
 
 @prior.command(epilog=EVERYWHERE)
 def train(
-    data: Annotated[Path, typer.Option(help="Shards, or a folder or zip with dataset.json.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help="Shards from `prior synth`, or a folder or zip with dataset.json.", show_default=False)
+    ],
     out: Out,
     recipe: Annotated[
-        Recipe, typer.Option(help="eg3d: adversarial; supervised: exact truth of shards, as the shipped prior.")
+        Recipe, typer.Option(help="eg3d: adversarial; supervised: on the exact labels of shards, as the shipped prior.")
     ] = "eg3d",
     config: Annotated[str | None, typer.Option(help="eg3d: ffhq512 (default), quick, tiny128, or a JSON file.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="eg3d: thousands of images to show; EG3D: 25000.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="eg3d: thousands of images to train on; the paper: 25000.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a base generator: adversarially, as EG3D was, or on the exact truth of synthetic people."""
+    """Train a base generator, adversarially or on the exact labels of synthetic people."""
     from avatarcli.settings import resolve
     from pipelines.core.errors import SettingError
     from pipelines.prior.train.supervised import SupervisedSettings, train_supervised
@@ -163,7 +164,7 @@ def train(
     named = chosen(config=config, adversarial__kimg=kimg)
     if recipe == "supervised":
         if named:
-            raise SettingError("--config and --kimg belong to the recipe eg3d; supervised takes --set autodecoder.steps=N.")
+            raise SettingError("--config and --kimg belong to --recipe eg3d; with supervised, use --set autodecoder.steps=N.")
         taught = resolve(SupervisedSettings(), file=settings, assignments=changes or [])
         console().report(train_supervised(data, out, taught, console(), overwrite=overwrite))
         return

@@ -26,9 +26,9 @@ from avatarcli.settings import resolve, within
 
 
 def run(
-    video: Annotated[Path, typer.Argument(help="Footage of the person to become an avatar.", show_default=False)],
-    driver: Annotated[Path, typer.Option("--drive", help="Footage of anybody, who moves it.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of all results.", show_default=False)],
+    video: Annotated[Path, typer.Argument(help="Footage of the person who becomes an avatar.", show_default=False)],
+    driver: Annotated[Path, typer.Option("--drive", help="The driver: footage of anybody.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.", show_default=False)],
     preset_name: Preset = "quick",
     budget: Budget = None,
     memory: Memory = None,
@@ -38,7 +38,7 @@ def run(
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """From footage to a driven video, the whole way."""
+    """Do everything: capture, train and drive, from footage to the driven video."""
     named = {"train__budget_s": seconds(budget), "train__memory_gb": gigabytes(memory)}
     from pipelines.provenance.consent import consent_of
     from pipelines.run import RunSettings

@@ -31,7 +31,7 @@ def resolve(base: T, *, file: Path | None = None, assignments: Sequence[str] = (
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise SettingError(f"--set {text}: write it as key=value, such as --set finetune.steps=100.")
+            raise SettingError(f"--set {text}: write KEY=VALUE, such as --set finetune.steps=100.")
         base = assign(base, key.strip(), value.strip(), said=f"--set {text}")
     return base
 
@@ -50,7 +50,7 @@ def _check(base: Any, key: str, value: Any, said: str) -> None:
     if parts and str(value).lower() not in NONE:
         raise SettingError(f"{said}: {key!r} is a group; set one of {', '.join(parts)}.")
     if owner:
-        raise SettingError(f"{said}: {owner!r} is one value and has no parts.")
+        raise SettingError(f"{said}: {owner!r} is a single value and has no parts.")
     if not parts and key not in known:
         raise SettingError(f"{said}: there is no setting {key!r}{_near(known, key)}.")
 
@@ -106,7 +106,6 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 
 def _from_file(path: Path, stage: str) -> Iterator[tuple[str, Any]]:
-
     try:
         table = tomllib.loads(path.read_text())
     except FileNotFoundError as error:
@@ -132,7 +131,9 @@ def _near(known: Sequence[str], key: str) -> str:
     found = [name for name in known if name.rsplit(".", 1)[-1] == last]
     found += difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     found += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7)]
-    return f"; did you mean {' or '.join(list(dict.fromkeys(found))[:3])}" if found else f"; there are {', '.join(known)}"
+    return (
+        f"; did you mean {' or '.join(list(dict.fromkeys(found))[:3])}" if found else f"; the settings are {', '.join(known)}"
+    )
 
 
 def _says_none(hint: Any, value: Any) -> bool:
@@ -205,7 +206,7 @@ def _str(value: Any) -> str:
 
 
 _SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _bool, int: _int, float: _float, str: _str, Path: Path, type(None): _none}
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", type(None): "none"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", type(None): "none"}
 
 
 def describe(hint: Any) -> str:
@@ -217,7 +218,7 @@ def describe(hint: Any) -> str:
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         count = "any number of values" if parts[-1] is Ellipsis else f"{len(parts)} values"
-        return f"{count} with commas between, each {describe(parts[0])}"
+        return f"{count} separated by commas, each {describe(parts[0])}"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {', '.join(str(choice.value) for choice in hint)}"
     return _WORDS.get(hint, str(hint))

@@ -13,15 +13,19 @@ Space = Literal["measured", "blendshapes"]
 
 
 def track(
-    driver: Annotated[Path, typer.Argument(help="A video; or a CSV or coefficients to convert.", show_default=False)],
+    driver: Annotated[Path, typer.Argument(help="A video, or a CSV or coefficients to convert.", show_default=False)],
     out: Out,
-    csv: Annotated[bool, typer.Option("--csv", help="Also write a Live Link Face CSV beside it (or: -o TAKE.csv).")] = False,
-    space: Annotated[Space | None, typer.Option(help="Channels measured from landmarks, or mediapipe's 52.")] = None,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Also write a Live Link Face CSV next to it (or write one alone with -o TAKE.csv).")
+    ] = False,
+    space: Annotated[
+        Space | None, typer.Option(help="Expression channels: measured from landmarks, or mediapipe's 52 blendshapes.")
+    ] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Read a driver once: expressions and head poses as a .track, or as a .csv for other tools."""
+    """Track a driver once: write expressions and head poses as a .track, or as a .csv for other tools."""
     from pipelines.drive.motion.record_track import TakeSettings, take
 
     flags = chosen(space=space, csv="exact" if csv else None)

@@ -1,4 +1,4 @@
-"""`avatarcli train`: a capture becomes an avatar, or an avatar becomes better by a further capture."""
+"""`avatarcli train`: a capture becomes an avatar, or another capture improves one."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,31 +28,33 @@ Torso = Literal["none", "still", "follow"]
 
 
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="quick (a laptop, minutes), workstation or paper (a GPU).", show_default="quick")
+    str | None,
+    typer.Option("--preset", help="quick (minutes on a laptop), workstation or paper (both need a GPU).", show_default="quick"),
 ]
 
 
 def train(
     capture: Annotated[
-        Path, typer.Argument(help="A folder made by `avatarcli capture`; with --add the avatar.", show_default=False)
+        Path,
+        typer.Argument(help="A folder made by `avatarcli capture`; with --add, the avatar to improve.", show_default=False),
     ],
     out: Out,
     originals: Annotated[
-        list[Path] | None, typer.Argument(help="With --add: what the avatar was made of, if it does not lie beside it.")
+        list[Path] | None, typer.Argument(help="With --add: the captures the avatar was made of.", show_default="next to it")
     ] = None,
     further: Annotated[
-        Path | None, typer.Option("--add", metavar="CAPTURE", help="Improve an avatar with a further capture of the person.")
+        Path | None, typer.Option("--add", metavar="CAPTURE", help="Improve an avatar with another capture of the same person.")
     ] = None,
     preset_name: Preset = None,
     budget: Budget = None,
     memory: Memory = None,
-    torso: Annotated[Torso | None, typer.Option(help="The shoulders behind the head.")] = None,
+    torso: Annotated[Torso | None, typer.Option(help="How to show the shoulders behind the head.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make an avatar from a capture, or improve one with a further capture (--add)."""
+    """Make an avatar from a capture, or improve one with another capture (--add)."""
     budget_s, memory_gb = seconds(budget), gigabytes(memory)
     from pipelines.train import PRESETS
     from pipelines.train import train as make
@@ -67,6 +69,6 @@ def train(
         console().report(add(capture, further, out, asked, console(), **how))
         return
     if originals:
-        raise SettingError(f"{originals[0]}: an avatar is made of one capture; add further ones to it with --add.")
+        raise SettingError(f"{originals[0]}: an avatar is made from one capture; add another one with --add.")
     asked = resolve(preset(PRESETS, preset_name or "quick"), file=settings, stage="train", assignments=flags)
     console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -108,7 +108,7 @@ def accept(entry: Entry, accepted: bool, progress: Progress) -> None:
     """Show a license; one that does not permit every use has to be accepted, else SettingError."""
     progress.say(f"{entry.name}: {entry.license}; permits {' and '.join(entry.permits)} use. From {entry.source}.")
     if entry.bound and not accepted:
-        raise SettingError(f"{entry.name} has the license {entry.license}: read it there, then repeat with --accept-licence.")
+        raise SettingError(f"{entry.name} has the license {entry.license}: read it there, then repeat with --accept-license.")
 
 
 def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> Path:

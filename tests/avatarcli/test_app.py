@@ -4,7 +4,9 @@ import subprocess
 import time
 
 import pytest
+from typer.main import get_command
 
+from avatarcli.app import app
 from tests.avatarcli.cli import avatarcli, command, environment
 from tests.material import ROOT
 
@@ -39,11 +41,24 @@ def test_help_is_fast_and_names_the_commands() -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "capture", "train", "drive", "evaluate", "batch", "demo", "doctor", "bom"])
-def test_a_command_has_at_most_ten_flags(name: str) -> None:
+def test_a_panel_of_help_has_at_most_ten_flags(name: str) -> None:
     done = avatarcli(name, "--help")
-    flags = [line for line in done.stdout.splitlines() if line.startswith("│") and "--" in line[:20]]
     assert done.returncode == 0
-    assert len([line for line in flags if "--help" not in line]) <= 10
+    for panel in done.stdout.split("╭─")[1:]:
+        flags = [line for line in panel.splitlines() if line.startswith("│") and "--" in line[:20] and "--help" not in line]
+        assert len(flags) <= 10, panel
+
+
+def test_no_flag_is_hidden() -> None:
+    commands = list(get_command(app).commands.values())  # type: ignore[attr-defined]
+    prior = next(command for command in commands if command.name == "prior")
+    hidden = [
+        f"{command.name} {flag.opts[0]}"
+        for command in [*commands, *prior.commands.values()]
+        for flag in command.params
+        if getattr(flag, "hidden", False)
+    ]
+    assert hidden == []
 
 
 def test_no_heavy_import_before_a_command_runs() -> None:

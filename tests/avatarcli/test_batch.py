@@ -78,7 +78,7 @@ def test_crash_and_failure_are_rows_and_exit_1(place: Path) -> None:
 
 def test_people_see_a_table(place: Path) -> None:
     done = subprocess.run(batch(place), capture_output=True, text=True, env=environment(place), timeout=60)
-    assert "2 of 3 rows failed" in done.stdout
+    assert "2 of 3 jobs failed" in done.stdout
     assert "no face in film.mp4." in done.stdout
 
 

@@ -91,7 +91,7 @@ def test_a_published_network_is_fetched_once_its_license_is_accepted(tmp_path: P
     )
     env = {"AVATARCLI_WEIGHTS": str(tmp_path)}
     refused = avatarcli("prior", "fetch", "eg3d-ffhq512", before=before, env=env)
-    assert refused.returncode == 2 and "NVIDIA Source Code License" in refused.stderr and "--accept-licence" in refused.stderr
+    assert refused.returncode == 2 and "NVIDIA Source Code License" in refused.stderr and "--accept-license" in refused.stderr
     assert not list(tmp_path.iterdir())
     done = avatarcli("prior", "fetch", "eg3d-ffhq512", flag, before=before, env=env)
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "eg3d-ffhq512.prior")), done.stderr
@@ -130,7 +130,7 @@ def test_the_bill_of_an_avatar(tmp_path: Path) -> None:
     assert {item["kind"] for item in result["items"]} == {"prior", "model", "tool", "package"}
     refused = avatarcli("bom", avatar, "--license", "commercial")
     assert refused.returncode == 4
-    assert "may not be used for commercial work because of the model mattes: unknown" in refused.stderr
+    assert "must not be used for commercial work: the license of the model mattes: unknown" in refused.stderr
 
 
 def test_no_command_has_more_than_ten_flags() -> None:

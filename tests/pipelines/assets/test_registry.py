@@ -191,7 +191,7 @@ def test_a_license_that_binds_has_to_be_accepted() -> None:
             said.append(text)
 
     accept(entry(), False, Listening())
-    with pytest.raises(SettingError, match="NVIDIA.* --accept-licence"):
+    with pytest.raises(SettingError, match="NVIDIA.* --accept-license"):
         accept(entry(license=NVIDIA), False, Listening())
     accept(entry(license=NVIDIA), True, Listening())
     assert said[0].startswith("a.bin: MIT; permits research and commercial use") and NVIDIA in said[1]
