@@ -38,9 +38,6 @@ class Camera:
         index = [index] if isinstance(index, int) else index
         return Camera(world_from_camera=self.world_from_camera[index], intrinsics=self.intrinsics[index])
 
-    def select(self, index: Index) -> "Camera":
-        return self[index]
-
     def to(self, device: torch.device | str) -> "Camera":
         return Camera(world_from_camera=self.world_from_camera.to(device), intrinsics=self.intrinsics.to(device))
 

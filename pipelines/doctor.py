@@ -1,17 +1,19 @@
-"""What is on this machine: each part looked at by using it, and a way to get what is missing."""
+"""What this machine has: each part is tried by using it, with a way to get what is missing."""
 
 import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.assets.store import KNOWN, find_weight, how_to_get
 from pipelines.core.errors import AvatarError, MissingTool
 from pipelines.core.stage import Progress
 
-REINSTALL = "Install again: pip install -c constraints.txt ."
+REINSTALL = "Install avatarcli again: pip install -c constraints.txt ."
+PACKAGES = ("avatarcli", "models", "pipelines")
 FREE_GB = 2.0
 """A capture takes about 0.3 GB, a training as much again."""
 
@@ -25,19 +27,28 @@ class Check:
     found: str
     needed_for: str
     required: bool = True
-    """Whether the default way cannot run without it."""
+    """Whether `avatarcli run` with default settings needs it."""
     remedy: str = ""
 
 
 def examine(progress: Progress) -> list[Check]:
     """All checks, the required ones first; each part that could crash is tried in a child process."""
-    parts = [_torch, _ffmpeg, _pyav, _mediapipe, _c2pa, _prior, _disk, _gpu, _colmap, _landmarker, _rembg]
+    parts = [_packages, _torch, _ffmpeg, _pyav, _mediapipe, _c2pa, _prior, _disk, _gpu, _colmap, _landmarker, _rembg]
     checks = []
-    with progress.task("looking", total=len(parts)) as task:
+    with progress.task("checking", total=len(parts)) as task:
         for part in parts:
             checks.append(part())
             task.advance()
     return checks
+
+
+def _packages() -> Check:
+    """Foreign ones end the program before this; two installations may still be mixed."""
+    homes = {name: str(Path(str(spec.origin)).parents[1]) for name in PACKAGES if (spec := find_spec(name)) and spec.origin}
+    ok = len(homes) == len(PACKAGES) and len(set(homes.values())) == 1
+    found = f"{', '.join(PACKAGES)} in {homes[PACKAGES[0]]}" if ok else f"not side by side: {homes}"
+    remedy = "Another project's package hides avatarcli's: use another folder, or a virtual environment of its own."
+    return Check(name="packages", ok=ok, found=found, needed_for="everything", remedy=remedy)
 
 
 def _torch() -> Check:
@@ -70,18 +81,18 @@ def _mediapipe() -> Check:
 
 def _c2pa() -> Check:
     code = "import c2pa, cryptography; print(c2pa.sdk_version())"
-    return _child("c2pa", code, "signed manifests (drive without: --set provenance.manifest=false)")
+    return _child("c2pa", code, "signed manifests (drive without them: --set provenance.manifest=false)")
 
 
 def _colmap() -> Check:
     code = "import pycolmap; print(pycolmap.__version__, 'with CUDA' if pycolmap.has_cuda else 'on the CPU')"
-    return _child("COLMAP", code, "cameras from the scene (else they come from landmarks)", required=False)
+    return _child("COLMAP", code, "cameras from the background (without it they come from landmarks)", required=False)
 
 
 def _prior() -> Check:
     from pipelines.artifacts.prior import load_prior
 
-    name, needed = "prior", "every avatar: the generator it starts from"
+    name, needed = "prior", "every avatar: it is the generator that training starts from"
     try:
         prior = load_prior("quick")
     except AvatarError as error:
@@ -91,7 +102,7 @@ def _prior() -> Check:
 
 def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
-    remedy = f"Free {FREE_GB:.0f} GB or work in another folder."
+    remedy = f"Free {FREE_GB:.0f} GB, or work in another folder."
     return Check(
         name="disk", ok=free >= FREE_GB, found=f"{free:.0f} GB free here", needed_for="captures and avatars", remedy=remedy
     )
@@ -100,7 +111,7 @@ def _disk() -> Check:
 def _gpu() -> Check:
     import torch
 
-    needed = "the presets workstation and paper in reasonable time (quick needs none)"
+    needed = "the presets workstation and paper; quick runs without"
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         found = f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
@@ -109,8 +120,8 @@ def _gpu() -> Check:
         version = torch.__version__.partition("+")[0]
         remedy = f"This PyTorch is a CPU build; with an NVIDIA GPU: pip install --force-reinstall torch=={version} from PyPI."
     else:
-        remedy = "PyTorch was built for CUDA but sees no GPU: check the NVIDIA driver with nvidia-smi."
-    return Check(name="GPU", ok=False, found="none seen by PyTorch", needed_for=needed, required=False, remedy=remedy)
+        remedy = "PyTorch was built for CUDA but finds no GPU: check the NVIDIA driver with nvidia-smi."
+    return Check(name="GPU", ok=False, found="PyTorch finds none", needed_for=needed, required=False, remedy=remedy)
 
 
 def _landmarker() -> Check:
@@ -120,7 +131,7 @@ def _landmarker() -> Check:
         path = find_weight(name)
     except AvatarError as error:
         return Check(name=name, ok=False, found=str(error), needed_for=needed, required=False, remedy=how_to_get(name))
-    found = str(path) if path else "not there"
+    found = str(path) if path else "not installed"
     return Check(name=name, ok=path is not None, found=found, needed_for=needed, required=False, remedy=how_to_get(name))
 
 
@@ -134,9 +145,9 @@ def _rembg() -> Check:
             found.append(f"{model} ({vouched_file(model)})")
     remedy = (
         f"Download one of {', '.join(REMBG_MODELS[:3])} as NAME.onnx from rembg's releases into ~/.u2net (or $U2NET_HOME), "
-        "then avatarcli prior register NAME."
+        "then run `avatarcli prior register NAME`."
     )
-    needed = "other mattes than mediapipe's (capture --mattes NAME)"
+    needed = "mattes other than mediapipe's (capture --mattes NAME)"
     return Check(
         name="rembg models", ok=bool(found), found=", ".join(found) or "none", needed_for=needed, required=False, remedy=remedy
     )
@@ -150,7 +161,7 @@ def _child(name: str, code: str, needed_for: str, required: bool = True) -> Chec
         )
         ok, said = done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr)
     except subprocess.TimeoutExpired:
-        ok, said = False, "gave no answer in 120 s"
+        ok, said = False, "no answer within 120 s"
     lines = said.strip().splitlines()
     return Check(
         name=name, ok=ok, found=lines[-1] if lines else "crashed", needed_for=needed_for, required=required, remedy=REINSTALL

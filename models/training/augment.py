@@ -87,13 +87,11 @@ class Augmentation(nn.Module):
         return both[:, :3], resize(both[:, 3:], raw.shape[-1])
 
     @torch.no_grad()
-    def observe(self, real_logits: Tensor, every: int = 4) -> None:
-        """Take note of a batch of D(real) [B,1]; every fourth batch moves p."""
-        self.note(float(real_logits.sign().sum()), len(real_logits), every)
-
-    @torch.no_grad()
     def note(self, signs: float, images: int, every: int = 4) -> None:
-        """The same of the sum of its signs. The buffer `signs` holds sum, images, batches since p moved last."""
+        """Take note of a batch of D(real): the sum of its signs and its images; every fourth batch moves p.
+
+        The buffer `signs` holds sum, images and batches since p moved last.
+        """
         if self.target is None:
             return
         self.signs += torch.tensor([signs, images, 1], dtype=torch.float64, device=self.signs.device)

@@ -71,14 +71,6 @@ def expression(landmarks: FaceLandmarks, canonical: np.ndarray, space: str) -> n
     return np.array([landmarks.blendshapes.get(name, 0.0) for name in names], np.float32)
 
 
-def normalized_points(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
-    """[478,3] points in head units, laid over `canonical` [478,3] by the similarity transform of the RIGID points.
-
-    `points` are the tracker's (pixels, y down, z smaller = nearer). Outliers count less (Huber weights at 1.5 medians).
-    """
-    return lay_over(points, canonical)[0]
-
-
 def lay_over(points: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The normalized points and the rotation [3,3] that made them upright; its [2,0] is the sine of the head's yaw."""
     upright = np.asarray(points, np.float64) * (1.0, -1.0, -1.0)

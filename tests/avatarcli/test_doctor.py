@@ -1,6 +1,11 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
-from tests.avatarcli.cli import avatarcli
+import pytest
+
+from tests.avatarcli.cli import ROOT, avatarcli, environment
 
 CHECKS = """
 import pipelines.doctor as place
@@ -36,3 +41,25 @@ def test_parts_are_tried_in_a_child() -> None:
     crashed = _child("a", "import os; os.abort()", "x")
     assert not crashed.ok
     assert _child("a", "import nonsense_that_is_not_there", "x").found.startswith("ModuleNotFoundError")
+
+
+@pytest.mark.parametrize("name", ["models", "pipelines"])
+def test_a_foreign_package_under_our_names_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("")
+    words = [sys.executable, "-m", "avatarcli", "doctor"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 3 and done.stdout == ""
+    assert f"`{name}` is {tmp_path / name}, and should be in {ROOT}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_of_that_name_which_is_no_package_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    words = [sys.executable, "-m", "avatarcli", "--version"]
+    assert subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True).returncode == 0
+
+
+def test_our_packages_lie_side_by_side() -> None:
+    from pipelines.doctor import _packages
+
+    assert _packages().ok and str(ROOT) in _packages().found

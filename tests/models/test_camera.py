@@ -83,8 +83,8 @@ def test_labels_are_row_major_and_come_back():
 def test_choosing_cameras_keeps_a_batch():
     camera = tilted(3)
     assert len(camera[1]) == 1
-    assert len(camera.select(torch.tensor([2, 0]))) == 2
-    assert torch.equal(camera.select([2])[0].world_from_camera, camera[2].world_from_camera)
+    assert len(camera[torch.tensor([2, 0])]) == 2
+    assert torch.equal(camera[[2]][0].world_from_camera, camera[2].world_from_camera)
 
 
 def test_wrong_shapes_are_refused():

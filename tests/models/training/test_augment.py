@@ -180,14 +180,14 @@ def test_adjusting_worked_numbers():
 def test_the_probability_moves_every_fourth_batch():
     augmentation = Augmentation(RELEASE, target=0.6, images=1000)
     for _ in range(3):
-        augmentation.observe(torch.ones(8, 1))
+        augmentation.note(8.0, 8)
         assert float(augmentation.p) == 0
-    augmentation.observe(-torch.ones(8, 1))
+    augmentation.note(-8.0, 8)
     assert float(augmentation.p) == 0, "a mean sign of 0.5 is below 0.6"
     for _ in range(4):
-        augmentation.observe(torch.ones(8, 1))
+        augmentation.note(8.0, 8)
     assert float(augmentation.p) == pytest.approx(32 / 1000)
     fixed = Augmentation(RELEASE, p=0.2)
     for _ in range(8):
-        fixed.observe(torch.ones(8, 1))
+        fixed.note(8.0, 8)
     assert float(fixed.p) == pytest.approx(0.2) and not fixed.signs.any()

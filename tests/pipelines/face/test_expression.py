@@ -14,8 +14,8 @@ from pipelines.face.expression import (
     RIGID,
     calibrate,
     expression,
+    lay_over,
     measure,
-    normalized_points,
     solve_pose,
     space_names,
 )
@@ -57,8 +57,8 @@ def test_similarity_is_recovered_in_spite_of_outliers():
     assert np.allclose(found, rotation, atol=1e-2) and np.allclose(shift, (1, 2, 3), atol=2e-2)
 
 
-def test_normalized_points_undo_pose_and_size(canonical: np.ndarray):
-    back = normalized_points(seen(canonical, yaw_deg=25, pitch_deg=-10, size=150), canonical)
+def test_laying_over_undoes_pose_and_size(canonical: np.ndarray):
+    back = lay_over(seen(canonical, yaw_deg=25, pitch_deg=-10, size=150), canonical)[0]
     assert np.abs(back - canonical).max() < 1e-6
 
 
