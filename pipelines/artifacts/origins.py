@@ -15,8 +15,8 @@ from pipelines.core.stage import RECORD, fingerprint_of
 class Origin:
     """A capture, as the avatar that was made of it names it."""
 
-    name: str
     fingerprint: str
+    name: str
     mattes: str | None = None
     """What cut the person out, and what solved the cameras: for the bill of materials."""
     cameras: str | None = None

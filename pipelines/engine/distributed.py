@@ -1,8 +1,9 @@
 """Several processes train one network, on one machine or many: `torchrun` starts them, torch.distributed connects them.
 
 Notable choices:
-- every process holds the whole network and computes every `count`-th piece of a batch; gradients are added up before the step,
-  so a step is the same however many there are, but for rounding. A piece is the group whose members the discriminator compares;
+- the first process leads: it calls functions that all run (`call`), and the others wait for such calls (`lead`);
+- every process holds the whole network and computes every `count`-th part of a batch; gradients are added up before the step,
+  so a step is the same however many there are, but for rounding. A part is the group whose members the discriminator compares;
 - random numbers are keyed by what they are for, never by the process that draws them;
 - the first process alone reads and writes files and shares what it read: a checkpoint fits any number of processes;
 - gloo between CPUs, NCCL between GPUs. When one process is gone the others end with one sentence instead of waiting for it.
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from pipelines.core.errors import AvatarError, SettingError
 from pipelines.core.stage import Report, Work
 
 T = TypeVar("T")
+C = TypeVar("C")
+P = ParamSpec("P")
 PATIENCE = timedelta(hours=6)
 """How long a process waits for the others: for all that the first one does alone, such as a person's expression map."""
 
@@ -115,6 +118,28 @@ class Processes:
             with self._heard():
                 dist.broadcast(found[name], 0)
         return found
+
+    def lead(self, context: C, work: Callable[[C], T]) -> T | None:
+        """`work(context)` by the first process alone; until it is done the others take part in what it calls, and get None."""
+        if self.first:
+            result = work(context)
+            self.from_first(None)
+            return result
+        nothing: Any = None
+        while (message := self.from_first(nothing)) is not None:
+            function, args = message
+            function(context, *args)
+        return None
+
+    def call(self, function: Callable[Concatenate[C, P], T], context: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function(context, ...)` by all processes at once; gives back what it is in the first one, which calls.
+
+        The function has a name in its module, by which it is sent, together with its arguments; `context` is not sent: every
+        process has its own (`lead`).
+        """
+        assert not kwargs, "arguments are sent by place"
+        self.from_first((function, args))
+        return function(context, *args, **kwargs)
 
     def staged(self, stage: Callable[[Work], Report], work: Work) -> Report:
         """`stage(work)` by the first process; the others only help with the work, if there is any, and get its report."""

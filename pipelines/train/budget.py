@@ -9,26 +9,42 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from pipelines.core.errors import SettingError
-from pipelines.core.files import read_json, write_json
-from pipelines.train.settings import FinetuneSettings
+from pipelines.core.files import write_json
+from pipelines.core.records import read_record
+from pipelines.train.settings import FinetuneSettings, TrainSettings
+
+PLAN = "plan.json"
+LABELING, LABELING_CAP_S = 0.12, 40.0
+"""Part of a budget for pairs and the expression map, and the most seconds that it may be."""
+LEAST_PAIRS = 150
+"""However long a pair takes."""
+FIXED_S = 20.0
+"""Loading, evaluation, report."""
+SAFETY = 0.9
+"""Machines slow down: this part of what remains is planned with."""
+
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """What a step computes, and how much of it at once."""
 
-    batch: int = 0
+    batch: Count = 0
     """Images a step learns from."""
-    micro_batch: int | None = None
+    micro_batch: Annotated[int, Meta(ge=1)] | None = None
     """Of these at once; none: all."""
     memory: Literal["fast", "light"] = "fast"
-    image_size: int = 0
-    raw_size: int = 0
+    image_size: Count = 0
+    raw_size: Count = 0
     """Rays along a side."""
-    peak_gb: float = 0.0
+    peak_gb: Annotated[float, Meta(ge=0)] = 0.0
     """Measured of one step; 0 where no limit was given."""
     memory_why: str = ""
 
@@ -37,27 +53,36 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    steps: int
+class PlanRecord:
+    """The file plan.json."""
+
+    steps: Count
     """Optimizer steps of the appearance model."""
-    pairs: int
+    pairs: Count
     """Latents rendered and labeled for the expression map."""
-    threads: int
+    threads: Annotated[int, Meta(ge=1)]
     """CPU threads of every tensor operation; part of what makes a rerun bit-identical."""
-    seconds_per_step: float
+    seconds_per_step: Seconds
     """Measured when the plan was made; 0 when the steps were given."""
-    seconds_for_steps: float
+    seconds_for_steps: Seconds
     why: str
     deadline_s: float = 0.0
     """Seconds after which the steps end early, and what follows still fits the budget; 0: never."""
-    reserve_s: float = 0.0
+    reserve_s: Seconds = 0.0
     """Seconds for what follows the steps."""
     sizes: Sizes = Sizes()
 
     @classmethod
-    def read(cls, path: Path) -> "Plan":
-        known = read_json(path)
-        return cls(**known | {"sizes": Sizes(**known.get("sizes", {}))})
+    def load(cls, folder: Path) -> "PlanRecord":
+        return read_record(folder / PLAN, cls)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / PLAN, asdict(self))
+
+    def shrunk(self, settings: FinetuneSettings, why: str) -> "PlanRecord":
+        """With the micro-batch and memory of `settings`, because more did not fit."""
+        sizes = replace(self.sizes, micro_batch=settings.micro_batch, memory=settings.memory)
+        return replace(self, sizes=sizes, why=f"{self.why}; {why}")
 
     def late(self, spent_s: float, pace: float) -> bool:
         """Whether to end the steps after `spent_s` seconds, because what follows would not fit the budget otherwise.
@@ -72,54 +97,44 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """How a budget is divided."""
+class Stopwatch:
+    """Measures on this machine what a plan has to know, in seconds."""
 
-    labeling: float = 0.12
-    """Part of the budget for pairs and the expression map, at most `labeling_cap_s`."""
-    labeling_cap_s: float = 40.0
-    least_pairs: int = 150
-    """However long a pair takes."""
-    fixed_s: float = 20.0
-    """Loading, evaluation, report."""
-    safety: float = 0.9
-    """Machines slow down; plan with this part of what remains."""
-
-    def labeling_s(self, budget_s: float) -> float:
-        return min(self.labeling * budget_s, self.labeling_cap_s)
+    step: Callable[[int], float]
+    """Of a plain step by a number of threads."""
+    rare_parts: Callable[[int, float], float]
+    """What rarer parts add to it in the mean, by the threads and the seconds of a plain step; asked for the fastest alone."""
+    pair: Callable[[], float]
+    """Of a labeled render."""
 
 
 def make_plan(
-    path: Path, *, steps: int | None, pairs: int, budget_s: float | None, spent: Callable[[], float],
-    measure: Callable[[int], float], measure_rest: Callable[[int, float], float] | None = None,
-    measure_pair: Callable[[], float] | None = None, available: int | None = None, sizes: Sizes | None = None,
-) -> Plan:  # fmt: skip
-    """The plan in `path` if there is one; else one made now and written there.
+    settings: TrainSettings, *, threads: int, spent: Callable[[], float], stopwatch: Stopwatch, sizes: Sizes | None = None
+) -> PlanRecord:
+    """Steps, pairs and threads; given `finetune.steps` win over the budget.
 
-    Given `steps` win over the budget. `measure(threads)` returns seconds of a plain step, `measure_rest(threads, plain)` what
-    rarer parts add to it in the mean, asked for the fastest threads alone, `measure_pair()` seconds per labeled render,
-    `spent()` the seconds of the budget that are gone by then; `available` threads may be used. Raises SettingError when neither
-    is given or the budget is used up before training starts.
+    `threads` may be used, `spent()` are the seconds of the budget that are gone when all is measured. SettingError when neither
+    steps nor a budget are given, or when the budget is used up before the training starts.
     """
-    if path.exists():
-        return Plan.read(path)
-    threads, sizes = available or cores(), sizes or Sizes()
+    sizes, steps, pairs = sizes or Sizes(), settings.finetune.steps, settings.pairs.count
     if steps is not None:
-        plan = Plan(
+        plan = PlanRecord(
             steps=steps, pairs=pairs, threads=threads, seconds_per_step=0.0, seconds_for_steps=0.0, why="steps were given"
         )
-    elif budget_s is None:
+    elif settings.budget_s is None:
         raise SettingError("training needs --budget (such as 10m) or --set finetune.steps=N.")
     else:
-        (plain, fewer), share = fastest(threads, measure), Share()
-        pace = plain + (measure_rest(fewer, plain) if measure_rest else 0.0), fewer
-        if measure_pair is not None:
-            pairs = min(pairs, max(share.least_pairs, int(share.labeling_s(budget_s) / measure_pair())))
-        plan = _from_budget(pairs, pace, budget_s, spent(), share)
+        plain_s, fastest_threads = fastest(threads, stopwatch.step)
+        step_s = plain_s + stopwatch.rare_parts(fastest_threads, plain_s)
+        pairs = min(pairs, max(LEAST_PAIRS, int(labeling_s(settings.budget_s) / stopwatch.pair())))
+        plan = _from_budget(settings.budget_s, spent(), step_s, pairs=pairs, threads=fastest_threads)
     why = f"{plan.why}; {sizes.memory_why}" if sizes.memory_why else plan.why
-    plan = replace(plan, sizes=sizes, why=why)
-    write_json(path, asdict(plan))
-    return plan
+    return replace(plan, sizes=sizes, why=why)
+
+
+def labeling_s(budget_s: float) -> float:
+    """Seconds of a budget for pairs and the expression map."""
+    return min(LABELING * budget_s, LABELING_CAP_S)
 
 
 def cores() -> int:
@@ -132,20 +147,19 @@ def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
     return min((measure(threads), threads) for threads in sorted({1, max(cores // 2, 1), cores}))
 
 
-def _from_budget(pairs: int, pace: tuple[float, int], budget_s: float, spent_s: float, share: Share) -> Plan:
-    per_step, threads = pace
-    labeling = share.labeling_s(budget_s)
-    left = budget_s - spent_s - share.fixed_s - labeling
-    seconds = left * share.safety
-    if seconds < 10 * per_step:
+def _from_budget(budget_s: float, spent_s: float, step_s: float, *, pairs: int, threads: int) -> PlanRecord:
+    """As many steps of `step_s` seconds as fit; SettingError when these are fewer than ten."""
+    left_s = budget_s - spent_s - FIXED_S - labeling_s(budget_s)
+    seconds = left_s * SAFETY
+    if seconds < 10 * step_s:
         raise SettingError(
             f"the budget of {budget_s:.0f} s leaves {max(seconds, 0):.0f} s for training after {spent_s:.0f} s of capture; "
             f"give at least {budget_s + 60 - min(seconds, 0):.0f}s."
         )
-    why = f"{seconds:.0f} s for steps of {per_step:.3f} s, of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
-    return Plan(
-        steps=int(seconds / per_step), pairs=pairs, threads=threads, seconds_per_step=per_step, seconds_for_steps=seconds,
-        why=why, deadline_s=left, reserve_s=share.fixed_s + labeling,
+    why = f"{seconds:.0f} s for steps of {step_s:.3f} s, of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
+    return PlanRecord(
+        steps=int(seconds / step_s), pairs=pairs, threads=threads, seconds_per_step=step_s, seconds_for_steps=seconds,
+        why=why, deadline_s=left_s, reserve_s=FIXED_S + labeling_s(budget_s),
     )  # fmt: skip
 
 

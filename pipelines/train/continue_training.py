@@ -1,5 +1,7 @@
 """A further capture of the same person: an avatar goes on learning, and what it knew is rehearsed (train --add).
 
+The steps are those of pipelines.train.recipe; they begin at the avatar, not at the prior.
+
 Notable choices:
 - generator and discriminator go on where the avatar's training ended, at lower rates; every older frame stays a training frame
   and keeps its latent, so nothing is learned at the cost of what nobody looks at any more;
@@ -10,49 +12,45 @@ Notable choices:
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.nn import functional as F
 
-from models.camera import Camera
-from models.eg3d.generator import EG3D
-from models.networks.dual_discriminator import DualDiscriminator
 from pipelines.artifacts.avatar import avatar_record, load_avatar
 from pipelines.artifacts.dataset import Dataset, load_dataset
-from pipelines.artifacts.joined_dataset import Joined, join
-from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origin_of, origins_of
-from pipelines.artifacts.prior import load_prior
+from pipelines.artifacts.joined_dataset import join
+from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origins_of
+from pipelines.artifacts.prior import Prior, load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.files import read_arrays, read_json, write_arrays, write_image, write_json
-from pipelines.core.stage import RECORD, Progress, Report, fingerprint_of
+from pipelines.core.files import read_json, write_image, write_json
+from pipelines.core.stage import RECORD, Progress, Report, fingerprint_of, step
 from pipelines.engine.checkpoint import load_checkpoint
-from pipelines.evaluate.faces import tracker
-from pipelines.provenance.consent import consent_in
-from pipelines.train import PRESETS, made
+from pipelines.engine.distributed import Processes
+from pipelines.train import PRESETS, clock, run_training
+from pipelines.train.appearance import GENERATOR, FrameLatents
 from pipelines.train.before_after import changes, forgotten
-from pipelines.train.context import Batches
 from pipelines.train.finetune import CHECKPOINT
 from pipelines.train.frames import Frames
+from pipelines.train.inputs import Networks, Tools, TrainInputs
 from pipelines.train.inversion import NEAR_DEG
 from pipelines.train.latent_init import frontal_pictures
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.open_mouth import shut_mouths, with_opened
-from pipelines.train.recipe import LATENTS, START, Recipe
+from pipelines.train.open_mouth import shut_mouths
+from pipelines.train.recipe import fit_avatar, require_frames, write_report
+from pipelines.train.record import source_of
+from pipelines.train.remembered_views import Views
 from pipelines.train.sampling_weights import balanced
 from pipelines.train.settings import FinetuneSettings, TrainSettings
-from pipelines.train.trainer import Trainer, make_trainer
+from pipelines.train.start_state import StartState
 
 ADDED = "added.json"
-LEAST = 8
-"""Training frames of an added capture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,22 @@ class AddingSettings(TrainSettings):
     adding: Adding = field(default_factory=Adding)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """An avatar and all captures it learns from."""
+
+    avatar: Path
+    captures: tuple[Path, ...]
+    """Those it was made of, in their order, and the added one."""
+    parts: tuple[Dataset, ...]
+    """Their datasets."""
+
+    @property
+    def older(self) -> int:
+        """Training frames that the avatar knows; in the joined dataset they come first."""
+        return sum(len(part.rows("train")) for part in self.parts[:-1])
+
+
 def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSettings:
     """What fits the avatar: its prior, network, samples, torso and expression space; the rest of `preset`, or of its own."""
     record = _record(avatar)
@@ -87,7 +101,7 @@ def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSet
 
 def add(
     avatar: Path, capture: Path, out: Path, settings: AddingSettings, progress: Progress, *, originals: Sequence[Path] = (),
-    device: str = "cpu", overwrite: bool = False,
+    device: str = "cpu", overwrite: bool = False, tools: Tools | None = None,
 ) -> Report:  # fmt: skip
     """Make `out`, the avatar improved with a further capture; the avatar is left as it is.
 
@@ -96,7 +110,47 @@ def add(
     """
     if out.resolve() == avatar.resolve():
         raise SettingError(f"-o {out} is the avatar that is improved; choose another -o, it is left as it is.")
-    record, prior = _record(avatar), load_prior(settings.prior)
+    require_match(avatar, load_prior(settings.prior), settings)
+    older = find_captures(avatar, originals, beside=(avatar, capture, out))
+    continuation = open_captures(avatar, older, capture, settings)
+    numbered = {f"capture {number}": folder for number, folder in enumerate(older[1:], 2)}
+
+    def work(folder: Path, processes: Processes) -> dict[str, Any]:
+        spent = clock()
+        inputs = open_inputs(continuation, folder, settings, progress, processes, tools)
+        return processes.lead(inputs, lambda inputs: continue_avatar(inputs, continuation, spent)) or {}
+
+    return run_training(
+        work, settings, inputs={"capture": older[0], "avatar": avatar, "added capture": capture, **numbered}, out=out,
+        device=device, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def open_inputs(
+    continuation: Continuation, folder: Path, settings: AddingSettings, progress: Progress, processes: Processes,
+    tools: Tools | None = None,
+) -> TrainInputs:  # fmt: skip
+    """The inputs of a training that begins at an avatar: its networks at lower rates, new frames as often as settings say."""
+    prior, slower = load_prior(settings.prior), replace(settings, finetune=slowed(settings.finetune, settings.adding.rate))
+    return TrainInputs(
+        captures=continuation.captures, dataset=join(continuation.parts), prior=prior, settings=slower, folder=folder,
+        networks=partial(networks_of, continuation.avatar, prior, slower, processes.device),
+        emphasis=partial(balanced, first=continuation.older, share=settings.adding.new_share), progress=progress,
+        processes=processes, tools=tools or Tools(),
+    )  # fmt: skip
+
+
+def continue_avatar(inputs: TrainInputs, continuation: Continuation, spent: Callable[[], float]) -> dict[str, Any]:
+    """All steps from where the avatar stands, and what they changed. Figures for the stage's record."""
+    figures = fit_avatar(inputs, lambda inputs: start_from_avatar(inputs, continuation), spent)
+    added = step(inputs.folder, "added", lambda: compare(inputs, continuation))
+    write_report(inputs.folder)
+    return {**figures, "added": added}
+
+
+def require_match(avatar: Path, prior: Prior, settings: AddingSettings) -> None:
+    """SettingError when the settings make another network than the avatar's, UnusableMaterial when the avatar is broken."""
+    record = _record(avatar)
     if prior.sha256 != record.get("prior", {}).get("sha256"):
         raise SettingError(
             f"{avatar} was made from another prior than {prior.name} ({prior.sha256[:8]}); say where it is: --set prior=FOLDER."
@@ -104,17 +158,7 @@ def add(
     config = json.loads(json.dumps(asdict(config_for(prior, settings))))
     if any(config.get(name) != value for name, value in record["config"].items()):
         raise SettingError(f"{avatar} has another network than these settings make; leave out --set network.")
-    load_avatar(avatar)  # whole, before anything is written
-    older = find_captures(avatar, originals, beside=(avatar, capture, out))
-    parts = open_parts(avatar, older, capture, settings.expression_space, prior.name)
-    inputs = {"capture": older[0], "avatar": avatar, "added capture": capture}
-    inputs |= {f"capture {number}": one for number, one in enumerate(older[1:], 2)}
-
-    def recipe_of(partial: Path, processes: Any) -> AddingRecipe:
-        return AddingRecipe(avatar, (*older, capture), parts, partial, settings, progress, processes)
-
-    asked = {**asdict(settings), "prior_sha256": prior.sha256}
-    return made(recipe_of, inputs=inputs, asked=asked, out=out, device=device, overwrite=overwrite)
+    load_avatar(avatar)
 
 
 def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -> list[Path]:
@@ -138,109 +182,71 @@ def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -
     return folders
 
 
-def open_parts(avatar: Path, older: Sequence[Path], capture: Path, space: str, prior: str) -> tuple[Dataset, ...]:
-    """The datasets of all captures, the added one last; a sentence where they do not belong together."""
-    parts, old = (*map(load_dataset, older), load_dataset(capture)), [fingerprint_of(folder) for folder in older]
-    if fingerprint_of(capture) in old:
+def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: AddingSettings) -> Continuation:
+    """All captures opened; SettingError or UnusableMaterial where they do not belong together."""
+    space, parts = settings.expression_space, (*map(load_dataset, older), load_dataset(capture))
+    if fingerprint_of(capture) in map(fingerprint_of, older):
         raise SettingError(f"{capture} is already in {avatar}; --add takes a further capture of the person.")
-    made_for = [read_json(folder / "capture.json")["prior"] for folder in (older[0], capture)]
-    if made_for[1]["name"] != prior or made_for[1].get("sha256") != made_for[0].get("sha256"):
-        raise UnusableMaterial(
-            f"{capture} is aligned to the prior {made_for[1]['name']} ({str(made_for[1].get('sha256'))[:8]}), the avatar's "
-            f"capture to {made_for[0]['name']} ({str(made_for[0].get('sha256'))[:8]}); capture it again for that."
-        )
+    require_same_prior(older[0], capture, load_prior(settings.prior).name)
+    continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts)
     new = parts[-1]
-    if len(new.rows("train")) < LEAST or len(new.rows("test")) < 1:
-        raise UnusableMaterial(f"{capture} has {len(new.rows('train'))} training frames; film for 10 s or longer.")
+    require_frames(capture, new)
     if f"expression_{space}" not in new.tracking():
         raise UnusableMaterial(f"{capture} was not tracked in the space {space!r} of {avatar}; capture it with those weights.")
-    if len(_latents(avatar)) != sum(len(part.rows("train")) for part in parts[:-1]):
+    if len(FrameLatents.load(avatar).filmed) != continuation.older:
         raise UnusableMaterial(f"{avatar} and its captures do not belong together: their training frames are not as many.")
-    return parts
+    return continuation
 
 
-class AddingRecipe(Recipe):
-    """A training that begins at an avatar; `captures` are those it was made of and the added one."""
+def require_same_prior(own: Path, added: Path, name: str) -> None:
+    """UnusableMaterial unless both captures are aligned to the prior `name`."""
+    first, second = (read_json(folder / "capture.json")["prior"] for folder in (own, added))
+    if second["name"] != name or second.get("sha256") != first.get("sha256"):
+        raise UnusableMaterial(
+            f"{added} is aligned to the prior {second['name']} ({str(second.get('sha256'))[:8]}), the avatar's capture to "
+            f"{first['name']} ({str(first.get('sha256'))[:8]}); capture it again for that."
+        )
 
-    def __init__(
-        self, avatar: Path, captures: tuple[Path, ...], parts: tuple[Dataset, ...], folder: Path, settings: AddingSettings,
-        progress: Progress, processes: Any,
-    ):  # fmt: skip
-        slower = slowed(settings.finetune, settings.adding.rate)
-        super().__init__(captures[0], folder, replace(settings, finetune=slower), progress, processes.device, processes)
-        self.avatar, self.captures, self.parts, self.adding = avatar, captures, parts, settings.adding
 
-    @cached_property
-    def dataset(self) -> Joined:
-        return join(self.parts)
+def start_from_avatar(inputs: TrainInputs, continuation: Continuation) -> StartState:
+    """Latents of all frames, the views from sides that no capture shows, and mouths drawn open while none was filmed so."""
+    before, latents = StartState.load(continuation.avatar), FrameLatents.load(continuation.avatar)
+    views = unseen(before.views, inputs.frames) if before.views and inputs.settings.finetune.remembered > 0 else None
+    keeps_opened = before.opened is not None and not opens_mouth(inputs, continuation.older)
+    own = latents.opened if keeps_opened else latents.opened[:0]
+    alike = look_alikes(inputs.frames, continuation.older)
+    return StartState(
+        latents=torch.from_numpy(np.concatenate([latents.filmed, latents.filmed[alike], own])), views=views,
+        opened=before.opened if keeps_opened else None,
+    )  # fmt: skip
 
-    @property
-    def older(self) -> int:
-        """Training frames that the avatar knows."""
-        return sum(len(part.rows("train")) for part in self.parts[:-1])
 
-    def start(self) -> dict[str, Any]:
-        """Latents of all frames, the views from sides that no capture shows, and mouths drawn open while none was filmed so."""
-        known, kept, opened = _latents(self.avatar), {}, {}
-        begun = read_arrays(self.avatar / START) if (self.avatar / START).exists() else {}
-        if self.settings.finetune.remembered > 0:
-            kept = unseen(begun, self.frames)
-        if "opened_of" in begun and not self.opens_mouth():
-            opened = {name: value for name, value in begun.items() if name.startswith("opened_")}
-        alike = look_alikes(self.frames, self.older)
-        own = read_arrays(self.avatar / LATENTS)["opened"] if opened else known[:0]
-        write_arrays(self.folder / START, latents=np.concatenate([known, known[alike], own]), **kept, **opened)
-        return {
-            "older_frames": len(known), "added_frames": len(alike), "views_to_remember": len(kept.get("raw", ())),
-            "opened_frames": len(own),
-        }  # fmt: skip
+def opens_mouth(inputs: TrainInputs, older: int) -> bool:
+    """Whether the added capture shows what was only drawn before."""
+    with inputs.tools.tracker() as find:
+        return shut_mouths(inputs.frames, range(older, len(inputs.frames)), find) is None
 
-    def opens_mouth(self) -> bool:
-        """Whether the added capture shows what was only drawn before."""
-        with tracker() as find:
-            return shut_mouths(self.frames, range(self.older, len(self.frames)), find) is None
 
-    def begin(self) -> tuple[Trainer, Batches, str]:
-        """As the avatar's training ended, with the added frames beside its own."""
-        generator, discriminator = self.networks()
-        found = self.started()
-        frames = with_opened(self.frames, found)
-        trainer = make_trainer(generator, discriminator, frames, self.settings.finetune, self.settings.seed)
-        trainer.latents.data.copy_(found["latents"])
-        trainer.average["latents"]["w"].copy_(found["latents"])
-        return trainer, self.batches(frames, generator, found), f"The generator goes on from {self.avatar.name}."
+def networks_of(avatar: Path, prior: Prior, settings: TrainSettings, device: str) -> Networks:
+    """The avatar's; a discriminator it no longer has is the prior's or fresh."""
+    generator, discriminator, _ = make_networks(prior, settings, device)
+    generator.load_state_dict(load_file(avatar / GENERATOR), strict=True)
+    if (avatar / CHECKPOINT).exists():
+        discriminator.load_state_dict(load_checkpoint(avatar / CHECKPOINT)[1]["discriminator"], strict=True)
+    return generator, discriminator, f"The generator goes on from {avatar.name}."
 
-    def odds(self, odds: Tensor) -> Tensor:
-        """New frames as often as the settings say."""
-        return balanced(odds, self.older, self.adding.new_share)
 
-    def networks(self) -> tuple[EG3D, DualDiscriminator]:
-        """The avatar's; a discriminator it no longer has is the prior's or fresh."""
-        generator, discriminator, _ = make_networks(self.prior, self.settings, self.device)
-        generator.load_state_dict(load_file(self.avatar / "generator.safetensors"), strict=True)
-        if (self.avatar / CHECKPOINT).exists():
-            discriminator.load_state_dict(load_checkpoint(self.avatar / CHECKPOINT)[1]["discriminator"], strict=True)
-        return generator, discriminator
-
-    def write_record(self, expression: np.ndarray) -> None:
-        super().write_record(expression)
-        path = self.folder / "avatar.json"
-        write_json(path, read_json(path) | {"added": [source_of(one) for one in self.captures[1:]]})
-
-    def evaluation(self) -> dict[str, Any]:
-        """Of all held-out frames, and what changed by capture and region."""
-        figures = super().evaluation()
-        origins = [source_of(one) for one in self.captures]
-        record, sheet = changes(self.avatar, self.folder, self.parts, origins, self.device)
-        write_json(self.folder / ADDED, {"schema": 1, "avatar": fingerprint_of(self.avatar), **record})
-        write_image(self.folder / "samples" / "added.png", sheet)
-        for text in forgotten(record["captures"]):
-            self.warn(text)
-        self.progress.say(record["sentence"])
-        return figures
-
-    def finish(self) -> dict[str, Any]:
-        return {**super().finish(), "added": read_json(self.folder / ADDED)}
+def compare(inputs: TrainInputs, continuation: Continuation) -> dict[str, Any]:
+    """The record added.json: what changed on held-out frames by capture and region; a warning where something was forgotten."""
+    before, after = continuation.avatar, inputs.folder
+    origins = [source_of(capture) for capture in continuation.captures]
+    record, sheet = changes(before, after, continuation.parts, origins, inputs.device)
+    write_json(after / ADDED, {"schema": 1, "avatar": fingerprint_of(before), **record})
+    write_image(after / "samples" / "added.png", sheet)
+    for text in forgotten(record["captures"]):
+        inputs.warn(text)
+    inputs.progress.say(record["sentence"])
+    return read_json(after / ADDED)
 
 
 def slowed(settings: FinetuneSettings, rate: float) -> FinetuneSettings:
@@ -259,19 +265,12 @@ def look_alikes(frames: Frames, older: int) -> np.ndarray:
     return apart.argmin(1).cpu().numpy()
 
 
-def unseen(known: Mapping[str, np.ndarray], frames: Frames) -> dict[str, np.ndarray]:
-    """Remembered views [M] as arrays `label`, `raw`, `alpha`, without those near which a training camera stands by now."""
-    if "raw" not in known:
-        return {}
-    places = F.normalize(Camera.from_label(torch.from_numpy(known["label"])).world_from_camera[:, :3, 3], dim=1)
-    seen = F.normalize(frames.camera.world_from_camera[:, :3, 3].cpu(), dim=1)
-    far = ((places @ seen.mT).amax(1) < math.cos(math.radians(NEAR_DEG))).numpy()
-    return {name: known[name][far] for name in ("label", "raw", "alpha")} if far.any() else {}
-
-
-def source_of(capture: Path) -> dict[str, Any]:
-    """Which capture this is, and what its person agreed to."""
-    return asdict(origin_of(capture)) | {"consent": consent_in(capture)}
+def unseen(views: Views, frames: Frames) -> Views | None:
+    """Remembered views without those near which a training camera stands by now; None where none is left."""
+    places = F.normalize(views.camera.world_from_camera[:, :3, 3].cpu(), dim=1)
+    cameras = F.normalize(frames.camera.world_from_camera[:, :3, 3].cpu(), dim=1)
+    far = (places @ cameras.mT).amax(1) < math.cos(math.radians(NEAR_DEG))
+    return Views(camera=views.camera[far], raw=views.raw[far], alpha=views.alpha[far]) if far.any() else None
 
 
 def _record(avatar: Path) -> dict[str, Any]:
@@ -286,8 +285,3 @@ def _record(avatar: Path) -> dict[str, Any]:
             f"{avatar / 'avatar.json'} does not say what it was made of; make it again with avatarcli train."
         )
     return record
-
-
-def _latents(avatar: Path) -> np.ndarray:
-    """[N,w_dim] of its training frames."""
-    return read_arrays(avatar / LATENTS)["w"]

@@ -3,7 +3,7 @@
 Notable choices:
 - every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one;
 - Ctrl-C and SIGTERM let the step in hand end and keep it in a checkpoint before they are obeyed;
-- a step that does not fit in memory is made again in smaller pieces; nothing but rounding depends on the size of the pieces;
+- a step that does not fit in memory is made again in smaller micro-batches; nothing but rounding depends on their size;
 - of several processes (pipelines.engine.distributed) the first one alone reads and writes files; what makes one of them
   stop or try again makes all of them.
 """
@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,17 @@ from pipelines.train.trainer import Trainer
 CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
 RECENT = 40
 """Steps over which it is seen how fast the machine is."""
-ON, LATE, ENDED = 0, 1, 2
-"""What a process has to say after a step: on, the budget is used up, a signal came."""
+LOG_EVERY = 10
+"""Steps."""
+
+
+class Ending(IntEnum):
+    """What a process has to say after a step; the largest of all processes' counts."""
+
+    NONE = 0
+    LATE = 1
+    """The budget is used up."""
+    SIGNAL = 2
 
 
 @dataclass(kw_only=True)
@@ -53,9 +63,9 @@ class Finetuning:
     shrunk: Callable[[FinetuneSettings, str], None] = lambda settings, why: None
     """Is told when less had to be done at once."""
     events: EventLog | None = None
-    before_s: float = 0.0
+    earlier_s: float = 0.0
     """Seconds of the steps that an earlier run kept."""
-    begun: float = field(default_factory=time.perf_counter)
+    start: float = field(default_factory=time.perf_counter)
     made_smaller: list[str] = field(default_factory=list)
     heldout: dict[str, float] = field(default_factory=dict)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -65,8 +75,8 @@ class Finetuning:
         self.resume()
         with self.progress.task("appearance", self.steps) as task, noted(patient=self.processes.count > 1) as asked:
             task.advance(self.trainer.step)
-            ended = self.on(task, asked)
-        if ended == ENDED:
+            ending = self.make_steps(task, asked)
+        if ending == Ending.SIGNAL:
             self.progress.say(f"saved after step {self.trainer.step} of {self.steps}; the same command goes on from there.")
             asked.obey()
             raise KeyboardInterrupt  # another process was asked
@@ -74,7 +84,7 @@ class Finetuning:
 
     @property
     def seconds(self) -> float:
-        return self.before_s + time.perf_counter() - self.begun
+        return self.earlier_s + time.perf_counter() - self.start
 
     @property
     def pace(self) -> float:
@@ -92,27 +102,28 @@ class Finetuning:
             optimizers = {"generator_optimizer": {}, "discriminator_optimizer": {}}
             self.trainer.load(processes.from_first(step), optimizers | unflatten(processes.share(flatten(tree))))
         if processes.first:
-            self.before_s = _cut_log(self.folder / LOG, self.trainer.step)
+            self.earlier_s = _cut_log(self.folder / LOG, self.trainer.step)
 
-    def on(self, task: Task, asked: Asked) -> int:
+    def make_steps(self, task: Task, asked: Asked) -> Ending:
         """Steps until the last, or until it is late, or a signal came; says which."""
-        ended = ON if not self.too_late() else LATE
-        while self.trainer.step < self.steps and ended == ON:
+        ending = Ending.LATE if self.is_late() else Ending.NONE
+        while self.trainer.step < self.steps and ending == Ending.NONE:
             start = time.perf_counter()
-            figures = self.step()
+            figures = self.make_step()
             self.recent.append(time.perf_counter() - start)
             task.advance()
-            ended = self.processes.most(ENDED if asked.number else LATE if self.too_late() else ON)
+            own = Ending.SIGNAL if asked.number else Ending.LATE if self.is_late() else Ending.NONE
+            ending = Ending(self.processes.most(own))
             if self.processes.first:
-                self.keep(figures, task, ended)
-        self.processes.most(ON)  # nobody leaves before the first one has saved
-        return ended
+                self.note(figures, task, ending)
+        self.processes.most(Ending.NONE)  # nobody leaves before the first one has saved
+        return ending
 
-    def too_late(self) -> bool:
+    def is_late(self) -> bool:
         return self.processes.first and self.trainer.step < self.steps and self.late(self.seconds, self.pace)
 
-    def step(self) -> dict[str, float]:
-        """One step, in smaller pieces where it does not fit in memory."""
+    def make_step(self) -> dict[str, float]:
+        """One step, in smaller micro-batches where it does not fit in memory."""
         step = Step(
             trainer=self.trainer, batches=self.batches, settings=self.settings, steps=self.steps, seed=self.seed,
             processes=self.processes,
@@ -124,26 +135,30 @@ class Finetuning:
                 less = smaller(self.settings, self.processes.count)
                 if less is None:
                     raise
-            self.settings = step.settings = less
-            self.trainer.generator_optimizer.zero_grad(set_to_none=True)
-            release_memory()
-            limits = describe_batches(less, self.processes.count)
-            why = f"out of memory in step {self.trainer.step + 1}; it goes on with {limits}"
-            self.made_smaller.append(why)
-            self.shrunk(less, why)
+            self.shrink(less)
+            step.settings = less
 
-    def keep(self, figures: dict[str, float], task: Task, ended: int) -> None:
+    def shrink(self, less: FinetuneSettings) -> None:
+        """The step that did not fit is forgotten; from now on steps are made with `less`."""
+        self.settings = less
+        self.trainer.generator_optimizer.zero_grad(set_to_none=True)
+        release_memory()
+        limits = describe_batches(less, self.processes.count)
+        why = f"out of memory in step {self.trainer.step + 1}; it goes on with {limits}"
+        self.made_smaller.append(why)
+        self.shrunk(less, why)
+
+    def note(self, losses: dict[str, float], task: Task, ending: Ending) -> None:
         """Checkpoint, held-out figures, sheet and log, each where it is its turn."""
-        step, last = self.trainer.step, ended == LATE or self.trainer.step == self.steps
-        losses = figures
-        if step % self.settings.checkpoint_every == 0 or last:
+        step, last = self.trainer.step, ending == Ending.LATE or self.trainer.step == self.steps
+        probed = step % self.settings.checkpoint_every == 0 or last
+        if probed:
             self.heldout = self.probe(self.trainer)
-            figures = losses | self.heldout
-            save_checkpoint(self.folder / CHECKPOINT, step, self.trainer.tree())
-        elif ended == ENDED:
+        if probed or ending == Ending.SIGNAL:
             save_checkpoint(self.folder / CHECKPOINT, step, self.trainer.tree())
         task.note(", ".join(f"{name} {value:.3g}" for name, value in (losses | self.heldout).items()))
-        if step % 10 == 0 or last:
+        if step % LOG_EVERY == 0 or last:
+            figures = losses | self.heldout if probed else losses
             _append(self.folder / LOG, {"step": step, "seconds": round(self.seconds, 2), **figures})
             if self.events:
                 self.events.figures(step, figures)

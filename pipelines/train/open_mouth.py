@@ -1,4 +1,4 @@
-"""Open mouths for who never opened it on film: a few frames whose jaw is let down, drawn from the frames themselves.
+"""Open mouths for people who never opened theirs on film: a few frames whose jaw is lowered, drawn from the frames themselves.
 
 A mouth that was filmed shut leaves nothing to drive: speech would be mumbled. So where no frame shows it open, some that see
 the face from near the front are repeated with the jaw turned about its hinge (points of the jaw move as on the prior's mean
@@ -8,8 +8,8 @@ training says so; a mouth that was filmed open is never touched. Landmarks are l
 a frame is fed to the networks.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -62,21 +62,39 @@ CORNER, REACH = 0.45, 0.75
 """How far the mouth's corners follow; how far below the chin the neck stands still, over the chin's distance to the lips."""
 
 
-def open_mouths(frames: Frames, landmarks: np.ndarray, find: Find) -> dict[str, np.ndarray]:
-    """Frames repeated with the jaw let down: `opened_of` [M] their numbers, `opened_image` uint8 [M,3,S,S] over mid gray,
-    `opened_alpha` uint8 [M,1,S,S]. Nothing where a frame shows the mouth open, or none shows it shut from near the front.
+@dataclass(frozen=True, kw_only=True)
+class OpenedMouths:
+    """Frames repeated with the jaw let down."""
+
+    of: Tensor
+    """int64 [M] numbers of the frames that are repeated."""
+    image: Tensor
+    """uint8 [M,3,S,S] over mid gray."""
+    alpha: Tensor
+    """uint8 [M,1,S,S] head matte."""
+
+    def to(self, device: str) -> "OpenedMouths":
+        return OpenedMouths(of=self.of.to(device), image=self.image.to(device), alpha=self.alpha.to(device))
+
+
+def open_mouths(frames: Frames, landmarks: np.ndarray, find: Find) -> OpenedMouths | None:
+    """Some frames, each with the jaw let down by every angle; `landmarks` [478,3] are the prior's.
+
+    None where a frame shows the mouth open, or none shows it shut from near the front.
     """
     shut = shut_mouths(frames, range(len(frames)), find)
     if not shut:
-        return {}
-    of, made = [], []
-    for number in chosen(shut, turns_deg(frames)):
+        return None
+    numbers, images, mattes = [], [], []
+    for number in select_frames(shut, turns_deg(frames)):
         for jaw_deg in JAWS_DEG:
-            moved = let_down(shut[number], landmarks, frames.camera[number : number + 1], jaw_deg)
-            of.append(number)
-            made.append(drawn(*picture(frames, number), shut[number], moved, frames.image.shape[-1]))
-    image, alpha = (np.stack(part) for part in zip(*made, strict=True))
-    return {"opened_of": np.array(of), "opened_image": image, "opened_alpha": alpha}
+            moved = lower_jaw(shut[number], landmarks, frames.camera[number : number + 1], jaw_deg)
+            image, alpha = paint_mouth(*picture(frames, number), shut[number], moved, frames.image.shape[-1])
+            numbers.append(number)
+            images.append(image)
+            mattes.append(alpha)
+    image, alpha = (torch.from_numpy(np.stack(pictures)) for pictures in (images, mattes))
+    return OpenedMouths(of=torch.tensor(numbers), image=image, alpha=alpha)
 
 
 def shut_mouths(frames: Frames, among: Sequence[int], find: Find) -> dict[int, np.ndarray] | None:
@@ -93,12 +111,12 @@ def shut_mouths(frames: Frames, among: Sequence[int], find: Find) -> dict[int, n
     return shut
 
 
-def with_opened(frames: Frames, found: Mapping[str, Tensor]) -> Frames:
-    """The frames [N], followed by the repeated ones [M] of `open_mouths`, if any."""
-    if "opened_of" not in found:
+def with_opened(frames: Frames, opened: OpenedMouths | None) -> Frames:
+    """The frames [N], followed by the repeated ones [M], if any."""
+    if opened is None:
         return frames
-    image, alpha = (found[f"opened_{name}"].float() / 255 for name in ("image", "alpha"))
-    every = torch.cat([torch.arange(len(frames)), found["opened_of"].cpu()])
+    image, alpha = (value.float() / 255 for value in (opened.image, opened.alpha))
+    every = torch.cat([torch.arange(len(frames)), opened.of.cpu()])
     return replace(
         frames, image=torch.cat([frames.image, image * 2 - 1]), alpha=torch.cat([frames.alpha, alpha]),
         inside=frames.inside[every], detail=frames.detail[every], camera=frames.camera[every], weight=frames.weight[every],
@@ -106,7 +124,7 @@ def with_opened(frames: Frames, found: Mapping[str, Tensor]) -> Frames:
     )  # fmt: skip
 
 
-def chosen(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
+def select_frames(shut: dict[int, np.ndarray], turned: np.ndarray) -> list[int]:
     """The frames to repeat, of landmarks [478,2] px by number and turns [N] in degrees: those with the widest smiles, and some
     from all sides of those with open eyes and lips as they usually lie."""
     rows, faces = np.array(list(shut)), np.stack(list(shut.values()))
@@ -138,7 +156,7 @@ def picture(frames: Frames, number: int) -> tuple[np.ndarray, np.ndarray]:
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
 
 
-def let_down(points: np.ndarray, landmarks: np.ndarray, camera: Camera, jaw_deg: float) -> np.ndarray:
+def lower_jaw(points: np.ndarray, landmarks: np.ndarray, camera: Camera, jaw_deg: float) -> np.ndarray:
     """Points [478,2] px after the jaw turned by `jaw_deg` about the axis through its hinges.
 
     Each moves as the mean head's point does in front of the camera, by its share in the jaw.
@@ -167,7 +185,7 @@ def shares(points: np.ndarray) -> np.ndarray:
     return result
 
 
-def drawn(
+def paint_mouth(
     image: np.ndarray, alpha: np.ndarray, points: np.ndarray, moved: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The picture with its points moved and the gap between the lips painted: uint8 [3,size,size], its matte [1,size,size]."""
@@ -175,7 +193,7 @@ def drawn(
     from_x, from_y = (grid + shift for grid, shift in zip((x, y), shifts(points, moved), strict=True))
     warped = cv2.remap(image, from_x, from_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     matte = cv2.remap(alpha, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    gap, color = mouth(warped, moved)
+    gap, color = mouth_interior(warped, moved)
     both = np.dstack([warped + gap[..., None] * (color - warped), matte * 255])
     small = cv2.resize(both, (size, size), interpolation=cv2.INTER_AREA).round().clip(0, 255).astype(np.uint8)
     return small[..., :3].transpose(2, 0, 1), small[None, ..., 3]
@@ -200,7 +218,7 @@ def shifts(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return shift[..., 0], shift[..., 1]
 
 
-def mouth(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mouth_interior(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Soft mask [H,W] of the gap between the lips, and what is seen in it [H,W,3]: teeth above, dark, tongue below."""
     upper, lower = points[list(UPPER_INNER)], points[list(LOWER_INNER)]
     mask = np.zeros(image.shape[:2], np.float32)

@@ -4,9 +4,11 @@ The tracker works best on frontal faces, and the generator can show every latent
 renders, not on the training frames.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,7 +46,7 @@ class Pairs:
 
 
 def make_pairs(
-    generator: Generator, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, *, seed: int, folder: Path,
+    generator: Generator, w: Tensor, frontal: Camera, label: "Label", settings: PairSettings, *, seed: int, folder: Path,
     how: Sampling, progress: Progress,
 ) -> Pairs:  # fmt: skip
     """Render w [P,w_dim] frontally and measure each; UnusableMaterial when most renders show the tracker no face."""
@@ -111,7 +113,7 @@ def unfilmed(person: Tensor, codes: PriorCodes, count: int, seed: int) -> Tensor
 
 
 def label_chunk(
-    generator: Generator, w: Tensor, frontal: Camera, label: "Labeler", settings: PairSettings, how: Sampling
+    generator: Generator, w: Tensor, frontal: Camera, label: "Label", settings: PairSettings, how: Sampling
 ) -> np.ndarray:
     """Expressions [P,E] of renders of w [P,w_dim]; a row of NaN where the tracker finds no face."""
     return np.stack([label(render_face(generator, one, frontal, settings.render_px, how)) for one in w])
@@ -123,6 +125,14 @@ def render_face(generator: Generator, w: Tensor, camera: Camera, size: int, how:
 
     image = over_gray(generator, broadcast(w[None], generator.latent.num_ws), camera, how)[0]
     return cv2.resize(to_bytes(image), (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+class Label(Protocol):
+    """Image uint8 [S,S,3] -> raw scores [E] of the expressions `names`, NaN where there is no face."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    def __call__(self, image: np.ndarray) -> np.ndarray: ...
 
 
 class Labeler:

@@ -33,9 +33,9 @@ def rarity(expression: np.ndarray, names: Sequence[str], world_from_camera: np.n
     return np.minimum(result, MOST).astype(np.float32)
 
 
-def balanced(odds: Tensor, older: int, share: float) -> Tensor:
-    """`odds` [N] such that frames behind the first `older` come with the probability `share`.
+def balanced(weights: Tensor, first: int, share: float) -> Tensor:
+    """`weights` [N] scaled such that frames from row `first` on are drawn with the probability `share`.
 
-    Odds 1, 1, 1, 1 with three older ones and a half: 1/6, 1/6, 1/6, 1/2.
+    Weights 1, 1, 1, 1 with the last one at a half: 1/6, 1/6, 1/6, 1/2.
     """
-    return torch.cat([(1 - share) * odds[:older] / odds[:older].sum(), share * odds[older:] / odds[older:].sum()])
+    return torch.cat([(1 - share) * weights[:first] / weights[:first].sum(), share * weights[first:] / weights[first:].sum()])

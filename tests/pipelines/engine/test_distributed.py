@@ -144,5 +144,6 @@ def test_alone_nothing_is_sent() -> None:
     total = torch.ones(3)
     ALONE.add(total)
     assert total.tolist() == [1, 1, 1] and ALONE.from_first("x") == "x" and ALONE.share({"a": total})["a"] is total
+    assert ALONE.lead(2, lambda context: ALONE.call(pow, context, 3)) == 8
     with together("cpu") as processes:
         assert processes == ALONE and not torch.distributed.is_initialized()

@@ -1,49 +1,72 @@
 """A budget becomes numbers once."""
 
-import json
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.core.errors import SettingError
-from pipelines.train.budget import Plan, Sizes, fastest, make_plan
-from pipelines.train.settings import FinetuneSettings
+from pipelines.core.errors import SettingError, UnusableMaterial
+from pipelines.core.files import write_json
+from pipelines.train.budget import PlanRecord, Sizes, Stopwatch, fastest, make_plan
+from pipelines.train.planning import plan_training
+from pipelines.train.settings import FinetuneSettings, PairSettings, TrainSettings
+from pipelines.train.start_state import StartState
+from tests.training import inputs_of
+from tests.worlds import write_solid_capture, write_unit_prior
 
 
-def never(threads: int) -> float:
-    raise AssertionError("measured although the plan exists or the steps are given")
+def never(*asked: float) -> float:
+    raise AssertionError("measured although the steps are given")
 
 
-def test_given_steps_need_no_measuring(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path / "plan.json", steps=7, pairs=3, budget_s=None, spent=lambda: 0.0, measure=never)
+NEVER = Stopwatch(step=never, rare_parts=never, pair=never)
+
+
+def takes(step: float, pair: float = 0.01) -> Stopwatch:
+    """Seconds of a step by any number of threads, and of a pair."""
+    return Stopwatch(step=lambda threads: step, rare_parts=lambda threads, plain_s: 0.0, pair=lambda: pair)
+
+
+def made(stopwatch: Stopwatch, spent: float = 0.0, threads: int = 2, sizes: Sizes | None = None, **asked: Any) -> PlanRecord:
+    """Of settings with the given budget_s, steps and pairs."""
+    settings = TrainSettings(
+        budget_s=asked.get("budget_s"), finetune=FinetuneSettings(steps=asked.get("steps")),
+        pairs=PairSettings(count=asked.get("pairs", 400)),
+    )  # fmt: skip
+    return make_plan(settings, threads=threads, spent=lambda: spent, stopwatch=stopwatch, sizes=sizes)
+
+
+def test_given_steps_need_no_measuring() -> None:
+    plan = made(NEVER, steps=7, pairs=3)
     assert (plan.steps, plan.pairs) == (7, 3)
 
 
-def test_budget_is_measured_once_and_obeyed(tmp_path: Path) -> None:
-    plan = make_plan(
-        tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent=lambda: 100.0, measure=lambda threads: 0.2
-    )
-    assert plan.steps == int((600 - 100 - 20 - 40) * 0.9 / 0.2) == 1980
-    again = make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent=lambda: 300.0, measure=never)
-    assert again == plan
+def test_a_budget_becomes_steps() -> None:
+    assert made(takes(0.2), spent=100.0, budget_s=600).steps == int((600 - 100 - 20 - 40) * 0.9 / 0.2) == 1980
+
+
+def test_a_plan_is_made_once_and_obeyed(tmp_path: Path) -> None:
+    settings = TrainSettings(prior=str(write_unit_prior(tmp_path / "prior")), finetune=FinetuneSettings(steps=7))
+    inputs = inputs_of(write_solid_capture(tmp_path / "solid.capture"), tmp_path / "work", settings)
+    plan = plan_training(inputs, StartState(), lambda: 0.0)
+    assert plan == PlanRecord.load(inputs.folder) and plan.steps == 7 and plan.threads == 1
+    replace(plan, steps=5).save(inputs.folder)
+    assert plan_training(inputs, StartState(), never).steps == 5
 
 
 @pytest.mark.parametrize(("each", "pairs"), [(0.05, 400), (0.2, 200), (1.0, 150)])
-def test_labeling_takes_its_share_and_no_more_pairs_than_fit(tmp_path: Path, each: float, pairs: int) -> None:
-    plan = make_plan(
-        tmp_path / "plan.json", steps=None, pairs=400, budget_s=600, spent=lambda: 100.0, measure=lambda threads: 0.2,
-        measure_pair=lambda: each,
-    )  # fmt: skip
+def test_labeling_takes_its_share_and_no_more_pairs_than_fit(each: float, pairs: int) -> None:
+    plan = made(takes(0.2, pair=each), spent=100.0, budget_s=600)
     assert plan.pairs == pairs and plan.steps == 1980
 
 
-def test_spent_budget_is_a_sentence(tmp_path: Path) -> None:
+def test_spent_budget_is_a_sentence() -> None:
     with pytest.raises(SettingError, match="give at least"):
-        make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=60, spent=lambda: 50.0, measure=lambda threads: 0.2)
-    assert not (tmp_path / "plan.json").exists()
+        made(takes(0.2), spent=50.0, budget_s=60)
     with pytest.raises(SettingError, match="--budget"):
-        make_plan(tmp_path / "plan.json", steps=None, pairs=400, budget_s=None, spent=lambda: 0.0, measure=never)
+        made(NEVER)
 
 
 def test_threads_are_measured_not_assumed() -> None:
@@ -52,15 +75,11 @@ def test_threads_are_measured_not_assumed() -> None:
     assert fastest(1, lambda threads: 0.4) == (0.4, 1)
 
 
-def planned(tmp_path: Path, pace: float = 0.2) -> Plan:
-    return make_plan(tmp_path / "p.json", steps=None, pairs=1, budget_s=600, spent=lambda: 60.0, measure=lambda threads: pace)
-
-
 @pytest.mark.parametrize("slower", [0.9, 1.0, 1.05, 1.3, 2.0, 4.0])
 @pytest.mark.parametrize("since", [0.0, 0.4, 0.8])
-def test_a_slower_machine_exceeds_the_budget_by_about_a_tenth_at_most(tmp_path: Path, slower: float, since: float) -> None:
+def test_a_slower_machine_exceeds_the_budget_by_about_a_tenth_at_most(slower: float, since: float) -> None:
     """Everything takes `slower` times as long after the part `since` of the planned steps."""
-    plan = planned(tmp_path)
+    plan = made(takes(0.2), spent=60.0, budget_s=600)
     spent, steps = 0.0, 0
     recent: deque[float] = deque([0.2], maxlen=40)
     while steps < plan.steps and not plan.late(spent, sum(recent) / len(recent)):
@@ -74,39 +93,45 @@ def test_a_slower_machine_exceeds_the_budget_by_about_a_tenth_at_most(tmp_path: 
         assert steps < plan.steps
 
 
-def test_given_steps_are_never_late(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path / "p.json", steps=7, pairs=1, budget_s=10, spent=lambda: 0.0, measure=never)
-    assert not plan.late(1e9, 9.0)
+def test_given_steps_are_never_late() -> None:
+    assert not made(NEVER, steps=7, budget_s=10).late(1e9, 9.0)
 
 
 def test_the_plan_holds_sizes_and_why(tmp_path: Path) -> None:
     sizes = Sizes(batch=4, micro_batch=2, memory="light", peak_gb=1.5, memory_why="2 images at once")
-    plan = make_plan(
-        tmp_path / "p.json", steps=7, pairs=1, budget_s=None, spent=lambda: 0.0, measure=never, available=3, sizes=sizes
-    )
+    plan = made(NEVER, steps=7, threads=3, sizes=sizes)
     assert plan.why == "steps were given; 2 images at once" and plan.threads == 3
-    assert Plan.read(tmp_path / "p.json") == plan
+    plan.save(tmp_path)
+    assert PlanRecord.load(tmp_path) == plan
     applied = plan.sizes.applied(FinetuneSettings(batch=4))
     assert (applied.micro_batch, applied.memory, applied.batch) == (2, "light", 4)
+    smaller = plan.shrunk(replace(applied, micro_batch=1), "out of memory")
+    assert smaller.sizes == replace(sizes, micro_batch=1) and smaller.why.endswith("; out of memory")
 
 
 def test_plans_of_earlier_versions_are_read(tmp_path: Path) -> None:
     """A training that began with one goes on."""
     known = {"steps": 7, "pairs": 3, "threads": 2, "seconds_per_step": 0.0, "seconds_for_steps": 0.0, "why": "steps were given"}
-    (tmp_path / "p.json").write_text(json.dumps(known))
-    plan = Plan.read(tmp_path / "p.json")
+    write_json(tmp_path / "plan.json", known)
+    plan = PlanRecord.load(tmp_path)
     assert plan.steps == 7 and plan.sizes.applied(FinetuneSettings()) == FinetuneSettings()
+    for wrong, said in (
+        ({"steps": "7"}, "in `steps`"),
+        ({"threads": 0}, "`threads`"),
+        ({"sizes": {"memory": "none"}}, "memory"),
+    ):
+        write_json(tmp_path / "plan.json", known | wrong)
+        with pytest.raises(UnusableMaterial, match=said):
+            PlanRecord.load(tmp_path)
 
 
-def test_what_comes_rarely_is_measured_with_the_fastest_threads_alone(tmp_path: Path) -> None:
+def test_what_comes_rarely_is_measured_with_the_fastest_threads_alone() -> None:
     asked: list[tuple[int, float]] = []
 
-    def rest(threads: int, plain: float) -> float:
-        asked.append((threads, plain))
+    def rare_parts(threads: int, plain_s: float) -> float:
+        asked.append((threads, plain_s))
         return 0.1
 
-    plan = make_plan(
-        tmp_path / "p.json", steps=None, pairs=1, budget_s=600, spent=lambda: 0.0, measure=lambda threads: 0.4 / threads,
-        measure_rest=rest, available=4,
-    )  # fmt: skip
+    stopwatch = Stopwatch(step=lambda threads: 0.4 / threads, rare_parts=rare_parts, pair=lambda: 1.0)
+    plan = made(stopwatch, threads=4, budget_s=600)
     assert asked == [(4, 0.1)] and plan.threads == 4 and plan.seconds_per_step == pytest.approx(0.2)

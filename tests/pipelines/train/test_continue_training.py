@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.camera import Camera
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.joined_dataset import join
@@ -22,22 +23,32 @@ from pipelines.train import PRESETS, TrainSettings, train
 from pipelines.train.before_after import forgotten, sentence
 from pipelines.train.continue_training import (
     Adding,
-    AddingRecipe,
     AddingSettings,
+    Continuation,
     add,
-    balanced,
     look_alikes,
+    open_captures,
+    open_inputs,
     settings_for,
+    start_from_avatar,
     unseen,
 )
-from pipelines.train.frames import Frames, load_frames
+from pipelines.train.frames import load_frames
+from pipelines.train.inputs import Tools, TrainInputs
+from pipelines.train.open_mouth import OpenedMouths
+from pipelines.train.preparation import prepare
+from pipelines.train.remembered_views import Views
+from pipelines.train.sampling_weights import balanced
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
+from pipelines.train.start_state import StartState
 from tests.avatarcli.cli import avatarcli
-from tests.pipelines.train.test_finetune import Killed, KilledAfter
-from tests.pipelines.train.test_recipe import MouthLabeler
+from tests.training import TOOLS, Killed, KilledAfter, MouthLabeler
 from tests.worlds import render_solid, write_solid_capture, write_unit_prior
 
 STEPS = 60
+OPEN_FACE = np.zeros((478, 3))
+OPEN_FACE[[14, 263]] = (0, 1, 0), (2, 0, 0)
+"""Landmarks of which only inner lips and eye corners lie apart."""
 FINETUNE = FinetuneSettings(steps=STEPS, coarse=6, fine=6, checkpoint_every=10, adversarial_every=8)
 
 
@@ -58,13 +69,16 @@ class WideLabeler(MouthLabeler):
         return expression
 
 
+WIDE = replace(TOOLS, labeler=WideLabeler)
+
+
 def dark(image: np.ndarray) -> float:
     size = len(image)
     return 1 - float(image[size // 2 : 9 * size // 10, 3 * size // 10 : 7 * size // 10, 1].mean()) / 255
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with solid.avatar, the capture it was made of, and wide.capture."""
     torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("made")
@@ -74,12 +88,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )  # fmt: skip
     write_solid_capture(place / "solid.capture")
     write_solid_capture(place / "wide.capture", opening=2.5, begins=np.pi, fingerprint="b" * 64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.train.recipe.Labeler", WideLabeler)
-        patch.setattr("pipelines.train.budget.cores", lambda: 1)
-        patch.setattr("pipelines.train.recipe.cores", lambda: 1)
-        train(place / "solid.capture", place / "solid.avatar", settings, Silent())
-        yield place
+    train(place / "solid.capture", place / "solid.avatar", settings, Silent(), tools=WIDE)
+    return place
 
 
 def asked(place: Path, preset: TrainSettings = PRESETS["quick"]) -> AddingSettings:
@@ -97,7 +107,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def better(made: Path) -> Path:
     before = bytes_of(made / "solid.avatar")
-    add(made / "solid.avatar", made / "wide.capture", made / "better.avatar", asked(made), Silent())
+    add(made / "solid.avatar", made / "wide.capture", made / "better.avatar", asked(made), Silent(), tools=WIDE)
     assert bytes_of(made / "solid.avatar") == before, "the avatar that is improved is left as it is"
     return made / "better.avatar"
 
@@ -117,7 +127,7 @@ def test_the_record_names_both_captures_and_it_is_an_avatar(made: Path, better: 
     page, record = (better / "report.html").read_text(), read_json(better / "added.json")
     assert "What the added capture changed" in page and record["sentence"] in page
     assert "made of solid.capture and wide.capture" in page
-    again = add(made / "solid.avatar", made / "wide.capture", better, asked(made), Silent())
+    again = add(made / "solid.avatar", made / "wide.capture", better, asked(made), Silent(), tools=WIDE)
     assert again.status == "unchanged" and again.figures["added"] == record
 
 
@@ -135,62 +145,58 @@ def test_older_latents_go_on_and_new_ones_begin_where_a_frame_looks_alike(made: 
 def test_a_killed_run_resumes_bit_by_bit(made: Path, better: Path) -> None:
     out = made / "killed.avatar"
     with pytest.raises(Killed):
-        add(made / "solid.avatar", made / "wide.capture", out, asked(made), KilledAfter(25))
+        add(made / "solid.avatar", made / "wide.capture", out, asked(made), KilledAfter(25), tools=WIDE)
     assert not out.exists() and (made / "killed.avatar.partial" / "checkpoint.safetensors").exists()
-    add(made / "solid.avatar", made / "wide.capture", out, asked(made), Silent())
+    add(made / "solid.avatar", made / "wide.capture", out, asked(made), Silent(), tools=WIDE)
     for name in ("generator.safetensors", "expression_map.safetensors", "checkpoint.safetensors", "added.json"):
         assert (out / name).read_bytes() == (better / name).read_bytes(), name
 
 
 def test_no_tracking_enters_the_appearance(made: Path, tmp_path: Path) -> None:
-    folders = []
+    starts = []
     for number, change in enumerate((0.0, 3.0)):
         capture = Path(shutil.copytree(made / "wide.capture", tmp_path / f"{number}.capture"))
         tracking = read_arrays(capture / "tracking.npz")
         write_arrays(capture / "tracking.npz", **{name: value + change for name, value in tracking.items()})
-        parts = (load_dataset(made / "solid.capture"), load_dataset(capture))
-        folder = tmp_path / str(number)
-        recipe = AddingRecipe(
-            made / "solid.avatar", (made / "solid.capture", capture), parts, folder, asked(made), Silent(), ALONE
-        )  # fmt: skip
-        recipe.start()
-        folders.append(folder)
-    one, other = (read_arrays(folder / "start.npz") for folder in folders)
-    assert all(np.array_equal(value, other[name]) for name, value in one.items())
+        inputs, continuation = opened_for(made, made / "solid.avatar", tmp_path / str(number), capture)
+        starts.append(start_from_avatar(inputs, continuation))
+    assert starts[0].latents is not None and torch.equal(starts[0].latents, starts[1].latents)
+    assert all(start.person is None and start.views is None and start.opened is None for start in starts)
+
+
+def opened_for(
+    made: Path, avatar: Path, folder: Path, capture: Path, tools: Tools = WIDE
+) -> tuple[TrainInputs, Continuation]:  # fmt: skip
+    """What continues the avatar with a further capture, in a new folder."""
+    continuation = open_captures(avatar, [made / "solid.capture"], capture, asked(made))
+    folder.mkdir()
+    return open_inputs(continuation, folder, asked(made), Silent(), ALONE, tools), continuation
 
 
 @pytest.mark.parametrize("opens", [False, True])
-def test_mouths_drawn_open_are_kept_until_one_is_filmed(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opens: bool
-) -> None:
+def test_mouths_drawn_open_are_kept_until_one_is_filmed(made: Path, tmp_path: Path, opens: bool) -> None:
     avatar = Path(shutil.copytree(made / "solid.avatar", tmp_path / "solid.avatar"))
-    known = read_arrays(avatar / "latents.npz")
-    drawn = {
-        "opened_of": np.array([0, 3]), "opened_image": np.zeros((2, 3, 32, 32), np.uint8),
-        "opened_alpha": np.full((2, 1, 32, 32), 255, np.uint8),
-    }  # fmt: skip
-    write_arrays(avatar / "latents.npz", **known | {"opened": known["w"][:2] + 1})
-    write_arrays(avatar / "start.npz", **drawn)
-    seen: list[int] = []
+    arrays = read_arrays(avatar / "latents.npz")
+    write_arrays(avatar / "latents.npz", **arrays | {"opened": arrays["w"][:2] + 1})
+    black, opaque = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.full((2, 1, 32, 32), 255, dtype=torch.uint8)
+    StartState(opened=OpenedMouths(of=torch.tensor([0, 3]), image=black, alpha=opaque)).save(avatar)
+    looks: list[int] = []
 
-    def shut_mouths(frames: Frames, among: range, find: object) -> dict[int, np.ndarray] | None:
-        seen.extend(among)
-        return None if opens else {}
+    def find(image: np.ndarray) -> np.ndarray | None:
+        looks.append(len(looks))
+        return OPEN_FACE if opens else None
 
-    monkeypatch.setattr("pipelines.train.continue_training.shut_mouths", shut_mouths)
-    captures = (made / "solid.capture", made / "wide.capture")
-    recipe = AddingRecipe(
-        avatar, captures, tuple(map(load_dataset, captures)), tmp_path / "work", asked(made), Silent(), ALONE
-    )  # fmt: skip
-    figures, count = recipe.start(), len(known["w"])
-    assert figures["opened_frames"] == (0 if opens else 2) and seen == list(range(count, 2 * count)), (
-        "the new frames are looked at"
-    )
-    trainer, batches, _ = recipe.begin()
-    assert len(trainer.latents) == len(batches.sampling_weights) == 2 * count + figures["opened_frames"]
+    tools = replace(WIDE, tracker=lambda: nullcontext(find))
+    inputs, continuation = opened_for(made, avatar, tmp_path / "work", made / "wide.capture", tools)
+    start, count = start_from_avatar(inputs, continuation), len(arrays["w"])
+    assert len(looks) == (1 if opens else count), "the new frames are looked at, until one shows an open mouth"
+    assert start.counts["opened_frames"] == (0 if opens else 2)
+    ready = prepare(inputs, start)
+    assert len(ready.trainer.latents) == len(ready.batches.sampling_weights) == 2 * count + start.counts["opened_frames"]
     if not opens:
-        assert np.array_equal(trainer.latents[-2:].detach().numpy(), known["w"][:2] + 1)
-        assert torch.equal(batches.frames.camera.world_from_camera[-1], recipe.frames.camera.world_from_camera[3])
+        assert np.array_equal(ready.trainer.latents[-2:].detach().numpy(), arrays["w"][:2] + 1)
+        camera = ready.batches.frames.camera
+        assert torch.equal(camera.world_from_camera[-1], inputs.frames.camera.world_from_camera[3])
 
 
 def test_joined_captures_keep_their_frames_and_held_out_ends(made: Path) -> None:
@@ -214,10 +220,12 @@ def test_views_that_are_filmed_by_now_are_no_longer_remembered(made: Path) -> No
     frames = load_frames(load_dataset(made / "solid.capture"), "train", 8, np.zeros((478, 3)))
     behind = frames.camera[0].label().numpy().copy()
     behind[:, [3, 7, 11]] *= -1
-    label = np.concatenate([frames.camera[0].label().numpy(), behind])
-    known = {"label": label, "raw": np.arange(2.0), "alpha": np.arange(2.0), "person": np.zeros(3)}
-    assert unseen(known, frames)["raw"].tolist() == [1.0]
-    assert unseen({"person": np.zeros(3)}, frames) == {}
+    label = torch.from_numpy(np.concatenate([frames.camera[0].label().numpy(), behind]))
+    rays = torch.arange(2.0).view(2, 1, 1, 1)
+    views = Views(camera=Camera.from_label(label), raw=rays.expand(2, 3, 1, 1), alpha=rays)
+    left = unseen(views, frames)
+    assert left is not None and left.alpha.flatten().tolist() == [1.0]
+    assert unseen(left, replace(frames, camera=Camera.from_label(label))) is None
 
 
 def test_the_sentence_says_what_got_better_and_worse() -> None:
@@ -290,7 +298,10 @@ def test_settings_follow_the_avatar(made: Path) -> None:
 
 
 def test_the_command(made: Path, tmp_path: Path) -> None:
-    before = "import pipelines.train.recipe as r, tests.pipelines.train.test_recipe as t\nr.Labeler = t.MouthLabeler"
+    before = (
+        "from functools import partial\nfrom pipelines.train import continue_training\nfrom tests.training import TOOLS\n"
+        "continue_training.add = partial(continue_training.add, tools=TOOLS)"
+    )
     small = ["finetune.steps=2", "finetune.adversarial=0", "pairs.count=30", "expression_map.steps=20", "adding.rate=0.1"]
     words = ["train", made / "solid.avatar", "--add", made / "wide.capture", "--device", "cpu"]
     done = avatarcli(

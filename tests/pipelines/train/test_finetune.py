@@ -23,38 +23,10 @@ from pipelines.train.ray_subset import choose_rays, foreground
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.steps import train_step
 from pipelines.train.trainer import Trainer, make_trainer
+from tests.training import Killed, KilledAfter
 from tests.worlds import write_solid_capture, write_unit_prior
 
 FAST = FinetuneSettings(coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.3)
-
-
-class Killed(Exception):
-    pass
-
-
-class KilledAfter(Silent):
-    """Progress that ends the run in the middle, after so many steps."""
-
-    def __init__(self, steps: int):
-        self.left = steps
-
-    def task(self, name: str, total: int | None = None):
-        return _Task(self)
-
-
-class _Task(Silent):
-    def __init__(self, owner: KilledAfter):
-        self.owner = owner
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def advance(self, count: int = 1) -> None:
-        self.owner.left -= count
-        if self.owner.left < 0:
-            raise Killed
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -17,7 +16,6 @@ from models.rendering.sampling import Sampling
 from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import Prior, load_codes, load_prior
-from pipelines.core.files import read_arrays
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint
 from pipelines.engine.keyed_random import keyed
@@ -37,11 +35,13 @@ from pipelines.train.inversion import (
 )
 from pipelines.train.latent_init import initial_codes
 from pipelines.train.networks import config_for, make_networks
-from pipelines.train.recipe import Recipe
+from pipelines.train.preparation import prepare, start_from_prior
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
+from pipelines.train.start_state import StartState
 from pipelines.train.steps import train_step
 from pipelines.train.trainer import make_trainer
+from tests.training import align, inputs_of
 from tests.worlds import write_solid_capture, write_unit_prior
 from tests.worlds_shards import write_solid_shards
 
@@ -179,41 +179,36 @@ def test_the_workstation_starts_from_the_prior(prior: Prior) -> None:
 
 
 def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -> None:
-    capture = write_solid_capture(tmp_path / "solid.capture")
-    record = json.loads((capture / "capture.json").read_text())
-    (capture / "capture.json").write_text(json.dumps(record | {"prior": {**record["prior"], "name": prior.name}}))
+    capture = align(write_solid_capture(tmp_path / "solid.capture"), prior.name)
     asked = replace(settings(inversion_steps=3), prior=str(prior.folder))
-    (tmp_path / "work").mkdir()
-    recipe = Recipe(capture, tmp_path / "work", asked, Silent(), "cpu")
-    figures = recipe.start()
-    assert figures["inversion"] == 3 and figures["views_to_remember"] > 0
-    trainer, batches, _ = recipe.begin()
-    known = read_arrays(tmp_path / "work" / "start.npz")
+    inputs = inputs_of(capture, tmp_path / "work", asked)
+    start_from_prior(inputs).save(inputs.folder)
+    start = StartState.load(inputs.folder)
+    assert start.person is not None and start.latent_subspace is not None and start.counts["views_to_remember"] > 0
+    ready = prepare(inputs, start)
     codes = initial_codes(
-        recipe.frames, 8, asked.finetune.components, asked.finetune.latent_spread, keyed(0, 0, "latents"),
-        torch.from_numpy(known["room"]),
+        inputs.frames, 8, asked.finetune.components, asked.finetune.latent_spread, keyed(0, 0, "latents"),
+        start.latent_subspace,
     )  # fmt: skip
-    assert np.allclose(trainer.latents.detach().numpy(), known["person"] + codes.numpy(), atol=1e-6)
-    assert batches.remembered is not None and len(batches.remembered.raw) == figures["views_to_remember"]
+    assert torch.allclose(ready.trainer.latents, start.person + codes, atol=1e-6)
+    remembered = ready.batches.remembered
+    assert remembered is not None and len(remembered.raw) == start.counts["views_to_remember"]
 
 
 def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior, tmp_path: Path) -> None:
-    capture = write_solid_capture(tmp_path / "solid.capture")
-    record = json.loads((capture / "capture.json").read_text())
-    (capture / "capture.json").write_text(json.dumps(record | {"prior": {**record["prior"], "name": prior.name}}))
+    capture = align(write_solid_capture(tmp_path / "solid.capture"), prior.name)
     asked = replace(settings(inversion_steps=2), prior=str(prior.folder))
     states = []
     for name, parts in (("whole", (6,)), ("parts", (3, 6))):
-        (tmp_path / name).mkdir()
-        recipe = Recipe(capture, tmp_path / name, asked, Silent(), "cpu")
-        recipe.start()
+        inputs = inputs_of(capture, tmp_path / name, asked)
+        start_from_prior(inputs).save(inputs.folder)
         for end in parts:
-            trainer, batches, _ = recipe.begin()
-            checkpoint = tmp_path / name / "checkpoint.safetensors"
+            ready = prepare(inputs, StartState.load(inputs.folder))
+            trainer, checkpoint = ready.trainer, inputs.folder / "checkpoint.safetensors"
             if checkpoint.exists():
                 trainer.load(*load_checkpoint(checkpoint))
             while trainer.step < end:
-                train_step(trainer, batches, asked.finetune, steps=6, seed=0)
+                train_step(trainer, ready.batches, asked.finetune, steps=6, seed=0)
             save_checkpoint(checkpoint, trainer.step, trainer.tree())
         states.append(trainer.tree())
     whole, parts = (flatten(one) for one in states)
@@ -225,9 +220,11 @@ def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior
 
 def test_a_prior_without_names_begins_as_before(tmp_path: Path) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
-    recipe = Recipe(capture, tmp_path, replace(settings(), prior=str(write_unit_prior(tmp_path / "plain"))), Silent(), "cpu")
-    assert not any(recipe.start().values()) and not (tmp_path / "start.npz").exists()
-    assert recipe.begin()[1].remembered is None
+    asked = replace(settings(), prior=str(write_unit_prior(tmp_path / "plain")))
+    inputs = inputs_of(capture, tmp_path / "work", asked)
+    start_from_prior(inputs).save(inputs.folder)
+    assert not (inputs.folder / "start.npz").exists() and StartState.load(inputs.folder) == StartState()
+    assert prepare(inputs, StartState()).batches.remembered is None
 
 
 def test_views_to_remember_end_where_the_mattes_do() -> None:

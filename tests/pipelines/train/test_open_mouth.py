@@ -1,5 +1,6 @@
 """Mouths drawn open: the jaw and nothing else moves, what comes of it reads as an open mouth, and is trained on as a guess."""
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import torch
 from models.camera import Camera, orbit
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import load_codes, load_prior
-from pipelines.core.files import read_arrays
-from pipelines.core.stage import Silent
 from pipelines.evaluate.faces import Find, mouth_opening, tracker
 from pipelines.face.expression import measure
-from pipelines.train import TrainSettings, open_mouth, recipe
+from pipelines.train import TrainSettings, open_mouth
+from pipelines.train.appearance import FrameLatents, fit_appearance
 from pipelines.train.frames import Frames, face_detail
+from pipelines.train.inputs import Tools
 from pipelines.train.networks import make_networks
 from pipelines.train.open_mouth import (
     DRAWN_PX,
@@ -23,14 +24,19 @@ from pipelines.train.open_mouth import (
     OPENED_SHARE,
     PLAIN,
     WIDE,
-    chosen,
-    let_down,
+    OpenedMouths,
+    lower_jaw,
     open_mouths,
+    select_frames,
     shares,
     shut_mouths,
     with_opened,
 )
+from pipelines.train.planning import plan_training
+from pipelines.train.preparation import draw_mouths, prepare
 from pipelines.train.settings import PAPER, FinetuneSettings
+from pipelines.train.start_state import StartState
+from tests.training import inputs_of
 from tests.worlds import write_solid_capture, write_unit_prior
 
 TURNS = (-40.0, -15.0, 0.0, 12.0)
@@ -60,9 +66,11 @@ def frames() -> Frames:
 
 
 @pytest.fixture(scope="module")
-def found(frames: Frames) -> dict[str, np.ndarray]:
+def opened(frames: Frames) -> OpenedMouths:
     with tracker() as find:
-        return open_mouths(frames, MEAN, find)
+        opened = open_mouths(frames, MEAN, find)
+    assert opened is not None
+    return opened
 
 
 def where(camera: Camera) -> np.ndarray:
@@ -70,18 +78,18 @@ def where(camera: Camera) -> np.ndarray:
     return camera.project(torch.from_numpy(MEAN).float()[None])[0][0].numpy() * DRAWN_PX
 
 
-def test_frames_from_near_the_front_are_repeated(found: dict[str, np.ndarray]) -> None:
-    assert sorted(set(found["opened_of"])) == [1, 2, 3], "-40 degrees is too far aside"
-    assert len(found["opened_of"]) == 3 * len(JAWS_DEG)
-    assert found["opened_image"].dtype == np.uint8 and found["opened_image"].shape[1:] == (3, 128, 128)
+def test_frames_from_near_the_front_are_repeated(opened: OpenedMouths) -> None:
+    assert sorted(set(opened.of.tolist())) == [1, 2, 3], "-40 degrees is too far aside"
+    assert len(opened.of) == 3 * len(JAWS_DEG)
+    assert opened.image.dtype == torch.uint8 and opened.image.shape[1:] == (3, 128, 128)
 
 
-def test_the_tracker_reads_mouths_that_open_step_by_step(frames: Frames, found: dict[str, np.ndarray]) -> None:
+def test_the_tracker_reads_mouths_that_open_step_by_step(frames: Frames, opened: OpenedMouths) -> None:
     import cv2
 
-    rows = np.flatnonzero(found["opened_of"] == 2)
+    rows = np.flatnonzero(opened.of == 2)
     shut = ((frames.image[2].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
-    shown = [shut, *(found["opened_image"][row].transpose(1, 2, 0) for row in rows)]
+    shown = [shut, *(opened.image[row].permute(1, 2, 0).numpy() for row in rows)]
     with tracker() as find:
         points = [find(cv2.resize(image, (320, 320), interpolation=cv2.INTER_CUBIC)) for image in shown]
     gaps = [mouth_opening(one) for one in points if one is not None]
@@ -90,20 +98,20 @@ def test_the_tracker_reads_mouths_that_open_step_by_step(frames: Frames, found: 
     assert jaws == sorted(jaws) and jaws[-1] - jaws[0] > 0.25
 
 
-def test_only_the_lower_face_moves(frames: Frames, found: dict[str, np.ndarray]) -> None:
-    row = np.flatnonzero(found["opened_of"] == 2)[-1]
+def test_only_the_lower_face_moves(frames: Frames, opened: OpenedMouths) -> None:
+    row = np.flatnonzero(opened.of == 2)[-1]
     before = (frames.image[2].permute(1, 2, 0).numpy() + 1) * 127.5
-    moved = np.abs(found["opened_image"][row].transpose(1, 2, 0) - before).max(2)
+    moved = np.abs(opened.image[row].permute(1, 2, 0).numpy() - before).max(2)
     lips, chin = (int(where(frames.camera[2:3])[point, 1] / DRAWN_PX * 128) for point in (13, 152))
     assert np.median(moved[: lips - 20]) < 2 and moved[: lips - 20].max() < 25
     assert moved[lips : lips + 8, 56:72].max() > 60, "a dark mouth"
-    assert found["opened_alpha"][row, 0, chin, 64] > 200
+    assert opened.alpha[row, 0, chin, 64] > 200
 
 
 def test_a_jaw_turns_about_its_hinge_and_the_rest_stays() -> None:
     camera = Camera.frontal(2.7, 2.7 / 0.85)
     points = where(camera)
-    wide, small = (let_down(points, MEAN, camera, angle) for angle in (18.0, 6.0))
+    wide, small = (lower_jaw(points, MEAN, camera, angle) for angle in (18.0, 6.0))
     share = shares(points)
     assert np.abs((wide - points)[share == 0]).max() == 0 and {13, 1, 33, 263} <= set(np.flatnonzero(share == 0))
     assert (wide - points)[152, 1] > 2 * (small - points)[152, 1] > 0
@@ -122,9 +130,9 @@ def test_a_mouth_that_was_filmed_open_is_left_alone(frames: Frames) -> None:
         asked.append(len(asked))
         return apart if len(asked) == 2 else None
 
-    assert open_mouths(frames, MEAN, find) == {} and len(asked) == 2, "one look at an open mouth is enough"
+    assert open_mouths(frames, MEAN, find) is None and len(asked) == 2, "one look at an open mouth is enough"
     assert shut_mouths(frames, range(4), lambda image: None) == {}
-    assert open_mouths(frames, MEAN, lambda image: None) == {}, "no face, nothing to open"
+    assert open_mouths(frames, MEAN, lambda image: None) is None, "no face, nothing to open"
 
 
 def test_smiles_and_plain_faces_from_all_sides_are_chosen() -> None:
@@ -135,43 +143,41 @@ def test_smiles_and_plain_faces_from_all_sides_are_chosen() -> None:
     shut[70][corners] += (face[corners] - face[corners].mean(0)) * 0.3
     shut[70][list(open_mouth.UPPER_LIDS)] = shut[70][list(open_mouth.LOWER_LIDS)]
     turned = np.linspace(-20, 20, 240)
-    found = chosen(shut, turned)
+    found = select_frames(shut, turned)
     assert 30 in found and 70 not in found, "a smile, not one with shut eyes"
     assert PLAIN < len(found) <= PLAIN + WIDE and np.ptp(turned[found]) > 25
 
 
-def test_repeated_frames_follow_the_others(frames: Frames, found: dict[str, np.ndarray]) -> None:
-    assert with_opened(frames, {}) is frames
-    every = with_opened(frames, {name: torch.from_numpy(value) for name, value in found.items()})
-    assert len(every) == 4 + len(found["opened_of"]) == len(every.camera) == len(every.time_s) == len(every.detail)
+def test_repeated_frames_follow_the_others(frames: Frames, opened: OpenedMouths) -> None:
+    assert with_opened(frames, None) is frames
+    every = with_opened(frames, opened)
+    assert len(every) == 4 + len(opened.of) == len(every.camera) == len(every.time_s) == len(every.detail)
     assert torch.equal(every.image[:4], frames.image) and every.rarity is None
-    assert torch.equal(every.camera.world_from_camera[4:], frames.camera.world_from_camera[found["opened_of"]])
+    assert torch.equal(every.camera.world_from_camera[4:], frames.camera.world_from_camera[opened.of])
     assert every.image.min() >= -1 and every.image.max() <= 1 and every.alpha.max() <= 1
 
 
-def drawn(frames: Frames, landmarks: np.ndarray, find: Find) -> dict[str, np.ndarray]:
-    """The first two frames, as if drawn."""
-    image, alpha = (value[:2].numpy() for value in ((frames.image + 1) * 127.5, frames.alpha * 255))
-    return {"opened_of": np.array([0, 1]), "opened_image": image.astype(np.uint8), "opened_alpha": alpha.astype(np.uint8)}
-
-
-def test_a_training_looks_at_them_as_often_as_said_and_keeps_their_latents_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recipe, "open_mouths", drawn)
+def test_a_training_looks_at_them_as_often_as_said_and_keeps_their_latents_apart(tmp_path: Path) -> None:
     small = replace(TrainSettings(), finetune=FinetuneSettings(steps=4, adversarial=0.0, coarse=4, fine=4))
     asked = replace(small, network="fresh", prior=str(write_unit_prior(tmp_path / "prior")))
-    capture = write_solid_capture(tmp_path / "solid.capture")
-    made = recipe.Recipe(capture, tmp_path / "work", asked, Silent(), "cpu")
-    made.folder.mkdir()
-    assert made.start()["opened_frames"] == 2
-    trainer, batches, _ = made.begin()
-    count = len(made.frames)
-    assert len(trainer.latents) == count + 2 == len(batches.sampling_weights)
-    assert float(batches.sampling_weights[count:].sum() / batches.sampling_weights.sum()) == pytest.approx(OPENED_SHARE)
-    made.plan(lambda: 0.0)
-    made.appearance()
-    known = read_arrays(made.folder / "latents.npz")
-    assert len(known["w"]) == count and len(known["opened"]) == 2
-    assert recipe.Recipe(capture, made.folder, replace(asked, unfilmed_mouth="shut"), Silent(), "cpu").opened_mouths() == {}
-    assert PAPER.unfilmed_mouth == "shut"
+    inputs = inputs_of(write_solid_capture(tmp_path / "solid.capture"), tmp_path / "work", asked)
+    count, image, alpha = len(inputs.frames), (inputs.frames.image[:2] + 1) * 127.5, inputs.frames.alpha[:2] * 255
+    opened = OpenedMouths(of=torch.tensor([0, 1]), image=image.byte(), alpha=alpha.byte())
+    StartState(opened=opened).save(inputs.folder)
+    start = StartState.load(inputs.folder)
+    ready = prepare(inputs, start)
+    weights = ready.batches.sampling_weights
+    assert len(ready.trainer.latents) == count + 2 == len(weights)
+    assert float(weights[count:].sum() / weights.sum()) == pytest.approx(OPENED_SHARE)
+    fit_appearance(inputs, start, plan_training(inputs, start, lambda: 0.0))
+    latents = FrameLatents.load(inputs.folder)
+    assert len(latents.filmed) == count and len(latents.opened) == 2
+
+
+def test_a_mouth_may_stay_shut(tmp_path: Path) -> None:
+    def never() -> AbstractContextManager[Find]:
+        raise AssertionError("frames are looked at although the mouth stays as it was filmed")
+
+    asked = replace(TrainSettings(unfilmed_mouth="shut"), prior=str(write_unit_prior(tmp_path / "prior")))
+    inputs = inputs_of(write_solid_capture(tmp_path / "solid.capture"), tmp_path / "work", asked, Tools(tracker=never))
+    assert draw_mouths(inputs) is None and PAPER.unfilmed_mouth == "shut"

@@ -14,41 +14,21 @@ from models.heads.expression_map import ExpressionMap, standardization
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.prior import PriorCodes
 from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.files import read_arrays, read_json, write_json
+from pipelines.core.files import read_arrays, read_json, write_arrays, write_json
 from pipelines.core.stage import Silent
-from pipelines.face.expression import space_names
 from pipelines.train import PRESETS, TrainSettings, train
+from pipelines.train.appearance import FrameLatents
 from pipelines.train.expression_map import explained, fit_expression_map
 from pipelines.train.pairs import Pairs, propose, unfilmed
-from pipelines.train.recipe import Recipe
+from pipelines.train.recipe import train_avatar
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
+from tests.training import TOOLS, inputs_of
 from tests.worlds import write_solid_capture, write_unit_prior
 
 
-class MouthLabeler:
-    """Measures how red the lower middle of a render is: the solid has no face a tracker would find."""
-
-    def __init__(self, space: str, canonical: np.ndarray):
-        self.names = space_names(space)
-
-    def __enter__(self) -> "MouthLabeler":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        expression = np.zeros(len(self.names), np.float32)
-        middle = (
-            image[3 * len(image) // 5 : 4 * len(image) // 5, 2 * len(image) // 5 : 3 * len(image) // 5].astype(np.float32) / 255
-        )
-        expression[self.names.index("jawOpen")] = (middle[..., 0] - middle[..., 1]).mean()
-        return expression
-
-
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainSettings:
+def settings(tmp_path: Path) -> TrainSettings:
     torch.set_num_threads(1)
-    monkeypatch.setattr("pipelines.train.recipe.Labeler", MouthLabeler)
     prior = write_unit_prior(tmp_path / "prior")
     finetune = FinetuneSettings(steps=40, coarse=6, fine=6, checkpoint_every=20, adversarial_every=4)
     return replace(
@@ -59,7 +39,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainSettings:
 
 def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
-    report = train(capture, tmp_path / "solid.avatar", settings, Silent())
+    report = train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS)
     avatar = load_avatar(tmp_path / "solid.avatar")
     ws = avatar.expression_map(torch.from_numpy(avatar.neutral)[None])
     rendering = rendered(avatar.generator, Control(ws=ws), avatar.frontal)
@@ -71,14 +51,16 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"
     assert list(report.seconds) == ["start", "plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
     assert (tmp_path / "solid.avatar" / "report.html").exists()
-    assert train(capture, tmp_path / "solid.avatar", settings, Silent()).status == "unchanged"
+    assert train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS).status == "unchanged"
 
 
 def test_a_copied_capture_trains_to_the_same_bits(tmp_path: Path, settings: TrainSettings) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
     copied = Path(shutil.copytree(capture, tmp_path / "elsewhere" / "copy.capture"))
     folders = [tmp_path / "a.avatar", tmp_path / "b.avatar"]
-    reports = [train(source, out, settings, Silent()) for source, out in zip((capture, copied), folders, strict=True)]
+    reports = [
+        train(source, out, settings, Silent(), tools=TOOLS) for source, out in zip((capture, copied), folders, strict=True)
+    ]
     assert reports[0].fingerprint == reports[1].fingerprint
     for name in ("generator.safetensors", "expression_map.safetensors"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
@@ -90,31 +72,48 @@ def test_a_copied_capture_trains_to_the_same_bits(tmp_path: Path, settings: Trai
 def test_a_killed_run_goes_on_with_the_planned_threads(tmp_path: Path, settings: TrainSettings, step: str) -> None:
     """Sums of one thread and of two differ in the last bit."""
     capture, folder = write_solid_capture(tmp_path / "solid.capture"), tmp_path / "solid.avatar"
-    train(capture, folder, replace(settings, finetune=replace(settings.finetune, steps=4)), Silent())
+    few = replace(settings, finetune=replace(settings.finetune, steps=4))
+    train(capture, folder, few, Silent(), tools=TOOLS)
     write_json(folder / "plan.json", read_json(folder / "plan.json") | {"threads": 2})
+    (folder / "steps" / f"{step}.json").unlink()
     torch.set_num_threads(1)
     try:
-        getattr(Recipe(capture, folder, settings, Silent(), "cpu"), step)()
-        assert torch.get_num_threads() == 2
+        train_avatar(inputs_of(capture, folder, few), lambda: 0.0)
+        assert torch.get_num_threads() == 2 and (folder / "steps" / f"{step}.json").exists()
     finally:
         torch.set_num_threads(1)
+
+
+def test_latents_of_older_avatars_are_read(tmp_path: Path) -> None:
+    w, more = np.zeros((3, 8), np.float32), np.ones((2, 8), np.float32)
+    for name, known, count in (("now", {"opened": more}, 2), ("older", {"drawn": more}, 2), ("oldest", {}, 0)):
+        write_arrays(tmp_path / name / "latents.npz", w=w, **known)
+        latents = FrameLatents.load(tmp_path / name)
+        assert (
+            np.array_equal(latents.filmed, w)
+            and np.array_equal(latents.opened, more[:count])
+            and len(latents.all()) == 3 + count
+        )
+    write_arrays(tmp_path / "broken" / "latents.npz", w=w, opened=more[:, :4])
+    with pytest.raises(UnusableMaterial, match="has opened of shape"):
+        FrameLatents.load(tmp_path / "broken")
 
 
 def test_a_capture_for_another_prior_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
     capture = write_solid_capture(tmp_path / "solid.capture")
     write_json(capture / "capture.json", read_json(capture / "capture.json") | {"prior": {"name": "ffhq"}})
     with pytest.raises(UnusableMaterial, match="aligned to the prior ffhq"):
-        train(capture, tmp_path / "solid.avatar", settings, Silent())
+        train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS)
     assert not (tmp_path / "solid.avatar").exists()
 
 
 def test_missing_capture_and_missing_budget_are_sentences(tmp_path: Path, settings: TrainSettings) -> None:
     with pytest.raises(UnusableMaterial, match="does not exist"):
-        train(tmp_path / "none.capture", tmp_path / "x.avatar", settings, Silent())
+        train(tmp_path / "none.capture", tmp_path / "x.avatar", settings, Silent(), tools=TOOLS)
     capture = write_solid_capture(tmp_path / "solid.capture")
     asked = replace(settings, budget_s=None, finetune=replace(settings.finetune, steps=None))
     with pytest.raises(SettingError, match="--budget"):
-        train(capture, tmp_path / "x.avatar", asked, Silent())
+        train(capture, tmp_path / "x.avatar", asked, Silent(), tools=TOOLS)
 
 
 def test_pairs_keep_the_fitted_latents_and_step_along_their_directions() -> None:

@@ -17,9 +17,11 @@ from tests.avatarcli.cli import ROOT, environment
 from tests.worlds import write_solid_capture, write_unit_prior
 
 BEGIN = """
-import pipelines.train.recipe as recipe
-from tests.pipelines.train.test_recipe import MouthLabeler
-recipe.Labeler = MouthLabeler
+from functools import partial
+from pipelines import train
+from pipelines.train.inputs import Tools
+from tests.training import MouthLabeler
+train.train = partial(train.train, tools=Tools(labeler=MouthLabeler))
 from avatarcli.app import main
 main()
 """
