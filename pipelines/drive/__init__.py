@@ -25,6 +25,7 @@ def drive(
     frame and a preview. UnusableMaterial when the driver shows hardly a face, SettingError when `out` cannot hold what is
     asked.
     """
+    from pipelines.drive.motion.driver_files import film_beside
     from pipelines.drive.recipe import Recipe
     from pipelines.drive.validation import check, named_files
 
@@ -43,6 +44,7 @@ def drive(
         return recipe.finish()
 
     inputs = {"avatar": avatar, "driver": video, "record": avatar / "avatar.json", **named_files(settings)}
+    inputs |= {"film": film} if settings.sound == "driver" and (film := film_beside(video)) else {}
     also = [f"{out.stem}.csv", f"{out.stem}.preview.jpg", *sidecars(out, settings.provenance)] if is_file_output(out) else []
     return run_stage(
         "drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also

@@ -44,7 +44,7 @@ def sound_of(driver: Driver, sound: str) -> Path | None:
     if sound == "none":
         return None
     if sound == "driver":
-        return driver.path if driver.video is not None and driver.video.has_audio else None
+        return driver.sound
     if not Path(sound).is_file():
         raise SettingError(f"sound {sound!r} is no file; give driver, none or the path of a file.")
     with open_container(Path(sound)) as container:

@@ -3,10 +3,15 @@
 A row is `Timecode, BlendShapeCount, 52 shapes, HeadYaw, HeadPitch, HeadRoll, 6 angles of the eyes`. The timecode is
 `hh:mm:ss:ff.fff`, frames counted at the app's rate (60, or 30 and less where a file never counts further): 00:00:01:30.500 is
 1.508333 s at 60. A count of 0 means that no face was seen. Angles are radians of R = Ry(yaw) Rx(pitch) Rz(roll), axes x to the
-person's left, y up, z out of the face. Eyes are shapes as well, so their angles are not read.
+person's left, y up, z out of the face. Eyes are shapes as well, so their angles only tell radians from degrees.
+
+Notable choices: other programs write something else behind the point (thousandths of the second, the number of the frame).
+Where a clock read as above is uneven, but its whole frames lie within one of an even clock, the rows are taken as even. Texts
+come in UTF-8 or UTF-16, with commas, semicolons or tabs, with decimal points or commas.
 """
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +39,18 @@ LONGEST_GAP_S = 10.0
 """A clock that jumps further was stopped or belongs to two takes."""
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
 """Frames a second that a timecode may count."""
+MILLISECONDS_HZ = 1000.0
+"""What `hh:mm:ss:mmm` counts."""
+SHORT = 0.7
+"""A clock with a step shorter than this share of its median one is read wrongly, or stands: its rows may be even in truth."""
+UNEVEN = 0.1
+"""The same for a mean departure from the median step, over that."""
+FRAMES_OFF = 1.05
+"""Frames by which whole frames may be off an even clock: they were cut off."""
+LARGEST_RAD = {"HeadYaw": 1.75, "HeadPitch": 1.4, "HeadRoll": 1.4} | {
+    f"{side}Eye{turn}": 1.0 for side in ("Left", "Right") for turn in ("Yaw", "Pitch")
+}
+"""What a face that is still seen does; larger angles are degrees."""
 COMMON = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0, 90.0, 120.0)
 DISTANCE = 2.5
 """Depth of a head whose place is not known, in head units."""
@@ -64,7 +81,10 @@ def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, 
     table = read_table(path)
     times, forwards = clock(table, rate_hz)
     names = tuple(name for name in ARKIT_52 if name in table.columns)
-    turned = {name: factor * table.columns[name] for name, factor in zip(ANGLES, signs, strict=False) if name in table.columns}
+    unit = math.pi / 180 if all(abs(sign) == 1 for sign in signs) and in_degrees(table.columns) else 1.0
+    turned = {
+        name: unit * factor * table.columns[name] for name, factor in zip(ANGLES, signs, strict=False) if name in table.columns
+    }
     check_sizes(table, turned)
     poses = head_poses(table.columns | turned, len(times))
     step = typical_step(times[forwards])
@@ -81,11 +101,9 @@ def read_table(path: Path) -> Table:
     """Cells by name; names are matched whatever their case."""
     known = {name.lower(): name for name in (*ARKIT_52, *ANGLES, *PLACE)}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            comma = delimiter(stream.readline())
-            stream.seek(0)
-            every = csv.reader(stream, delimiter=comma)
-            rows = [(number, row) for number, row in enumerate(every, 1) if any(map(str.strip, row))]
+        text = text_of(path.read_bytes())
+        every = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text.partition("\n")[0]))
+        rows = [(number, row) for number, row in enumerate(every, 1) if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableMaterial(f"{path} cannot be read as CSV ({error}); save it as comma-separated text in UTF-8.") from error
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
@@ -101,6 +119,15 @@ def read_table(path: Path) -> Table:
     seen = numbers(path, lines, cells, counted, "BlendShapeCount") > 0 if counted is not None else np.ones(len(cells), bool)
     at = header.index("timecode")
     return Table(path, [row[at].strip() if at < len(row) else "" for row in cells], lines, columns, seen)
+
+
+def text_of(data: bytes) -> str:
+    """UTF-8 or UTF-16, with or without a byte order mark."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16")
+    if b"\0" in data[:64]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
+    return data.decode("utf-8-sig")
 
 
 def delimiter(header: str) -> str:
@@ -120,7 +147,7 @@ def numbers(path: Path, lines: list[int], cells: list[list[str]], at: int, name:
     result = np.empty(len(cells))
     for row, (line, cell) in enumerate(zip(lines, cells, strict=True)):
         try:
-            result[row] = float(cell[at])
+            result[row] = float(cell[at].replace(",", "."))
         except (IndexError, ValueError):
             result[row] = math.nan
         if not math.isfinite(result[row]):
@@ -146,19 +173,25 @@ def check_sizes(table: Table, angles: dict[str, np.ndarray]) -> None:
             )
 
 
+def in_degrees(columns: dict[str, np.ndarray]) -> bool:
+    """Whether the angles of head and eyes, together, go further than a face that is seen can turn, if they were radians."""
+    return any(np.percentile(np.abs(columns[name]), 99) > most for name, most in LARGEST_RAD.items() if name in columns)
+
+
 def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
     """[T] seconds since the first row, and which rows go forwards in time."""
     parts = np.array([split(code, table.path, line) for code, line in zip(table.timecodes, table.lines, strict=True)])
     rate = rate_hz or counted_rate(parts)
     if (parts[:, 1] >= rate + 1e-6).any():
         line = table.lines[int(np.argmax(parts[:, 1] >= rate + 1e-6))]
+        higher = next(one for one in (*RATES, 120.0, 240.0, MILLISECONDS_HZ, np.inf) if one > parts[:, 1].max())
         raise UnusableMaterial(
             f"{table.path}, line {line}: the timecode counts further than {rate:g} frames a second; "
-            "say the take's rate with --set track.timecode_hz=60."
+            f"say what it counts with --set track.timecode_hz={higher:g}."
         )
-    times = parts[:, 0] + parts[:, 1] / rate
-    times = times + DAY_S * np.cumsum(np.diff(times, prepend=times[0]) < -DAY_S / 2)  # midnight
-    times -= times[0]
+    times = evened(
+        seconds(parts[:, 0] + parts[:, 1] / rate), seconds(parts[:, 0] + np.floor(parts[:, 1]) / rate), rate, numbered(table)
+    )
     forwards = np.diff(np.maximum.accumulate(times), prepend=-1.0) > 0
     if forwards.mean() < 0.5:
         bad = int((~forwards).sum())
@@ -170,19 +203,50 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
     return times, forwards
 
 
+def seconds(times: np.ndarray) -> np.ndarray:
+    """[T] times of day as seconds since the first, over midnight."""
+    times = times + DAY_S * np.cumsum(np.diff(times, prepend=times[0]) < -DAY_S / 2)
+    return times - times[0]
+
+
+def numbered(table: Table) -> np.ndarray:
+    """[T] number of each row: what stands behind the point where that counts the rows by thousands, else 0, 1, 2 ..."""
+    behind = [code.replace(",", ".").rpartition(".")[2] for code in table.timecodes]
+    if all(len(digits) == 3 and digits.isdigit() for digits in behind):
+        steps = np.diff([int(digits) for digits in behind]) % 1000
+        if np.mean(steps == 1) > 0.5 and steps.max() < 100:
+            return np.concatenate([[0], np.cumsum(steps)])
+    return np.arange(len(behind))
+
+
+def evened(times: np.ndarray, whole: np.ndarray, rate: float, number: np.ndarray) -> np.ndarray:
+    """[T] `times`, or even ones where those are uneven and the `whole` frames do not contradict; rows have a `number`."""
+    steps = np.diff(times)
+    middle = float(np.median(steps))
+    if middle > 0 and steps.min() > SHORT * middle and np.abs(steps - middle).mean() < UNEVEN * middle:
+        return times
+    slope = float(np.polyfit(number, whole, 1)[0])
+    near = [1 / one for one in COMMON if abs(one * slope - 1) < 1.5 / max(float(number[-1]), 1.0)]
+    even = [step for step in near or [slope] if step > 0 and np.ptp(whole - step * number) <= FRAMES_OFF / rate]
+    return even[0] * (number - number[0]) if even else times
+
+
 def split(code: str, path: Path, line: int) -> tuple[float, float]:
     """Whole seconds and frames of `hh:mm:ss:ff.fff`; `01:02:03:30.5` is 3723 and 30.5."""
     try:
-        hours, minutes, seconds, frames = (float(part) for part in code.replace(";", ":").split(":"))
-        if not all(map(math.isfinite, (hours, minutes, seconds, frames))):
+        parts = [float(part) for part in code.replace(";", ":").replace(",", ".").split(":")]
+        hours, minutes, whole, frames = parts if len(parts) != 3 else (*parts, 0.0)  # hh:mm:ss.mmm
+        if not all(map(math.isfinite, parts)):
             raise ValueError
-        return 3600 * hours + 60 * minutes + seconds, frames
+        return 3600 * hours + 60 * minutes + whole, frames
     except ValueError as error:
         raise UnusableMaterial(f"{path}, line {line}: {code!r} is no timecode; it reads hh:mm:ss:ff.fff.") from error
 
 
 def counted_rate(parts: np.ndarray) -> float:
     """The lowest usual rate that no timecode exceeds, where a whole second was seen; else 60, as the app has it."""
+    if parts[:, 1].max() >= 2 * RATES[-1] and (parts[:, 1] == np.floor(parts[:, 1])).all():
+        return MILLISECONDS_HZ
     whole = len(np.unique(parts[:, 0])) >= 3
     return next((rate for rate in RATES if whole and parts[:, 1].max() < rate), 60.0)
 

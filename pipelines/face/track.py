@@ -9,6 +9,16 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
 
 SCHEMA = 1
+ROWS = ("times_s", "expression", "world_from_head", "confidence", "valid")
+SPACES = ("measured", "blendshapes", "arkit")
+RATES_HZ = (0.5, 1000.0)
+LONGEST_S, LONGEST_LAST_S = 86_400.0, 60.0
+"""Of a whole track, and of its last row."""
+MOST_CHANNELS = 1000
+LARGEST_SCORE = 1000.0
+"""Full expressions are about 1."""
+BENT = 0.05
+"""Departure of a rotation's product with its transpose from 1 from which on it is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +54,72 @@ def save_track(path: Path, track: Track) -> None:
 
 
 def load_track(path: Path) -> Track:
-    """The track in a file; UnusableMaterial when it is another file or of another schema."""
+    """The track in a file; UnusableMaterial when it is another file, of another schema, or holds what no driver does."""
     values = read_arrays(path)
-    rows = ("times_s", "expression", "world_from_head", "confidence", "valid")
-    missing = [name for name in ("space", "names", "rate_hz", *rows) if name not in values]
+    missing = [name for name in ("space", "names", "rate_hz", *ROWS) if name not in values]
+    if not missing and (wrong := _of_arrays(values)):
+        raise UnusableMaterial(f"{path} is no track ({wrong}); {_again(path)}.")
     if missing or int(values.get("schema", SCHEMA)) != SCHEMA:
         why = f"it has no {missing[0]}" if missing else f"it has schema {values['schema']}, this version reads {SCHEMA}"
-        raise UnusableMaterial(f"{path} is no track ({why}); make one with `avatarcli track VIDEO -o {path.stem}.track`.")
-    return Track(
+        raise UnusableMaterial(f"{path} is no track ({why}); {_again(path)}.")
+    track = Track(
         space=str(values["space"]), names=tuple(map(str, values["names"])), rate_hz=float(values["rate_hz"]),
-        duration_s=float(values.get("duration_s", 0.0)) or None, **{name: values[name] for name in rows},
+        duration_s=float(values.get("duration_s", 0.0)) or None, valid=values["valid"].astype(bool),
+        **{name: values[name] for name in ROWS if name != "valid"},
     )  # fmt: skip
+    if wrong := _of_values(track):
+        raise UnusableMaterial(f"{path} cannot drive: {wrong}; {_again(path)}.")
+    return track
+
+
+def _again(path: Path) -> str:
+    return f"make one with `avatarcli track VIDEO -o {path.stem}.track`"
+
+
+def _of_arrays(values: dict[str, np.ndarray]) -> str:
+    """What is wrong with types and shapes, empty when nothing is."""
+    count = len(values["times_s"]) if values["times_s"].ndim == 1 else 0
+    names = values["names"]
+    if (
+        names.ndim != 1
+        or not 0 < len(names) <= MOST_CHANNELS
+        or names.dtype.kind != "U"
+        or len(set(names.tolist())) < len(names)
+    ):
+        return "names are no list of different channels"
+    shapes = {
+        "times_s": (count,), "expression": (count, len(names)), "world_from_head": (count, 4, 4), "confidence": (count,),
+        "valid": (count,), "rate_hz": (), "space": (), "duration_s": (), "schema": (),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        value = values.get(name)
+        if value is not None and (value.shape != shape or (value.dtype.kind not in "fiub" and name != "space")):
+            return f"{name} is {value.dtype} {list(value.shape)}, not numbers {list(shape)}"
+    return "" if count else "it has no rows"
+
+
+def _of_values(track: Track) -> str:
+    """What is wrong with the numbers, empty when nothing is."""
+    for name in ("times_s", "expression", "world_from_head", "confidence"):
+        if not np.isfinite(getattr(track, name)).all():
+            return f"{name} is not finite in row {int(np.argwhere(~np.isfinite(getattr(track, name)))[0][0])}"
+    steps, span_s = np.diff(track.times_s), float(track.times_s[-1] - track.times_s[0])
+    turns = track.world_from_head[:, :3, :3]
+    bent = np.abs(turns @ turns.swapaxes(1, 2) - np.eye(3)).max((1, 2)) > BENT
+    bent |= (np.linalg.det(turns) < 0) | (np.abs(track.world_from_head[:, 3] - [0, 0, 0, 1]).max(1) > BENT)
+    duration_s = span_s if track.duration_s is None else track.duration_s
+    wrong = {
+        f"there is no expression space {track.space[:40]!r}": track.space not in SPACES,
+        f"rate_hz is {track.rate_hz:g}, not {RATES_HZ[0]:g} to {RATES_HZ[1]:g}":
+            not RATES_HZ[0] <= track.rate_hz <= RATES_HZ[1],
+        f"its times do not grow in row {int(np.argmax(steps <= 0)) + 1}": bool((steps <= 0).any()),
+        f"it is {span_s:g} s long, more than a day": span_s > LONGEST_S,
+        f"duration_s is {duration_s:g}, its rows span {span_s:g} s":
+            not span_s - 1e-3 <= duration_s <= span_s + LONGEST_LAST_S,
+        f"world_from_head is no pose in row {int(np.argmax(bent))}": bool(bent.any()),
+        f"a head is not before the camera in row {int(np.argmin(track.world_from_head[:, 2, 3]))}":
+            bool((track.world_from_head[track.valid, 2, 3] <= 0).any()),
+        f"expression reaches {np.abs(track.expression).max():g}": bool(np.abs(track.expression).max() > LARGEST_SCORE),
+        "confidence lies outside of 0 to 1": bool((track.confidence < 0).any() or (track.confidence > 1).any()),
+    }  # fmt: skip
+    return next((said for said, is_wrong in wrong.items() if is_wrong), "")

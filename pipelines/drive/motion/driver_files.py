@@ -24,6 +24,8 @@ from pipelines.media.video import VideoInfo, probe
 
 NUMBERS = (".csv", ".track", ".npz", ".npy")
 """File types of motion without pictures."""
+TAKE_ENDINGS = ("_cal", "_raw", "_neutral")
+"""Of the tables in the folder of one take."""
 MOST_HZ = 60.0
 """Faster drivers (slow motion as phones store it) are lowered to this or less, unless a rate is asked for."""
 
@@ -37,6 +39,8 @@ class Driver:
     length_s: float
     video: VideoInfo | None = None
     rows: Track | None = None
+    sound: Path | None = None
+    """The file whose sound belongs to it."""
     remarks: tuple[str, ...] = ()
     """What a person should know about its clock."""
 
@@ -75,8 +79,11 @@ def open_driver(path: Path, settings: TrackSettings) -> Driver:
     if rows.valid.sum() < LEAST_SEEN:
         raise UnusableMaterial(f"{path} has {rows.valid.sum()} rows with a face; a driver needs {LEAST_SEEN}.")
     rows, own = replace(rows, times_s=rows.times_s - rows.times_s[0]), nearby(rows.rate_hz)
-    rate = asked_rate(settings.rate_hz) or lowered(own)
-    return Driver(path=path, rate=rate, length_s=rows.length_s, rows=rows, remarks=tuple(_of_rate(own, rate, settings)))
+    rate, film = asked_rate(settings.rate_hz) or lowered(own), film_beside(path)
+    heard = film if film is not None and probe(film).has_audio else None
+    return Driver(
+        path=path, rate=rate, length_s=rows.length_s, rows=rows, sound=heard, remarks=tuple(_of_rate(own, rate, settings))
+    )
 
 
 def read_rows(path: Path, settings: TrackSettings) -> Track:
@@ -122,8 +129,34 @@ def check_space(driver: Driver, space: str) -> None:
 
 
 def drivers_in(folder: Path) -> Iterator[Path]:
-    """The drivers in a folder, by name: takes of numbers and videos; a video beside a CSV of its name is that take's sound."""
+    """The drivers in a folder, by name: takes of numbers and videos; a video beside a table of its name is that take's sound.
+
+    The folder of one take, as Live Link Face leaves it, is one driver.
+    """
     found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     takes = [path for path in found if path.suffix.lower() in (".csv", ".track")]
+    if calibrated := _best_of_take(found):
+        yield calibrated
+        return
     stems = {path.stem for path in takes}
     yield from sorted(takes + [path for path in found if path.suffix.lower() in FILMS and path.stem not in stems])
+
+
+def _best_of_take(files: list[Path]) -> Path | None:
+    """The table of a take's folder that is meant: the calibrated one, else the raw one, else the plain one; None elsewhere."""
+    names = {path.name.lower() for path in files}
+    tables = [path for path in files if path.suffix.lower() == ".csv" and path.stem.lower() != "frame_log"]
+    endings = [next((end for end in TAKE_ENDINGS if path.stem.lower().endswith(end)), "") for path in tables]
+    if not ({"take.json", "frame_log.csv"} & names or {"_cal", "_raw"} <= set(endings)):
+        return None
+    order = {end: number for number, end in enumerate(TAKE_ENDINGS)}
+    usable = [(order[end], path) for end, path in zip(endings, tables, strict=True) if end in order and end != "_neutral"]
+    plain = [(len(order), path) for end, path in zip(endings, tables, strict=True) if not end]
+    return min(usable + plain, default=(0, None))[1]
+
+
+def film_beside(table: Path) -> Path | None:
+    """The film of a take of numbers: it has the table's name, without what tells raw from calibrated; None without one."""
+    stems = {table.stem.lower(), *(table.stem.lower().removesuffix(end) for end in TAKE_ENDINGS)}
+    near = sorted(table.absolute().parent.iterdir()) if table.suffix.lower() in NUMBERS else []
+    return next((path for path in near if path.suffix.lower() in FILMS and path.stem.lower() in stems), None)

@@ -130,15 +130,59 @@ def test_faults_inside_name_the_line(tmp_path: Path):
 def test_degrees_and_runaway_shapes_are_one_sentence_and_the_hint_helps(tmp_path: Path):
     times = np.arange(30) / 60
     plain = iphone_csv(tmp_path / "a.csv", codes(times), list(np.linspace(0, 1, 30))).read_text().splitlines()
-    turned = [plain[0], *(",".join([*row.split(",")[:54], "20.0", *row.split(",")[55:]]) for row in plain[1:])]
-    (tmp_path / "deg.csv").write_text("\n".join(turned))
-    with pytest.raises(UnusableMaterial, match="HeadYaw reaches 20, more than a whole turn.*head_signs"):
-        read_livelink(tmp_path / "deg.csv")
-    pose = read_livelink(tmp_path / "deg.csv", signs=(0.01745, 0.01745, 0.01745)).world_from_head[0]
-    assert np.degrees(np.arccos(abs(pose[2, 2]))) == pytest.approx(20, abs=0.1)
+    for yaw in ("20.0", "5.5"):
+        turned = [plain[0], *(",".join([*row.split(",")[:54], yaw, *row.split(",")[55:]]) for row in plain[1:])]
+        (tmp_path / "deg.csv").write_text("\n".join(turned))
+        for signs in ((1.0, 1.0, 1.0), (0.01745, 0.01745, 0.01745)):
+            pose = read_livelink(tmp_path / "deg.csv", signs=signs).world_from_head[0]
+            assert np.degrees(np.arccos(abs(pose[2, 2]))) == pytest.approx(float(yaw), abs=0.1)
+    (tmp_path / "wild.csv").write_text((tmp_path / "deg.csv").read_text().replace("5.5", "999"))
+    with pytest.raises(UnusableMaterial, match="HeadYaw reaches 17.4.*, more than a whole turn"):
+        read_livelink(tmp_path / "wild.csv")
     (tmp_path / "huge.csv").write_text("\n".join([*plain[:9], plain[9].replace("0.1", "1e30", 1), *plain[10:]]))
     with pytest.raises(UnusableMaterial, match="line 10: eyeBlinkLeft is 1e[+]30; shapes go from 0 to 1"):
         read_livelink(tmp_path / "huge.csv")
+
+
+def clocked(folder: Path, rate: float, count: int, behind: str) -> Path:
+    """A take of even rows whose timecodes are those of another program."""
+    texts = []
+    for row in range(count):
+        whole, part = divmod(row / rate + 1e-9, 1)
+        frame = {
+            "thousandths": f"{int(1000 * part) * 60 // 1000:02d}.{int(1000 * part):03d}",
+            "number": f"{int(part * rate):02d}.{(940 + row) % 1000:03d}",
+            "cut off": f"{int(part * rate):02d}",
+            "milliseconds": f"{int(1000 * part):03d}",
+            "fractions": f"{part * rate:06.3f}",
+        }[behind]
+        texts.append(f"23:59:{58 + int(whole):02d}:{frame}" if whole < 2 else f"00:00:{int(whole) - 2:02d}:{frame}")
+    return iphone_csv(folder / "a.csv", texts, [0.1] * count)
+
+
+@pytest.mark.parametrize("rate", [24000 / 1001, 25.0, 30000 / 1001, 30.0, 60000 / 1001, 60.0])
+@pytest.mark.parametrize("behind", ["thousandths", "number", "cut off", "milliseconds", "fractions"])
+def test_clocks_of_other_programs_keep_every_row(tmp_path: Path, rate: float, behind: str):
+    track = read_livelink(clocked(tmp_path, rate, 240, behind))
+    steps = np.diff(track.times_s)
+    assert len(track.times_s) == 240 and track.rate_hz == pytest.approx(rate, rel=2e-3)
+    assert steps.min() > 0.93 / rate and steps.max() < 1.08 / rate
+
+
+def test_a_rate_that_is_too_low_is_not_proposed_again(tmp_path: Path):
+    path = clocked(tmp_path, 30.0, 240, "milliseconds")
+    with pytest.raises(UnusableMaterial, match="timecode_hz=1000"):
+        read_livelink(path, 60.0)
+    assert read_livelink(path, 1000.0).rate_hz == 30.0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_texts_of_spreadsheets_are_read(tmp_path: Path, encoding: str):
+    plain = iphone_csv(tmp_path / "a.csv", codes(np.arange(30) / 60), list(np.linspace(0, 1, 30)))
+    german = plain.read_text().replace(",", ";").replace(".", ",")
+    (tmp_path / "b.csv").write_bytes(german.encode(encoding))
+    back, track = read_livelink(tmp_path / "b.csv"), read_livelink(plain)
+    assert np.array_equal(back.expression, track.expression) and np.array_equal(back.times_s, track.times_s)
 
 
 @pytest.mark.parametrize("between", [";", "\t"])

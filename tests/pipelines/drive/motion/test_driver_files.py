@@ -11,7 +11,7 @@ from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.drive.motion import track as tracking
-from pipelines.drive.motion.driver_files import drivers_in, nearby, open_driver
+from pipelines.drive.motion.driver_files import drivers_in, lowered, nearby, open_driver
 from pipelines.drive.motion.record_track import TakeSettings, take
 from pipelines.drive.motion.track import losses, states
 from pipelines.drive.settings import TrackSettings
@@ -19,6 +19,7 @@ from pipelines.face.livelink import write_livelink
 from pipelines.face.track import load_track, save_track
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.pipelines.drive.takes import moving
+from tests.pipelines.media.test_video import with_sound
 
 CANONICAL = load_prior("quick").landmarks
 
@@ -118,3 +119,76 @@ def test_runs_of_lost_frames():
     track = replace(moving(7), valid=valid, confidence=np.array([0, 1, 0.1, 0, 0, 1, 0]))
     assert states(track, 0.1) == ["held", "tracked", "turned", "interpolated", "interpolated", "tracked", "held"]
     assert states(track, 0.05)[3] == "held"
+
+
+HOSTILE = {
+    "rate 0": {"rate_hz": np.array(0.0)},
+    "rate nan": {"rate_hz": np.array(np.nan)},
+    "rate huge": {"rate_hz": np.array(1e6)},
+    "rates": {"rate_hz": np.array([30.0, 30.0])},
+    "text for a rate": {"rate_hz": np.array("30")},
+    "rows differ": {"expression": np.zeros((3, 27), np.float32)},
+    "channels differ": {"expression": np.zeros((60, 3), np.float32)},
+    "no rows": {"times_s": np.zeros(0), "valid": np.zeros(0, bool), "confidence": np.zeros(0)},
+    "backwards": {"times_s": np.arange(60)[::-1] / 30},
+    "standing": {"times_s": np.zeros(60)},
+    "times nan": {"times_s": np.full(60, np.nan)},
+    "a year": {"times_s": np.arange(60) * 1e6},
+    "zero poses": {"world_from_head": np.zeros((60, 4, 4))},
+    "poses nan": {"world_from_head": np.full((60, 4, 4), np.nan)},
+    "mirrored": {"world_from_head": np.tile(np.diag([-1.0, 1, 1, 1]), (60, 1, 1))},
+    "behind": {"world_from_head": np.tile(np.eye(4) - 2 * np.eye(4, k=1) * np.array([0, 0, 0, 1]), (60, 1, 1))},
+    "negative length": {"duration_s": np.array(-5.0)},
+    "too short": {"duration_s": np.array(0.5)},
+    "endless": {"duration_s": np.array(1e9)},
+    "huge scores": {"expression": np.full((60, 27), 1e30, np.float32)},
+    "text": {"expression": np.full((60, 27), "a")},
+    "confidence": {"confidence": np.full(60, 7.0)},
+    "twice": {"names": np.array(["jawOpen"] * 27)},
+    "numbers as names": {"names": np.arange(27)},
+    "many spaces": {"space": np.array(["measured"] * 4)},
+    "unheard of": {"space": np.array("moods")},
+    "valid": {"valid": np.array("yes")},
+    "schema": {"schema": np.array("x")},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_track_is_one_sentence(tmp_path: Path, kind: str):
+    from pipelines.core.errors import AvatarError
+    from pipelines.core.files import read_arrays, write_arrays
+    from pipelines.drive.motion.driver_files import check_space
+
+    save_track(tmp_path / "good.track", moving())
+    values = read_arrays(tmp_path / "good.track")
+    assert values["expression"].shape == (60, 27)
+    write_arrays(tmp_path / "bad.track", **values | HOSTILE[kind])
+    with pytest.raises(AvatarError) as raised:
+        check_space(open_driver(tmp_path / "bad.track", TrackSettings()), "measured")
+    assert raised.value.exit_code in (2, 4) and "\n" not in str(raised.value)
+
+
+def test_the_folder_of_a_take_is_one_driver_with_the_sound_of_its_film(tmp_path: Path):
+    name = "Slate_3_iPhone"
+    for ending in ("_raw", "_cal", "_neutral"):
+        write_livelink(tmp_path / f"{name}{ending}.csv", moving())
+    (tmp_path / "frame_log.csv").write_text("V,0,10:15:30:00.000,60\n")
+    (tmp_path / "take.json").write_text("{}")
+    (tmp_path / "thumbnail.jpg").write_bytes(b"")
+    film = with_sound(tmp_path / f"{name}.mov", 2.0, tmp_path / "..")
+    (driver,) = drivers_in(tmp_path)
+    assert driver.name == f"{name}_cal.csv" and open_driver(driver, TrackSettings()).sound == film
+    driver.unlink()
+    (other,) = drivers_in(tmp_path)
+    assert other.name == f"{name}_raw.csv" and open_driver(other, TrackSettings()).sound == film
+
+
+def test_fast_drivers_are_lowered_and_a_rate_that_is_asked_for_is_kept(tmp_path: Path):
+    times = np.arange(60) / 240
+    save_track(tmp_path / "a.track", replace(moving(), rate_hz=240.0, times_s=times))
+    driver = open_driver(tmp_path / "a.track", TrackSettings())
+    assert driver.rate == 60 and "240" in driver.remarks[0] and "track.rate_hz" in driver.remarks[0]
+    kept = open_driver(tmp_path / "a.track", TrackSettings(rate_hz=240))
+    assert kept.rate == 240 and not kept.remarks
+    assert [lowered(Fraction(rate)) for rate in (30, 60, 100, 120, 90)] == [30, 60, 50, 60, 45]
+    assert lowered(Fraction(120000, 1001)) == Fraction(60000, 1001)
