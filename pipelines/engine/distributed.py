@@ -80,12 +80,14 @@ class Processes:
         if self.count == 1:
             return
         every = list(parameters)
-        there = torch.tensor([float(one.grad is not None) for one in every])
-        self.add(there)
-        taken = [one for one, number in zip(every, there.tolist(), strict=True) if number]
-        for one in taken:
-            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
-        self.add(*(one.grad for one in taken if one.grad is not None))
+        counts = torch.tensor([float(parameter.grad is not None) for parameter in every])
+        self.add(counts)
+        gradients = []
+        for parameter, count in zip(every, counts.tolist(), strict=True):
+            if count:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                gradients.append(parameter.grad)
+        self.add(*gradients)
 
     def most(self, number: int) -> int:
         """The largest of the processes' numbers: what one of them has to say, all of them hear."""
@@ -110,14 +112,14 @@ class Processes:
         if self.count == 1:
             return dict(tensors)
         shapes = self.from_first({name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()})
-        found = {}
+        received = {}
         for name, (shape, kind) in shapes.items():
-            found[name] = tensors[name].to(self.device).contiguous() if self.first else torch.empty(
+            received[name] = tensors[name].to(self.device).contiguous() if self.first else torch.empty(
                 shape, dtype=kind, device=self.device
             )  # fmt: skip
             with self._heard():
-                dist.broadcast(found[name], 0)
-        return found
+                dist.broadcast(received[name], 0)
+        return received
 
     def lead(self, context: C, work: Callable[[C], T]) -> T | None:
         """`work(context)` by the first process alone; until it is done the others take part in what it calls, and get None."""
@@ -127,8 +129,8 @@ class Processes:
             return result
         nothing: Any = None
         while (message := self.from_first(nothing)) is not None:
-            function, args = message
-            function(context, *args)
+            function, args, kwargs = message
+            function(context, *args, **kwargs)
         return None
 
     def call(self, function: Callable[Concatenate[C, P], T], context: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -137,8 +139,7 @@ class Processes:
         The function has a name in its module, by which it is sent, together with its arguments; `context` is not sent: every
         process has its own (`lead`).
         """
-        assert not kwargs, "arguments are sent by place"
-        self.from_first((function, args))
+        self.from_first((function, args, kwargs))
         return function(context, *args, **kwargs)
 
     def staged(self, stage: Callable[[Work], Report], work: Work) -> Report:
@@ -165,7 +166,7 @@ class Processes:
         except BaseException as error:
             if isinstance(error, RuntimeError) or isinstance(error.__context__, RuntimeError):
                 raise AvatarError(
-                    f"process {self.rank} of {self.count} lost another one, whose own words tell why; "
+                    f"process {self.rank} of {self.count} lost another one, see its message above; "
                     "the same command continues at the last checkpoint."
                 ) from error
             raise
@@ -196,7 +197,7 @@ def together(device: str) -> Iterator[Processes]:
         raise
     except BaseException as signal:
         raise AvatarError(
-            f"process {rank} of {count} was told to end, by you or because another one is lost (then that one's words, or "
-            "torchrun's, tell why); the same command continues at the last checkpoint."
+            f"process {rank} of {count} was told to end, by you or because another one is lost (then see its message, or "
+            "torchrun's); the same command continues at the last checkpoint."
         ) from signal
     dist.destroy_process_group()  # not after an error: whoever still waits has to notice

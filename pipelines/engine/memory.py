@@ -166,11 +166,11 @@ def measure_peak(run: Callable[[], object], device: str) -> tuple[float, float]:
 def _status(name: str) -> float:
     """Bytes of a line of /proc/self/status; the peak since the process began where there is no such file."""
     try:
-        found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        line = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
-        found = None
-    if found:
-        return float(found[1]) * 1024
+        line = None
+    if line:
+        return float(line[1]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)

@@ -89,9 +89,9 @@ class Continuation:
 def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSettings:
     """What fits the avatar: its prior, network, samples, torso and expression space; the rest of `preset`, or of its own."""
     record = _record(avatar)
-    known: Mapping[str, Any] = read_json(avatar / RECORD).get("settings", {})
-    base = preset or PRESETS.get(known.get("preset", ""), TrainSettings())
-    kept = {name: known[name] for name in ("prior", "network", "seed") if name in known}
+    earlier: Mapping[str, Any] = read_json(avatar / RECORD).get("settings", {})
+    base = preset or PRESETS.get(earlier.get("preset", ""), TrainSettings())
+    kept = {name: earlier[name] for name in ("prior", "network", "seed") if name in earlier}
     kept["torso"], kept["expression_space"] = record.get("torso", base.torso), record["expression"]["space"]
     kept["paint"] = record["config"].get("paint", 0) // record["image_size"]
     given = {name: getattr(base, name) for name in TrainSettings.__dataclass_fields__} | kept
@@ -213,10 +213,10 @@ def start_from_avatar(inputs: TrainInputs, continuation: Continuation) -> StartS
     before, latents = StartState.load(continuation.avatar), FrameLatents.load(continuation.avatar)
     views = unseen(before.views, inputs.frames) if before.views and inputs.settings.finetune.remembered > 0 else None
     keeps_opened = before.opened is not None and not opens_mouth(inputs, continuation.older)
-    own = latents.opened if keeps_opened else latents.opened[:0]
+    opened = latents.opened if keeps_opened else latents.opened[:0]
     alike = look_alikes(inputs.frames, continuation.older)
     return StartState(
-        latents=torch.from_numpy(np.concatenate([latents.filmed, latents.filmed[alike], own])), views=views,
+        latents=torch.from_numpy(np.concatenate([latents.filmed, latents.filmed[alike], opened])), views=views,
         opened=before.opened if keeps_opened else None,
     )  # fmt: skip
 

@@ -112,8 +112,8 @@ class Finetuning:
             figures = self.make_step()
             self.recent.append(time.perf_counter() - start)
             task.advance()
-            own = Ending.SIGNAL if asked.number else Ending.LATE if self.is_late() else Ending.NONE
-            ending = Ending(self.processes.most(own))
+            here = Ending.SIGNAL if asked.number else Ending.LATE if self.is_late() else Ending.NONE
+            ending = Ending(self.processes.most(here))
             if self.processes.first:
                 self.note(figures, task, ending)
         self.processes.most(Ending.NONE)  # nobody leaves before the first one has saved

@@ -204,13 +204,13 @@ def shifts(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     The neck stands still from a little below the chin on, and so does the picture's border.
     """
-    known = np.isfinite(moved).all(1)
+    placed = np.isfinite(moved).all(1)
     down = (points[CHIN] - points[NOSE]) / np.linalg.norm(points[CHIN] - points[NOSE])
     height, fall = (np.linalg.norm(points[CHIN] - other) for other in (points[INNER_LIPS[0]], moved[CHIN]))
     neck = points[list(EDGE)] + down * (REACH * height + fall)
     border = np.array([[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * DRAWN_PX
-    target, first = np.unique(np.concatenate([moved[known], neck, border]).round(3), axis=0, return_index=True)
-    source = np.concatenate([points[known], neck, border])[first]
+    target, first = np.unique(np.concatenate([moved[placed], neck, border]).round(3), axis=0, return_index=True)
+    source = np.concatenate([points[placed], neck, border])[first]
     spline = RBFInterpolator(target, source - target, kernel="thin_plate_spline", smoothing=1.0)
     coarse = DRAWN_PX // 8
     grid = (np.stack(np.meshgrid(np.arange(coarse), np.arange(coarse)), -1).reshape(-1, 2) + 0.5) * 8 - 0.5

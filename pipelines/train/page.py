@@ -27,7 +27,7 @@ def avatar_report(folder: Path) -> str:
         ("Plan", html.facts(json_of(folder / "plan.json"))),
         *ends(folder),
     ]
-    made_of = " and ".join(one.get("name", "") for one in (record.get("capture", {}), *record.get("added", [])))
+    made_of = " and ".join(origin.get("name", "") for origin in (record.get("capture", {}), *record.get("added", [])))
     return html.page(f"Avatar {name_of(folder)}", f"made of {made_of}" if made_of else "", sections)
 
 
@@ -58,10 +58,11 @@ def _curves(log: Path) -> str:
 
 
 def _expressions(record: Mapping[str, Any]) -> str:
-    found = record.get("expression", {})
-    if not {"names", "low", "neutral", "high"} <= set(found):
+    channels = record.get("expression", {})
+    if not {"names", "low", "neutral", "high"} <= set(channels):
         return ""
     rows = sorted(
-        zip(found["names"], found["low"], found["neutral"], found["high"], strict=True), key=lambda row: row[1] - row[3]
+        zip(channels["names"], channels["low"], channels["neutral"], channels["high"], strict=True),
+        key=lambda row: row[1] - row[3],
     )
-    return svg.ranges(rows, f"Range found in the avatar's own renders ({found.get('space', '')})")
+    return svg.ranges(rows, f"Range found in the avatar's own renders ({channels.get('space', '')})")

@@ -13,18 +13,18 @@ def added_section(folder: Path) -> list[tuple[str, str]]:
     record = json_of(folder / "added.json")
     if "captures" not in record:
         return []
-    tables = html.join(_table(one) for one in reversed(record["captures"]))
+    tables = html.join(_table(capture) for capture in reversed(record["captures"]))
     caption = "held-out frames of the added capture: filmed, before, after"
     sheet = image_of(folder / "samples" / "added.png", caption)
     return [("What the added capture changed", html.sentence(record["sentence"]) + sheet + tables)]
 
 
-def _table(one: Mapping[str, Any]) -> str:
+def _table(capture: Mapping[str, Any]) -> str:
     rows = []
-    for region, before in one["before"].items():
-        after = one["after"][region]
+    for region, before in capture["before"].items():
+        after = capture["after"][region]
         figures = [value for name in ("psnr", "ssim", "sharpness") for value in (before[name], after[name])]
-        rows.append([region, before["frames"], *figures, one["psnr_change"][region]])
-    said = ("PSNR before, dB", "after", "SSIM before", "after", "sharpness before", "after", "change, dB")
-    name = f"{one['name']} ({'added' if one['added'] else 'known before'})"
-    return html.table(rows, head=[name, "held-out frames", *said], strong=len(rows) - 1)
+        rows.append([region, before["frames"], *figures, capture["psnr_change"][region]])
+    figure_names = ("PSNR before, dB", "after", "SSIM before", "after", "sharpness before", "after", "change, dB")
+    name = f"{capture['name']} ({'added' if capture['added'] else 'known before'})"
+    return html.table(rows, head=[name, "held-out frames", *figure_names], strong=len(rows) - 1)

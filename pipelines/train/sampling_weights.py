@@ -25,11 +25,11 @@ def rarity(expression: np.ndarray, names: Sequence[str], world_from_camera: np.n
     yaw = yaw_pitch_deg(-world_from_camera[:, :3, 2])[:, 0]
     result = np.ones(len(yaw))
     for values, alike in [*signals, (yaw, ALIKE_YAW_DEG)]:
-        found = np.isfinite(values)
-        if found.any():
-            known = values[found]
-            near = np.exp(-0.5 * ((known[:, None] - known) / alike) ** 2).mean(1)
-            result[found] = np.maximum(result[found], near.mean() / near)
+        tracked = np.isfinite(values)
+        if tracked.any():
+            apart = values[tracked][:, None] - values[tracked]
+            near = np.exp(-0.5 * (apart / alike) ** 2).mean(1)
+            result[tracked] = np.maximum(result[tracked], near.mean() / near)
     return np.minimum(result, MOST).astype(np.float32)
 
 

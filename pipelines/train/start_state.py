@@ -64,9 +64,9 @@ class StartState:
             arrays |= {"label": self.views.camera.label(), "raw": self.views.raw, "alpha": self.views.alpha}
         if self.opened is not None:
             arrays |= {"opened_of": self.opened.of, "opened_image": self.opened.image, "opened_alpha": self.opened.alpha}
-        known = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
-        if known:
-            write_arrays(folder / START, **known)
+        present = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
+        if present:
+            write_arrays(folder / START, **present)
 
     @classmethod
     def load(cls, folder: Path) -> "StartState":
@@ -78,13 +78,19 @@ class StartState:
         groups = [group for group in (PERSON, VIEWS, OPENED, LATENTS) if group.keys() & arrays.keys()]
         if problem := mismatch(arrays, {name: shape for group in groups for name, shape in group.items()}):
             raise UnusableMaterial(f"{path} {problem}; delete the folder {folder.name} and train again.")
-        known = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-        views = VIEWS in groups and Views(camera=Camera.from_label(known["label"]), raw=known["raw"], alpha=known["alpha"])
-        opened = OPENED in groups and OpenedMouths(**{name: known[f"opened_{name}"] for name in ("of", "image", "alpha")})
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
         return cls(
-            person=known.get("person"), latent_subspace=known.get("latent_subspace"), latents=known.get("latents"),
-            views=views or None, opened=opened or None,
+            person=tensors.get("person"), latent_subspace=tensors.get("latent_subspace"), latents=tensors.get("latents"),
+            views=_views(tensors) if VIEWS in groups else None, opened=_opened(tensors) if OPENED in groups else None,
         )  # fmt: skip
+
+
+def _views(tensors: dict[str, Tensor]) -> Views:
+    return Views(camera=Camera.from_label(tensors["label"]), raw=tensors["raw"], alpha=tensors["alpha"])
+
+
+def _opened(tensors: dict[str, Tensor]) -> OpenedMouths:
+    return OpenedMouths(of=tensors["opened_of"], image=tensors["opened_image"], alpha=tensors["opened_alpha"])
 
 
 def _to(tensor: Tensor | None, device: str) -> Tensor | None:
