@@ -99,7 +99,7 @@ def asked_of(avatar: Avatar, driver: Track) -> Track:
     """What the expression map is asked for: the driver's motion, retargeted and guarded."""
     settings = DriveSettings()
     found = retarget(driver, calibration_of(avatar), settings.retarget).expression
-    known = captured(avatar.folder, avatar.record["expression"])
+    known = captured(avatar.folder, avatar.record.expression)
     return replace(driver, names=avatar.names, expression=guard(found, avatar.names, known, settings.guard).expression)
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.avatar_record import AvatarRecord, ExpressionRange, Origin, save_avatar_record
 from pipelines.core.files import write_image, write_json, write_text
 
+FRONTAL = (1.0, 0, 0, 0, 0, -1.0, 0, 0, 0, 0, -1.0, 2.7, 0, 0, 0, 1.0, 2.6, 0, 0.5, 0, 2.6, 0.5, 0, 0, 1.0)
+"""A camera 2.7 units before the face: pose [4,4], intrinsics [3,3]."""
 NAMES = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft")
 
 
@@ -50,11 +53,12 @@ def write_avatar(folder: Path) -> Path:
     write_text(folder / "train_log.jsonl", "\n".join(rows) + "\n")
     write_json(folder / "metrics.json", METRICS)
     write_json(folder / "plan.json", {"steps": 400, "pairs": 200, "threads": 2, "why": "given"})
-    values = {"low": [0.0, 0.1, 0.1, 0.0], "neutral": [0.05, 0.2, 0.2, 0.1], "high": [0.6, 0.8, 0.7, 0.9]}
-    write_json(
-        folder / "avatar.json",
-        {"schema": 1, "capture": {"name": "anna.capture"}, "expression": {"space": "measured", "names": NAMES, **values}},
-    )
+    values = {"low": (0.0, 0.1, 0.1, 0.0), "neutral": (0.05, 0.2, 0.2, 0.1), "high": (0.6, 0.8, 0.7, 0.9)}
+    known = AvatarRecord(
+        family="eg3d", config={}, image_size=128, frontal_camera=FRONTAL, expression=ExpressionRange(
+            space="measured", names=NAMES, **values), capture=Origin(name="anna.capture", fingerprint="c" * 64),
+    )  # fmt: skip
+    save_avatar_record(folder, known)
     write_image(folder / "samples" / "heldout.png", np.concatenate([drawn(64, yaw)[0] for yaw in (-0.3, 0.0, 0.3)], axis=1))
     write_json(
         folder / "stage.json", {**record("train", {"plan": 1.0, "appearance": 80.0}), "warnings": ["the mouth opens < little"]}

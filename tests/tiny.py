@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 
 def write_tiny_avatar(folder: Path) -> Path:
     import torch
@@ -14,6 +12,16 @@ def write_tiny_avatar(folder: Path) -> Path:
     from models.eg3d.config import UNIT
     from models.eg3d.generator import EG3D
     from models.heads.expression_map import ExpressionMap
+    from pipelines.artifacts.avatar_record import (
+        WEIGHTS,
+        AvatarRecord,
+        ExpressionRange,
+        Origin,
+        PriorOrigin,
+        SamplesPerRay,
+        hashed,
+        save_avatar_record,
+    )
     from pipelines.artifacts.prior import load_prior
     from pipelines.core.files import write_arrays, write_bytes, write_json
     from pipelines.face.expression import space_names
@@ -29,14 +37,16 @@ def write_tiny_avatar(folder: Path) -> Path:
         write_bytes(folder / f"{name}.safetensors", save(state))
     write_arrays(folder / "landmarks.npz", landmarks=prior.landmarks)
     values = {"mean": zero, "std": 0.3 * one, "neutral": 0.1 * one, "low": zero, "high": 0.8 * one}
-    record = {
-        "schema": 1, "family": "eg3d", "config": asdict(UNIT), "image_size": UNIT.image_size,
-        "prior": {"name": prior.name, "sha256": prior.sha256}, "capture": {"fingerprint": "0" * 64, "name": "tiny.capture"},
-        "frontal_camera": Camera.frontal(distance=2.7, focal=2.6).label()[0].tolist(), "crop_extent": prior.crop_extent,
-        "sampling": {"coarse": 6, "fine": 6}, "torso": "none", "consent": None,
-        "expression": {"space": "measured", "names": names, **{key: np.asarray(value) for key, value in values.items()}},
-    }  # fmt: skip
-    write_json(folder / "avatar.json", record)
+    record = AvatarRecord(
+        family="eg3d", config=asdict(UNIT), image_size=UNIT.image_size, crop_extent=prior.crop_extent,
+        prior=PriorOrigin(name=prior.name, sha256=prior.sha256), capture=Origin(fingerprint="0" * 64, name="tiny.capture"),
+        frontal_camera=tuple(Camera.frontal(distance=2.7, focal=2.6).label()[0].tolist()),
+        sampling=SamplesPerRay(coarse=6, fine=6), weights=hashed(folder, WEIGHTS),
+        expression=ExpressionRange(
+            space="measured", names=names, **{key: tuple(value.tolist()) for key, value in values.items()}
+        ),
+    )  # fmt: skip
+    save_avatar_record(folder, record)
     write_json(folder / "stage.json", {"schema": 1, "stage": "train", "version": 1, "fingerprint": "1" * 64, "settings": {},
                                        "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
     return folder

@@ -1,4 +1,4 @@
-"""The avatar folder: a personal generator with its expression map, and the record of what it is."""
+"""The avatar folder, opened: a personal generator with its expression map, ready to be shown."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record, made_by
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_arrays, read_json
+from pipelines.core.files import read_arrays
 
 if TYPE_CHECKING:
     from models.camera import Camera
     from models.generator import Generator
     from models.heads.expression_map import ExpressionMap
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class Avatar:
     frontal: "Camera"
     image_size: int
     prior_landmarks: np.ndarray
-    record: dict[str, Any]
+    record: AvatarRecord
 
 
 def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
@@ -42,49 +41,57 @@ def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
     import torch
 
     from models.camera import Camera
-    from models.eg3d.config import EG3DConfig
-    from models.eg3d.generator import EG3D
     from models.heads.expression_map import ExpressionMap
 
-    again, record = _made_by(folder), avatar_record(folder)
+    record, again = load_avatar_record(folder), made_by(folder)
+    _require_files(folder, record)
     weights = {name: _tensors(folder / f"{name}.safetensors", again) for name in ("generator", "expression_map")}
-    landmarks = read_arrays(folder / "landmarks.npz")
+    landmarks = read_arrays(folder / "landmarks.npz", {"landmarks": "float [478,3]"}, again)["landmarks"]
     try:
-        generator = EG3D(EG3DConfig(**record["config"]))
-        generator.load_state_dict(weights["generator"], strict=True)
+        generator = _build_generator(record, weights["generator"], f"the avatar {folder}")
         mapping = ExpressionMap.from_state(weights["expression_map"], generator.latent)
-        space = record["expression"]
-        return Avatar(
-            folder=folder, generator=generator.eval().to(device), expression_map=mapping.eval().to(device),
-            space=space["space"], names=tuple(space["names"]), neutral=np.array(space["neutral"], np.float32),
-            low=np.array(space["low"], np.float32), high=np.array(space["high"], np.float32),
-            frontal=Camera.from_label(torch.tensor([record["frontal_camera"]])).to(device), image_size=record["image_size"],
-            prior_landmarks=np.array(landmarks["landmarks"]), record=record,
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        said = str(error).splitlines()[0] if isinstance(error, RuntimeError) else repr(error)
+        if mapping.mean.shape != (len(record.expression.names),) or generator.image_size != record.image_size:
+            raise ValueError("the record names other channels or another image size than the weights have")
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        line = str(error).splitlines()[0] if isinstance(error, RuntimeError | ValueError) else repr(error)
         raise UnusableMaterial(
-            f"the parts of the avatar {folder} do not belong together ({said}); copy it again, or make it with `{again}`."
+            f"the parts of the avatar {folder} do not belong together ({line}); copy it again, or make it with `{again}`."
         ) from error
+    space = record.expression
+    return Avatar(
+        folder=folder, generator=generator.eval().to(device), expression_map=mapping.eval().to(device), space=space.space,
+        names=space.names, neutral=np.array(space.neutral, np.float32), low=np.array(space.low, np.float32),
+        high=np.array(space.high, np.float32), frontal=Camera.from_label(torch.tensor([record.frontal_camera])).to(device),
+        image_size=record.image_size, prior_landmarks=landmarks, record=record,
+    )  # fmt: skip
 
 
-def avatar_record(folder: Path) -> dict[str, Any]:
-    """The record of an avatar folder; UnusableMaterial when it is missing, broken or of another schema."""
-    path = folder / "avatar.json"
-    record = read_json(path, _made_by(folder))
-    if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{path} has schema {record.get('schema')}, this version reads {SCHEMA}.")
-    missing = [name for name in ("config", "image_size", "frontal_camera", "expression") if name not in record]
-    if missing:
-        raise UnusableMaterial(f"{path} has no {missing[0]}; copy the avatar again, or make it with `{_made_by(folder)}`.")
-    return record
+def _build_generator(record: AvatarRecord, weights: "dict[str, Any]", owner: str) -> Any:
+    """The network of the record with its weights; ValueError, before any memory is taken, where their shapes differ."""
+    import torch
+
+    from pipelines.artifacts.family import config_from, family_of
+
+    family = family_of(record.family, owner)
+    config = config_from(family, record.config, owner)
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in family.build(config).state_dict().items()}
+    for name, value in weights.items():
+        if wanted.get(name, value.shape) != tuple(value.shape):
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}, its config says {wanted[name]}")
+    generator = family.build(config)
+    generator.load_state_dict(weights, strict=True)
+    return generator
 
 
-def _made_by(folder: Path) -> str:
-    return f"avatarcli train CAPTURE -o {folder.name}"
+def _require_files(folder: Path, record: AvatarRecord) -> None:
+    """UnusableMaterial for a file that belongs to the avatar and is gone: without it the pictures would be others."""
+    for name in record.files:
+        if not (folder / name).is_file():
+            raise UnusableMaterial(f"{folder / name} is missing. Make it with `{made_by(folder)}`, or copy the avatar again.")
 
 
-def _tensors(path: Path, made_by: str) -> dict[str, Any]:
+def _tensors(path: Path, again: str) -> "dict[str, Any]":
     """The tensors of a safetensors file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -92,6 +99,6 @@ def _tensors(path: Path, made_by: str) -> dict[str, Any]:
     try:
         return load_file(path)
     except FileNotFoundError as error:
-        raise UnusableMaterial(f"{path} is missing. Make it with `{made_by}`.") from error
+        raise UnusableMaterial(f"{path} is missing. Make it with `{again}`.") from error
     except (OSError, SafetensorError) as error:
-        raise UnusableMaterial(f"{path} is broken ({error}); copy it again, or make it with `{made_by}`.") from error
+        raise UnusableMaterial(f"{path} is broken ({error}); copy it again, or make it with `{again}`.") from error

@@ -1,36 +1,13 @@
 """Which captures an avatar was made of, and where they lie: known by the fingerprint of their content, never by name."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import NAME, Origin, load_avatar_record, made_by
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_json
-from pipelines.core.records import read_record
 from pipelines.core.stage import RECORD, fingerprint_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """A capture, as the avatar that was made of it names it."""
-
-    fingerprint: str
-    name: str
-    mattes: str | None = None
-    """What cut the person out, and what solved the cameras: for the bill of materials."""
-    cameras: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.fingerprint[:8]})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MadeOf:
-    """As much of avatar.json."""
-
-    capture: Origin
-    added: list[Origin] = field(default_factory=list)
 
 
 def origin_of(capture: Path) -> Origin:
@@ -44,7 +21,9 @@ def origin_of(capture: Path) -> Origin:
 
 def origins_of(avatar: Path) -> list[Origin]:
     """The captures an avatar was made of, the person's own first; UnusableMaterial when its record does not name them."""
-    record = read_record(avatar / "avatar.json", _MadeOf, f"avatarcli train CAPTURE -o {avatar.name}")
+    record = load_avatar_record(avatar)
+    if record.capture is None:
+        raise UnusableMaterial(f"{avatar / NAME} has no `capture`. Make it with `{made_by(avatar)}`.")
     return [record.capture, *record.added]
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.heads.expression_map import ExpressionMap, broadcast
 from pipelines.artifacts.avatar import Avatar
+from pipelines.artifacts.avatar_record import PAIRS
 from pipelines.core.files import read_arrays
 
 IMPORTANT = (
@@ -76,10 +77,11 @@ def coordinates(w: Tensor, plain: ExpressionMap) -> Tensor:
 
 def corrected(avatar: Avatar, strength: float = CORRECTION_STRENGTH) -> "ExpressionMap | CorrectedMap":
     """The avatar's map, corrected; as it is where the avatar has no pairs or the strength is 0."""
-    path = avatar.folder / "pairs.npz"
+    path = avatar.folder / PAIRS
     if strength == 0 or not path.exists():
         return avatar.expression_map
-    pairs = read_arrays(path)
+    channels, width = len(avatar.names), avatar.generator.latent.w_dim
+    pairs = read_arrays(path, {"w": f"float [P,{width}]", "expression": f"float [P,{channels}]"})
     rendered = ~pairs["anchor"].astype(bool) if "anchor" in pairs else np.ones(len(pairs["w"]), bool)
     if rendered.sum() < LEAST_PAIRS:
         return avatar.expression_map

@@ -52,8 +52,8 @@ class Portrait:
 
 def sampling_of(avatar: Avatar) -> Sampling | None:
     """As many samples a ray as the avatar was trained with, at interval centers so that nothing flickers."""
-    counts = avatar.record.get("sampling")
-    return Sampling(coarse=counts["coarse"], fine=counts["fine"]) if counts else None
+    counts = avatar.record.sampling
+    return Sampling(coarse=counts.coarse, fine=counts.fine) if counts else None
 
 
 def gray(size: int) -> np.ndarray:

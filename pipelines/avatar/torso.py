@@ -6,12 +6,16 @@ with every nod; as a flat layer they stay where shoulders are.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
-from pipelines.artifacts.avatar import SCHEMA
+from pipelines.artifacts.avatar_record import load_avatar_record, made_by
 from pipelines.artifacts.dataset import Dataset, load_dataset
-from pipelines.core.files import read_image, read_json, write_image, write_json
+from pipelines.core.errors import UnusableMaterial
+from pipelines.core.files import read_image, write_image, write_json
+from pipelines.core.records import read_record
 from pipelines.face.expression import calibrate
 from pipelines.geometry.filters import one_euro
 from pipelines.geometry.rigid import project, soft_limit
@@ -36,16 +40,14 @@ def build_torso(capture: Path, avatar: Path) -> dict[str, object]:
     One training frame is used: near frontal, near the resting face, sharp.
     """
     dataset = load_dataset(capture)
-    frontal = np.array(read_json(avatar / "avatar.json")["frontal_camera"], np.float64)
+    frontal = np.array(load_avatar_record(avatar).frontal_camera, np.float64)
     pose, intrinsics = frontal[:16].reshape(4, 4), frontal[16:].reshape(3, 3)
     row = best_row(dataset, pose)
     name = dataset.names[row]
     crop, person, head = (read_image(capture / part / f"{name}.png") for part in ("crops", "mattes", "heads"))
     write_image(avatar / "torso.png", cut_torso(crop[..., :3], person, head))
-    record = {
-        "schema": SCHEMA, "source_index": int(dataset.source_index[row]),
-        "frontal_from_torso": placement(dataset.world_from_camera[row], dataset.intrinsics[row], pose, intrinsics),
-    }  # fmt: skip
+    place = placement(dataset.world_from_camera[row], dataset.intrinsics[row], pose, intrinsics)
+    record = {"schema": 1, "source_index": int(dataset.source_index[row]), "frontal_from_torso": place}
     write_json(avatar / "torso.json", record)
     return record
 
@@ -134,6 +136,17 @@ def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics:
     return np.column_stack([shift, moves[:, 2] + np.log(zoom)])
 
 
+Number = Annotated[float, Meta(ge=-20, le=20)]
+Scale = Annotated[float, Meta(ge=0.02, le=20)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorsoRecord:
+    """torso.json: where the layer lies in the frontal picture."""
+
+    frontal_from_torso: tuple[tuple[Scale, Number, Number], tuple[Number, Scale, Number]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Torso:
     """The layer, ready to be placed into pictures of one size."""
@@ -165,8 +178,13 @@ def load_torso(avatar: Path, frontal: np.ndarray, intrinsics: np.ndarray, size: 
 
     if not (avatar / "torso.json").exists():
         return None
-    place = np.array(read_json(avatar / "torso.json")["frontal_from_torso"], np.float64)
-    image = read_image(avatar / "torso.png").astype(np.float32) / 255
+    place = np.array(read_record(avatar / "torso.json", TorsoRecord, made_by(avatar)).frontal_from_torso)
+    layer = read_image(avatar / "torso.png")
+    if layer.ndim != 3 or layer.shape[2] != 4:
+        raise UnusableMaterial(
+            f"{avatar / 'torso.png'} has no alpha. Make it with `{made_by(avatar)}`, or copy the avatar again."
+        )
+    image = layer.astype(np.float32) / 255
     image[..., :3] *= image[..., 3:]
     side = max(8, round(place[0, 0] * size))
     layer = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if side < len(image) else cv2.INTER_LINEAR)

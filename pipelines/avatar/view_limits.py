@@ -10,11 +10,9 @@ degrees whose driver turns by 10, 20, 30 and 45 is seen from 9.9, 17.0, 19.8 and
 head stays where it is in the picture and as large. Roll shows nothing new and is left alone.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from pipelines.artifacts.avatar_record import ViewLimits
 from pipelines.geometry.angles import directions, shortest_rotations, yaw_pitch_deg
 
 ROOM_DEG = 15.0
@@ -25,34 +23,18 @@ NOTED_DEG = 1.0
 """A view that is turned back by more is noted."""
 
 
-@dataclass(frozen=True)
-class Turns:
-    """What a capture showed, degrees."""
-
-    yaw_deg: tuple[float, float]
-    """Least and most, to the person's left."""
-    pitch_deg: tuple[float, float]
-    """Least and most, up."""
-
-
 def standpoints(world_from_camera: np.ndarray) -> np.ndarray:
     """[T,2] yaw and pitch, degrees, of where cameras [T,4,4] stand that look at the head."""
     return yaw_pitch_deg(-np.asarray(world_from_camera, np.float64)[:, :3, 2])
 
 
-def turns_shown(world_from_camera: np.ndarray) -> Turns:
+def view_limits_of(world_from_camera: np.ndarray) -> ViewLimits:
     """What a capture's cameras [N,4,4] span."""
     low, high = np.percentile(standpoints(world_from_camera), TRUSTED, axis=0).round(2).tolist()
-    return Turns(yaw_deg=(low[0], high[0]), pitch_deg=(low[1], high[1]))
+    return ViewLimits(yaw_deg=(low[0], high[0]), pitch_deg=(low[1], high[1]))
 
 
-def turns_of(record: dict[str, Any]) -> Turns | None:
-    """What an avatar's record says of its capture; None where it says nothing, as older ones do."""
-    known = record.get("turns")
-    return Turns(yaw_deg=tuple(known["yaw_deg"]), pitch_deg=tuple(known["pitch_deg"])) if known else None
-
-
-def turned_back(world_from_camera: np.ndarray, known: Turns, frontal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def turned_back(world_from_camera: np.ndarray, known: ViewLimits, frontal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cameras [T,4,4] brought near what is known, and by how many degrees each [T]; the `frontal` one [4,4] counts as known."""
     asked, own = standpoints(world_from_camera), standpoints(frontal[None])[0]
     low, high = np.array([known.yaw_deg, known.pitch_deg]).T

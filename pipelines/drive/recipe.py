@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.background import TRANSPARENT, Film, beside, moving, within
 from pipelines.avatar.torso import Torso, follow, load_torso, zoomed
-from pipelines.avatar.view_limits import NOTED_DEG, turns_of
+from pipelines.avatar.view_limits import NOTED_DEG
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import BESIDE, Progress, warn_in_record
 from pipelines.drive.motion.driver_files import Driver, open_driver
@@ -115,10 +115,10 @@ class Recipe:
         """The avatar's expression and the cameras, in motion.npz; what the range guard says, frame by frame, in a CSV."""
         avatar, settings, track = self.avatar, self.settings, load_track(self.partial / "track.npz")
         found = retarget(track, self.own, settings.retarget)
-        known = captured(self.avatar_folder, avatar.record["expression"])
+        known = captured(self.avatar_folder, avatar.record.expression)
         kept = guard(found.expression, avatar.names, known, settings.guard)
         kinds = states(track, settings.track.bridge_s)
-        cameras = shot(settings.view, *self.frontal, track, settings.views, turns_of(avatar.record))
+        cameras = shot(settings.view, *self.frontal, track, settings.views, avatar.record.view_limits)
         back = np.zeros(len(kinds)) if cameras.turned_back_deg is None else cameras.turned_back_deg
         marks = verdicts(kinds, found.clamped, kept.faded, kept.flagged, back)
         write_arrays(
@@ -171,7 +171,7 @@ class Recipe:
 
     @property
     def torso_mode(self) -> str:
-        return self.avatar.record.get("torso", "none") if self.settings.torso == "auto" else self.settings.torso
+        return self.avatar.record.torso if self.settings.torso == "auto" else self.settings.torso
 
     @cached_property
     def size(self) -> int:

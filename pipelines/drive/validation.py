@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.artifacts.avatar import avatar_record
+from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.avatar.background import BLUR, TRANSPARENT, check_backdrop, is_film
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
@@ -16,12 +16,12 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     """Raise what is known to be wrong before any work is done."""
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
-    record = avatar_record(avatar)
-    size = picture_size(record["image_size"], settings.size)
+    record = load_avatar_record(avatar)
+    size = picture_size(record.image_size, settings.size)
     check_output(out, settings.background, size)
     check_view(settings.view, settings.views)
     driver = open_driver(video, settings.track)
-    check_space(driver, record["expression"]["space"])
+    check_space(driver, record.expression.space)
     check_backdrop(settings.background, video, driver.video is not None)
     if settings.background != BLUR and not is_film(settings.background):
         make_background(settings.background, 16)

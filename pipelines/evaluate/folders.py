@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.artifacts.avatar import avatar_record, load_avatar
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.origins import Origin, captures_beside, find_origin, is_origin, not_beside, origins_of
 from pipelines.core.errors import UnusableMaterial
@@ -57,7 +58,7 @@ def insist_comparable(first: Path, second: Path) -> None:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: one was made of the capture {ours}, the other of {theirs}."
         )
-    sizes = [avatar_record(folder).get("image_size") for folder in (first, second)]
+    sizes = [load_avatar_record(folder).image_size for folder in (first, second)]
     if sizes[0] != sizes[1]:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: their pictures have {sizes[0]} and {sizes[1]} pixels, and "

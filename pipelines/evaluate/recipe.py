@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.origins import origins_of
 from pipelines.core.files import write_json, write_text
 from pipelines.core.stage import Progress, fingerprint_of, warn_in_record
 from pipelines.evaluate.compare import difference, insist_same_frames
@@ -65,9 +66,10 @@ class Recipe:
                 "of these alone; train it longer.",
                 partial,
             )
+        origin = origins_of(avatar)[0]
         shown.record.update(
-            name=avatar.name, fingerprint=fingerprint_of(avatar), capture=model.record["capture"],
-            seconds=seconds_of_stages(self.capture, avatar),
+            name=avatar.name, fingerprint=fingerprint_of(avatar), seconds=seconds_of_stages(self.capture, avatar),
+            capture={"fingerprint": origin.fingerprint, "name": origin.name},
         )  # fmt: skip
         return shown
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.core.files import read_json, sha256_file, write_text
+from pipelines.artifacts.avatar_record import load_avatar_record
+from pipelines.core.files import sha256_file, write_text
 
 LISTING = "frames.sha256"
 """In a folder of pictures: their hashes, of which the manifest beside it (frames.c2pa) is made."""
@@ -88,7 +89,7 @@ class Provenance:
         figures = {"avatar": self.id, "mark": self.payload, "manifest": None, "unsigned_sha256": sha256_file(unsigned)}
         if not self.settings.manifest:
             return figures
-        consent = read_json(self.avatar / "avatar.json").get("consent")
+        consent = load_avatar_record(self.avatar).consent
         said = manifest(unsigned.name, avatar=self.id, consent=consent, mark=self.payload, composite=composite)
         out.parent.mkdir(exist_ok=True)
         sign(unsigned, out, said)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
 from pipelines.artifacts.origins import Origin, captures_beside, find_origin, origin_of, origins_of
 from pipelines.artifacts.prior import load_prior, shipped_priors
 from pipelines.assets.registry import ENTRIES, UNKNOWN, Use, permits
@@ -55,7 +56,7 @@ class Item:
 
 def bill(avatar: Path) -> list[Item]:
     """All materials of an avatar folder; UnusableMaterial when it is none."""
-    record = read_json(avatar / "avatar.json", "avatarcli train CAPTURE -o " + avatar.name)
+    record = load_avatar_record(avatar)
     capture = _capture(avatar)
     mattes, cameras = capture.mattes or "unknown", capture.cameras or "unknown"
     return [_prior(avatar, record), *_models(record, mattes), *_tools(cameras), *_packages()]
@@ -66,11 +67,9 @@ def forbidden(items: list[Item], use: Use) -> list[Item]:
     return [item for item in items if use == "commercial" and not item.commercial]
 
 
-def _prior(avatar: Path, record: dict[str, Any]) -> Item:
+def _prior(avatar: Path, record: AvatarRecord) -> Item:
     """As recorded by the training; else the shipped or named prior of the same sha256; else unknown."""
-    known = record.get("prior", {})
-    name, sha256 = known.get("name", "unknown"), known.get("sha256")
-    license, origin = known.get("license"), known.get("origin", "")
+    name, sha256, license, origin = record.prior.name, record.prior.sha256, record.prior.license, record.prior.origin
     stage = avatar / "stage.json"
     settings = read_json(stage)["settings"] if stage.exists() else {}
     for place in (settings.get("prior"), name if name in shipped_priors() else None):
@@ -94,13 +93,13 @@ def _capture(avatar: Path) -> Origin:
     return origin if folder is None else origin_of(folder)
 
 
-def _models(record: dict[str, Any], mattes: str) -> Iterator[Item]:
+def _models(record: AvatarRecord, mattes: str) -> Iterator[Item]:
     yield from _bundled(TRACKER)
     if mattes in ("mediapipe", "unknown"):
         yield from _bundled(MATTING)
     if mattes != "mediapipe":
         yield _matting(mattes)
-    if record.get("expression", {}).get("space") == "blendshapes":
+    if record.expression.space == "blendshapes":
         entry = KNOWN["face_landmarker.task"]
         yield Item(kind="model", name=entry.name, version="1", license=entry.license, role=entry.gives, sha256=entry.sha256)
 

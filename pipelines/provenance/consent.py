@@ -7,9 +7,11 @@ the tool cannot know who speaks. It is no part of the fingerprints, so it can be
 import datetime
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import NAME, load_avatar_record, save_avatar_record
 from pipelines.core.errors import SettingError
 from pipelines.core.files import read_json, sha256_file, write_json
 from pipelines.core.stage import RECORD
@@ -51,11 +53,10 @@ def attach(folder: Path, consent: Mapping[str, Any]) -> None:
 
 def carry(capture: Path, avatar: Path) -> None:
     """Bring a consent that was given after the training from the capture into the avatar's record."""
-    path = avatar / "avatar.json"
-    if path.exists() and (avatar / RECORD).exists():
-        record, consent = read_json(path), consent_in(capture)
-        if consent is not None and record.get("consent") != consent:
-            write_json(path, {**record, "consent": consent})
+    if (avatar / NAME).exists() and (avatar / RECORD).exists():
+        record, consent = load_avatar_record(avatar), consent_in(capture)
+        if consent is not None and record.consent != consent:
+            save_avatar_record(avatar, replace(record, consent=consent))
 
 
 def consent_in(capture: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import Origin
 from pipelines.artifacts.dataset import Dataset
 from pipelines.evaluate import PROTOCOL, Pictures, pictures, render_rows, score, tracked_expression
 from pipelines.evaluate.regions import region_figures, regions_of
@@ -28,7 +29,7 @@ def figures_of(avatar: Path, dataset: Dataset, device: str) -> tuple[dict[str, A
 
 
 def changes(
-    before: Path, after: Path, parts: Sequence[Dataset], origins: Sequence[Mapping[str, Any]], device: str
+    before: Path, after: Path, parts: Sequence[Dataset], origins: Sequence[Origin], device: str
 ) -> tuple[dict[str, Any], np.ndarray]:
     """The record `added.json` of captures, the added one last, and a sheet of its frames: filmed, before, after."""
     captures, sheet = [], np.zeros((0, 0, 3), np.uint8)
@@ -38,7 +39,7 @@ def changes(
         new = number == len(parts) - 1
         captures.append(
             {
-                "name": origin["name"], "fingerprint": origin["fingerprint"], "added": new, "frames": len(truth.image),
+                "name": origin.name, "fingerprint": origin.fingerprint, "added": new, "frames": len(truth.image),
                 "before": was, "after": now, "psnr_change": {name: change(was[name], now[name]) for name in REGIONS},
             }
         )  # fmt: skip

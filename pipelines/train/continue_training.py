@@ -23,7 +23,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from pipelines.artifacts.avatar import avatar_record, load_avatar
+from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
 from pipelines.artifacts.dataset import Dataset, load_dataset
 from pipelines.artifacts.joined_dataset import join
 from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origins_of
@@ -92,10 +93,10 @@ def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSet
     earlier: Mapping[str, Any] = read_json(avatar / RECORD).get("settings", {})
     base = preset or PRESETS.get(earlier.get("preset", ""), TrainSettings())
     kept = {name: earlier[name] for name in ("prior", "network", "seed") if name in earlier}
-    kept["torso"], kept["expression_space"] = record.get("torso", base.torso), record["expression"]["space"]
-    kept["paint"] = record["config"].get("paint", 0) // record["image_size"]
+    kept["torso"], kept["expression_space"] = record.torso, record.expression.space
+    kept["paint"] = record.config.get("paint", 0) // record.image_size
     given = {name: getattr(base, name) for name in TrainSettings.__dataclass_fields__} | kept
-    given["finetune"] = replace(base.finetune, **record.get("sampling", {}))
+    given["finetune"] = replace(base.finetune, **(asdict(record.sampling) if record.sampling else {}))
     return AddingSettings(**given)
 
 
@@ -151,12 +152,12 @@ def continue_avatar(inputs: TrainInputs, continuation: Continuation, spent: Call
 def require_match(avatar: Path, prior: Prior, settings: AddingSettings) -> None:
     """SettingError when the settings make another network than the avatar's, UnusableMaterial when the avatar is broken."""
     record = _record(avatar)
-    if prior.sha256 != record.get("prior", {}).get("sha256"):
+    if prior.sha256 != record.prior.sha256:
         raise SettingError(
             f"{avatar} was made from another prior than {prior.name} ({prior.sha256[:8]}); say where it is: --set prior=FOLDER."
         )
     config = json.loads(json.dumps(asdict(config_for(prior, settings))))
-    if any(config.get(name) != value for name, value in record["config"].items()):
+    if any(config.get(name) != value for name, value in record.config.items()):
         raise SettingError(f"{avatar} has another network than these settings make; leave out --set network.")
     load_avatar(avatar)
 
@@ -273,14 +274,14 @@ def unseen(views: Views, frames: Frames) -> Views | None:
     return Views(camera=views.camera[far], raw=views.raw[far], alpha=views.alpha[far]) if far.any() else None
 
 
-def _record(avatar: Path) -> dict[str, Any]:
+def _record(avatar: Path) -> AvatarRecord:
     """The record of the avatar; UnusableMaterial when this is none, or does not say what it was made of."""
     if not (avatar / "avatar.json").is_file():
         raise UnusableMaterial(
             f"{avatar} is no avatar (it has no avatar.json); --add improves a folder made by avatarcli train."
         )
-    record = avatar_record(avatar)
-    if not {"name", "fingerprint"} <= set(record.get("capture", {})):
+    record = load_avatar_record(avatar)
+    if record.capture is None:
         raise UnusableMaterial(
             f"{avatar / 'avatar.json'} does not say what it was made of; make it again with avatarcli train."
         )

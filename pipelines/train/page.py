@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
+from pipelines.core.errors import UnusableMaterial
 from pipelines.evaluate.summary import comparison, verdict
 from pipelines.report import html, svg
 from pipelines.report.parts import ends, image_of, json_of, name_of
@@ -17,7 +19,7 @@ from pipelines.train.page_added import added_section
 
 def avatar_report(folder: Path) -> str:
     """The page of an avatar folder."""
-    record, metrics = json_of(folder / "avatar.json"), json_of(folder / "metrics.json")
+    record, metrics = record_in(folder), json_of(folder / "metrics.json")
     sections = [
         ("Held-out frames", _heldout(folder, metrics)),
         ("Beside the baselines", _baselines(metrics)),
@@ -27,8 +29,17 @@ def avatar_report(folder: Path) -> str:
         ("Plan", html.facts(json_of(folder / "plan.json"))),
         *ends(folder),
     ]
-    made_of = " and ".join(origin.get("name", "") for origin in (record.get("capture", {}), *record.get("added", [])))
+    origins = (record.capture, *record.added) if record else ()
+    made_of = " and ".join(origin.name for origin in origins if origin)
     return html.page(f"Avatar {name_of(folder)}", f"made of {made_of}" if made_of else "", sections)
+
+
+def record_in(folder: Path) -> AvatarRecord | None:
+    """The avatar's record; None while a training has not written it, or where it is broken."""
+    try:
+        return load_avatar_record(folder)
+    except UnusableMaterial:
+        return None
 
 
 def _heldout(folder: Path, metrics: Mapping[str, Any]) -> str:
@@ -57,12 +68,11 @@ def _curves(log: Path) -> str:
     )
 
 
-def _expressions(record: Mapping[str, Any]) -> str:
-    channels = record.get("expression", {})
-    if not {"names", "low", "neutral", "high"} <= set(channels):
+def _expressions(record: AvatarRecord | None) -> str:
+    if record is None:
         return ""
+    channels = record.expression
     rows = sorted(
-        zip(channels["names"], channels["low"], channels["neutral"], channels["high"], strict=True),
-        key=lambda row: row[1] - row[3],
+        zip(channels.names, channels.low, channels.neutral, channels.high, strict=True), key=lambda row: row[1] - row[3]
     )
-    return svg.ranges(rows, f"Range found in the avatar's own renders ({channels.get('space', '')})")
+    return svg.ranges(rows, f"Range found in the avatar's own renders ({channels.space})")

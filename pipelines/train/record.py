@@ -1,15 +1,26 @@
 """The avatar's record, avatar.json: what a drive has to know of it, and where it came from."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts.avatar import SCHEMA
+from pipelines.artifacts.avatar_record import (
+    PAIRS,
+    WEIGHTS,
+    AvatarRecord,
+    ExpressionRange,
+    FrameRecord,
+    Origin,
+    PriorOrigin,
+    SamplesPerRay,
+    hashed,
+    save_avatar_record,
+)
 from pipelines.artifacts.origins import origin_of
-from pipelines.avatar.view_limits import turns_shown
-from pipelines.core.files import write_json
+from pipelines.artifacts.prior import Prior
+from pipelines.avatar.view_limits import view_limits_of
 from pipelines.face.expression import calibrate, space_names
 from pipelines.provenance.consent import consent_in
 from pipelines.train.appearance import Appearance
@@ -17,25 +28,37 @@ from pipelines.train.inputs import TrainInputs
 
 
 def write_record(inputs: TrainInputs, appearance: Appearance, expression: np.ndarray) -> None:
-    """`expression` [P,E] is what the expression map was taught, in the inputs' space."""
-    prior, dataset, settings, config = inputs.prior, inputs.dataset, inputs.settings, asdict(appearance.generator.config)
-    channels = calibrate(expression, np.ones(len(expression), bool))
+    """`expression` [P,E] is what the expression map was taught, in the inputs' space; all weights lie in the folder."""
+    prior, dataset, settings, config = inputs.prior, inputs.dataset, inputs.settings, appearance.generator.config
     first, *added = inputs.captures
-    record: dict[str, Any] = {
-        "schema": SCHEMA, "family": prior.family, "config": config, "image_size": config["image_size"],
-        "prior": {"name": prior.name, "sha256": prior.sha256, "license": prior.license, "origin": prior.origin},
-        "capture": asdict(origin_of(first)), "frontal_camera": inputs.frontal.label()[0].tolist(),
-        "crop_extent": prior.crop_extent, "sampling": {"coarse": settings.finetune.coarse, "fine": settings.finetune.fine},
-        "expression": {
-            "space": inputs.space, "names": space_names(inputs.space), "mean": expression.mean(0), "std": expression.std(0),
-            "neutral": channels.neutral, "low": channels.low, "high": channels.high,
-        },
-        "turns": asdict(turns_shown(dataset.world_from_camera[dataset.rows("train")])),
-        "torso": settings.torso, "consent": consent_in(first),
-    }  # fmt: skip
-    write_json(inputs.folder / "avatar.json", record | ({"added": [source_of(capture) for capture in added]} if added else {}))
+    record = AvatarRecord(
+        family=prior.family, config=asdict(config), image_size=config.image_size, crop_extent=prior.crop_extent,
+        frame=frame_of(prior), frontal_camera=tuple(inputs.frontal.label()[0].tolist()),
+        sampling=SamplesPerRay(coarse=settings.finetune.coarse, fine=settings.finetune.fine),
+        expression=range_of(inputs.space, expression), torso=settings.torso,
+        consent=consent_in(first), capture=origin_of(first),
+        view_limits=view_limits_of(dataset.world_from_camera[dataset.rows("train")]),
+        prior=PriorOrigin(name=prior.name, sha256=prior.sha256, license=prior.license, origin=prior.origin),
+        added=tuple(source_of(capture) for capture in added), weights=hashed(inputs.folder, (*WEIGHTS, PAIRS)),
+    )  # fmt: skip
+    save_avatar_record(inputs.folder, record)
 
 
-def source_of(capture: Path) -> dict[str, Any]:
+def frame_of(prior: Prior) -> FrameRecord:
+    """The prior's head frame, as it is recorded."""
+    rows: Any = prior.frame.prior_from_head.tolist()
+    return FrameRecord(prior_from_head=rows, matte_region=prior.frame.matte_region)
+
+
+def range_of(space: Any, expression: np.ndarray) -> ExpressionRange:
+    """Rest, range, mean and spread of scores [P,E]."""
+    channels = calibrate(expression, np.ones(len(expression), bool))
+    neutral, low, high, mean, std = (
+        tuple(part.tolist()) for part in (channels.neutral, channels.low, channels.high, expression.mean(0), expression.std(0))
+    )
+    return ExpressionRange(space=space, names=space_names(space), neutral=neutral, low=low, high=high, mean=mean, std=std)
+
+
+def source_of(capture: Path) -> Origin:
     """Which capture this is, and what its person agreed to."""
-    return asdict(origin_of(capture)) | {"consent": consent_in(capture)}
+    return replace(origin_of(capture), consent=consent_in(capture))

@@ -14,11 +14,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pipelines.artifacts.avatar import SCHEMA, Avatar, load_avatar
+from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.torso import load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
-from pipelines.core.stage import Progress, record_path
+from pipelines.core.stage import SCHEMA, Progress, record_path
 from pipelines.drive.live.sinks import Screen, open_screens
 from pipelines.drive.live.sources import Source, open_source
 from pipelines.drive.motion.causal_retarget import Mapper
@@ -160,13 +160,13 @@ def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrit
 def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> tuple[Painter, Mapper]:
     frontal = avatar.frontal.world_from_camera[0].double().cpu().numpy()
     intrinsics = avatar.frontal.intrinsics[0].double().cpu().numpy()
-    mode = str(avatar.record.get("torso", "none")) if settings.torso == "auto" else settings.torso
+    mode = avatar.record.torso if settings.torso == "auto" else settings.torso
     torso = load_torso(folder, frontal, intrinsics, size) if mode != "none" and settings.view != "turntable" else None
     painter = Painter(
         portrait=portrait_of(avatar, settings), size=size, torso=torso, batch=1,
         background=make_background(settings.background, size),
     )  # fmt: skip
-    known = captured(folder, avatar.record["expression"])
+    known = captured(folder, avatar.record.expression)
     return painter, Mapper(avatar, frontal, intrinsics, known, settings, mode)
 
 

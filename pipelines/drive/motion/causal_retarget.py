@@ -11,7 +11,6 @@ import numpy as np
 
 from pipelines.artifacts.avatar import Avatar
 from pipelines.avatar.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
-from pipelines.avatar.view_limits import turns_of
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import Captured, guard
 from pipelines.drive.motion.retarget import LEAST_RANGE, keep_closures, side_gain, strengths
@@ -63,7 +62,7 @@ class Mapper:
         self.avatar, self.frontal, self.intrinsics, self.known = avatar, frontal, intrinsics, known
         self.settings, self.follows = settings, torso == "follow"
         self.own = Calibration(neutral=avatar.neutral, low=avatar.low, high=avatar.high)
-        self.turns = turns_of(avatar.record)
+        self.view_limits = avatar.record.view_limits
         self.driver: Calibration | None = None
         self.rest: np.ndarray | None = None
         self.flagged = 0
@@ -132,7 +131,7 @@ class Mapper:
         settings, zero = self.settings, np.zeros((1, 3))
         base, factor = seen_with(self.frontal, self.intrinsics, settings.views.fov_deg)
         if settings.view == "driver":
-            cameras, _ = limited(seen_from(base, self._moves[None]), self.turns, base, settings.views)
+            cameras, _ = limited(seen_from(base, self._moves[None]), self.view_limits, base, settings.views)
             zoom = np.full(1, factor * settings.views.zoom)
         else:
             found = shot(settings.view, self.frontal, self.intrinsics, self._instant(time_s), settings.views)

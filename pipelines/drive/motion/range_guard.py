@@ -10,11 +10,12 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.avatar_record import PAIRS, ExpressionRange, made_by
 from pipelines.avatar.view_limits import NOTED_DEG
+from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_text
 from pipelines.drive.settings import GuardSettings
 
@@ -54,13 +55,16 @@ class Guarded:
     """[T] bool"""
 
 
-def captured(folder: Path, space: dict[str, Any]) -> Captured:
-    """The ellipsoid of an avatar folder: of its training pairs, or of mean and spread in its record where they are gone."""
-    if (folder / "pairs.npz").exists():
-        return ellipsoid(read_arrays(folder / "pairs.npz")["expression"])
-    spread = np.square(np.asarray(space["std"], np.float64)) + FLOOR
+def captured(avatar: Path, space: ExpressionRange) -> Captured:
+    """The ellipsoid of an avatar folder: of its training pairs, or of mean and spread in its record where it has none."""
+    path = avatar / PAIRS
+    if path.exists():
+        return ellipsoid(read_arrays(path, {"expression": f"float [P,{len(space.names)}]"})["expression"])
+    if space.mean is None or space.std is None:
+        raise UnusableMaterial(f"{path} is missing. Make it with `{made_by(avatar)}`, or copy the avatar again.")
+    spread = np.square(np.asarray(space.std, np.float64)) + FLOOR
     edge = np.sqrt(len(spread)) * 1.4  # about the 99th percentile of a chi distribution
-    return Captured(np.asarray(space["mean"], np.float64), np.diag(1 / spread) / edge**2)
+    return Captured(np.asarray(space.mean, np.float64), np.diag(1 / spread) / edge**2)
 
 
 def ellipsoid(rows: np.ndarray) -> Captured:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.avatar.view_limits import Turns, turned_back
+from pipelines.avatar.view_limits import ViewLimits, turned_back
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.settings import ViewSettings
 from pipelines.face.track import Track
@@ -47,8 +47,9 @@ class Shot:
 
 
 def shot(
-    view: str, frontal: np.ndarray, intrinsics: np.ndarray, track: Track, settings: ViewSettings, known: Turns | None = None
-) -> Shot:
+    view: str, frontal: np.ndarray, intrinsics: np.ndarray, track: Track, settings: ViewSettings,
+    known: ViewLimits | None = None,
+) -> Shot:  # fmt: skip
     """The cameras of a view's name or path file, for every row of the track; `known` is what the avatar's capture showed."""
     base, zoom = seen_with(frontal, intrinsics, settings.fov_deg)
     count, zoom = len(track.times_s), zoom * settings.zoom
@@ -171,7 +172,7 @@ def seen_from(frontal: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 
 def limited(
-    cameras: np.ndarray, known: Turns | None, frontal: np.ndarray, settings: ViewSettings
+    cameras: np.ndarray, known: ViewLimits | None, frontal: np.ndarray, settings: ViewSettings
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """A driver's cameras [T,4,4] near what the capture showed, and by how many degrees [T] each was turned back."""
     if known is None or settings.turn_limit != "auto":

@@ -1,10 +1,12 @@
 """The layer behind the head."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.artifacts.avatar_record import load_avatar_record, save_avatar_record
 from pipelines.avatar.torso import (
     ANCHORS,
     build_torso,
@@ -16,6 +18,7 @@ from pipelines.avatar.torso import (
 )
 from pipelines.core.files import read_image, write_image, write_json
 from pipelines.geometry.rigid import project
+from tests.folders import write_avatar
 from tests.worlds import write_solid_capture
 
 FRONTAL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -89,8 +92,9 @@ def test_following_is_calmer_than_the_head_and_limited():
 
 def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):
     capture = write_solid_capture(tmp_path / "solid.capture", frames=40)
-    label = np.concatenate([FRONTAL.ravel(), LENS.ravel()]).tolist()
-    write_json(tmp_path / "a.avatar" / "avatar.json", {"frontal_camera": label})
+    label = tuple(np.concatenate([FRONTAL.ravel(), LENS.ravel()]).tolist())
+    avatar = write_avatar(tmp_path / "a.avatar")
+    save_avatar_record(avatar, replace(load_avatar_record(avatar), frontal_camera=label))
     record = build_torso(capture, tmp_path / "a.avatar")
     assert read_image(tmp_path / "a.avatar" / "torso.png").shape[2] == 4
     assert load_torso(tmp_path / "a.avatar", FRONTAL, LENS, 64) is not None

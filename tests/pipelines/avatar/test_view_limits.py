@@ -3,20 +3,19 @@
 import numpy as np
 import pytest
 
+from pipelines.artifacts.avatar_record import ViewLimits
 from pipelines.avatar.view_limits import (
     ROOM_DEG,
-    Turns,
     directions,
     eased,
     standpoints,
     turned_back,
-    turns_of,
-    turns_shown,
+    view_limits_of,
 )
 from pipelines.drive.motion.view_path import around
 from tests.pipelines.drive.motion.test_view_path import FRONTAL
 
-NARROW = Turns(yaw_deg=(-6.0, 6.0), pitch_deg=(-4.0, 8.0))
+NARROW = ViewLimits(yaw_deg=(-6.0, 6.0), pitch_deg=(-4.0, 8.0))
 
 
 def at(*yaw_deg: float) -> np.ndarray:
@@ -32,13 +31,8 @@ def test_where_a_camera_stands():
 
 def test_a_capture_spans_what_all_but_a_few_of_its_cameras_show():
     cameras = at(*np.linspace(-10, 20, 101), 80.0)
-    found = turns_shown(cameras)
+    found = view_limits_of(cameras)
     assert found.yaw_deg == pytest.approx((-10 + 0.6, 20 - 0.3), abs=0.3) and found.pitch_deg == pytest.approx((0, 0), abs=1e-6)
-
-
-def test_the_record_of_an_older_avatar_says_nothing():
-    assert turns_of({"schema": 1}) is None
-    assert turns_of({"turns": {"yaw_deg": [-6, 6], "pitch_deg": [-4, 8]}}) == NARROW
 
 
 def test_what_was_filmed_is_left_alone_to_the_bit():
@@ -76,5 +70,5 @@ def test_nothing_jumps_and_the_order_stays():
 
 
 def test_the_frontal_camera_is_known_whatever_the_record_says():
-    aside = Turns(yaw_deg=(10.0, 20.0), pitch_deg=(5.0, 6.0))
+    aside = ViewLimits(yaw_deg=(10.0, 20.0), pitch_deg=(5.0, 6.0))
     assert turned_back(FRONTAL[None], aside, FRONTAL)[1] == pytest.approx([0.0])

@@ -43,7 +43,7 @@ def test_a_part_that_is_missing_or_cut_off(tmp_path: Path, name: str, change: by
 def test_a_record_that_lacks_something(tmp_path: Path, key: str):
     path = write_tiny_avatar(tmp_path / "a.avatar") / "avatar.json"
     write_json(path, {name: value for name, value in read_json(path).items() if name != key})
-    with pytest.raises(UnusableMaterial, match=f"avatar.json has no {key}; copy the avatar again"):
+    with pytest.raises(UnusableMaterial, match=f"avatar.json has no `{key}`. Make it with"):
         load_avatar(tmp_path / "a.avatar")
 
 

@@ -114,7 +114,7 @@ def test_a_driver_who_turns_further_than_the_capture_is_told(tmp_path: Path, ava
     save_track(tmp_path / "turns.track", moving(150))
     free = drive(avatar, tmp_path / "turns.track", tmp_path / "free.mp4", SMALL, Silent())
     assert free.figures["turned_back_deg"] == 0 and not any("further than the capture" in said for said in free.warnings)
-    record = json.loads((avatar / "avatar.json").read_text()) | {"turns": {"yaw_deg": [-1, 1], "pitch_deg": [-30, 30]}}
+    record = json.loads((avatar / "avatar.json").read_text()) | {"view_limits": {"yaw_deg": [-1, 1], "pitch_deg": [-30, 30]}}
     (avatar / "avatar.json").write_text(json.dumps(record))
     held = drive(avatar, tmp_path / "turns.track", tmp_path / "held.mp4", SMALL, Silent())
     rows = list(csv.DictReader((tmp_path / "held.csv").open()))

@@ -158,7 +158,8 @@ def test_differences_are_first_less_second() -> None:
 
 
 def test_avatars_of_other_captures_or_sizes_are_not_compared(place: Path) -> None:
-    change(place / "bert.avatar" / "avatar.json", image_size=64)
+    config = read_json(place / "bert.avatar" / "avatar.json")["config"]
+    change(place / "bert.avatar" / "avatar.json", image_size=64, config={**config, "image_size": 64})
     with pytest.raises(UnusableMaterial, match="cannot be compared: their pictures have"):
         evaluate(place / "anna.avatar", compare=place / "bert.avatar")
     change(place / "bert.avatar" / "avatar.json", capture={"fingerprint": "b" * 64, "name": "b.capture"})

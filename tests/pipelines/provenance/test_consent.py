@@ -9,7 +9,7 @@ from pipelines.core.errors import SettingError
 from pipelines.core.files import read_json, write_json
 from pipelines.provenance.consent import attach, carry, consent_in, consent_of, sentence
 from tests.avatarcli.cli import avatarcli
-from tests.folders import write_capture
+from tests.folders import write_avatar, write_capture
 
 
 def test_a_sentence_with_a_name() -> None:
@@ -67,8 +67,7 @@ def test_a_table_with_faults(tmp_path: Path, table: str, said: str) -> None:
 
 
 def test_from_capture_to_avatar_and_no_fingerprint_moves(tmp_path: Path) -> None:
-    capture, avatar = write_capture(tmp_path / "anna.capture", frames=3), tmp_path / "anna.avatar"
-    write_json(avatar / "avatar.json", {"schema": 1, "consent": None})
+    capture, avatar = write_capture(tmp_path / "anna.capture", frames=3), write_avatar(tmp_path / "anna.avatar")
     write_json(avatar / "stage.json", {"fingerprint": "1" * 64})
     before = (capture / "stage.json").read_bytes()
     assert consent_in(capture) is None

@@ -122,8 +122,8 @@ def test_the_new_is_learned_and_the_old_is_kept(better: Path) -> None:
 
 def test_the_record_names_both_captures_and_it_is_an_avatar(made: Path, better: Path) -> None:
     avatar = load_avatar(better)
-    assert avatar.record["capture"]["fingerprint"] == "a" * 64
-    assert [(one["name"], one["fingerprint"]) for one in avatar.record["added"]] == [("wide.capture", "b" * 64)]
+    assert avatar.record.capture and avatar.record.capture.fingerprint == "a" * 64
+    assert [(one.name, one.fingerprint) for one in avatar.record.added] == [("wide.capture", "b" * 64)]
     page, record = (better / "report.html").read_text(), read_json(better / "added.json")
     assert "What the added capture changed" in page and record["sentence"] in page
     assert "made of solid.capture and wide.capture" in page

@@ -12,6 +12,7 @@ import torch
 from models.generator import Control, LatentSpec, rendered
 from models.heads.expression_map import ExpressionMap, standardization
 from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import hashed
 from pipelines.artifacts.prior import PriorCodes
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays, write_json
@@ -44,8 +45,9 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     ws = avatar.expression_map(torch.from_numpy(avatar.neutral)[None])
     rendering = rendered(avatar.generator, Control(ws=ws), avatar.frontal)
     assert rendering.image.shape == (1, 3, 32, 32) and torch.isfinite(rendering.image).all()
-    low, high = avatar.record["turns"]["yaw_deg"]
-    assert low < high and len(avatar.record["turns"]["pitch_deg"]) == 2, "how far the head turned while it was filmed"
+    limits = avatar.record.view_limits
+    assert limits and limits.yaw_deg[0] < limits.yaw_deg[1], "how far the head turned while it was filmed"
+    assert avatar.record.weights == hashed(avatar.folder, avatar.record.weights) and "pairs.npz" in avatar.record.weights
     assert set(report.figures["evaluation"]["baselines"]) == {"mean", "retrieval", "oracle"}
     said = any("mouth opens" in warning for warning in report.warnings)
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"

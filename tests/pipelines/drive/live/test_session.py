@@ -13,6 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import ViewLimits
 from pipelines.avatar.view_limits import standpoints
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_json
@@ -226,8 +227,8 @@ def test_a_view_goes_little_further_than_the_capture_also_live(avatar: Path):
     turned[2, 3] = 2.5
     rest = np.diag([1.0, -1.0, -1.0, 1.0])
     rest[2, 3] = 2.5
-    for name, turns in (("older", {}), ("narrow", {"turns": {"yaw_deg": [-5, 5], "pitch_deg": [-5, 5]}})):
-        _, mapper = parts(avatar, replace(loaded, record=loaded.record | turns), 32, SMALL)
+    for name, limits in (("older", None), ("narrow", ViewLimits(yaw_deg=(-5, 5), pitch_deg=(-5, 5)))):
+        _, mapper = parts(avatar, replace(loaded, record=replace(loaded.record, view_limits=limits)), 32, SMALL)
         for number in range(100):
             motion = mapper(number / 30, np.full(len(MEASURED), 0.2), rest if number < 50 else turned)
         seen[name] = np.abs(standpoints(motion.world_from_camera)[0, 0])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.artifacts.avatar_record import ExpressionRange
 from pipelines.core.files import write_arrays
 from pipelines.drive.motion.range_guard import (
     COLORS,
@@ -58,7 +59,8 @@ def test_drawing_back_never_jumps():
 
 
 def test_an_avatar_without_its_pairs_still_has_a_rim(tmp_path: Path):
-    space = {"mean": [0.3] * 4, "std": [0.2] * 4}
+    rest, spread = (0.3,) * 4, (0.2,) * 4
+    space = ExpressionRange(space="measured", names=NAMES, neutral=rest, low=rest, high=rest, mean=rest, std=spread)
     known = captured(tmp_path, space)
     assert known.distance(np.full((1, 4), 0.3))[0] == 0 and known.distance(np.full((1, 4), 1.3))[0] > 2
     write_arrays(tmp_path / "pairs.npz", expression=known_rows())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.avatar.view_limits import Turns
+from pipelines.artifacts.avatar_record import ViewLimits
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.view_path import check_view, driver_view, orbit_view, seen_with, shot, still_view
 from pipelines.drive.settings import ViewSettings
@@ -67,7 +67,7 @@ def test_turns_stay_within_what_the_avatar_knows():
 
 
 def test_a_narrow_capture_turns_back_a_driver_who_turns_far():
-    known, driver = Turns(yaw_deg=(-6.0, 6.0), pitch_deg=(-90.0, 90.0)), track(np.linspace(-40, 40, 81))
+    known, driver = ViewLimits(yaw_deg=(-6.0, 6.0), pitch_deg=(-90.0, 90.0)), track(np.linspace(-40, 40, 81))
     every = {
         limit: shot("driver", FRONTAL, LENS, driver, replace(EXACT, turn_limit=limit), known)
         for limit in ("auto", "none", 12.0)
