@@ -77,7 +77,7 @@ def load_truth(path: Path) -> Truth:
     """The truth in a JSON file; UnusableMaterial when it is missing or of another schema."""
     record = read_json(path)
     if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{path} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+        raise UnusableMaterial(f"{path} has schema {record.get('schema')}; this version reads {SCHEMA}.")
     names, frames = tuple(record["names"]), record["frames"]
     weights = [[frame["weights"].get(name, 0.0) for name in names] for frame in frames]
     return Truth(

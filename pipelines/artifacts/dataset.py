@@ -67,7 +67,7 @@ def load_dataset(capture: Path) -> Dataset:
     """The dataset of a capture folder; UnusableMaterial when it is missing, broken or of another schema."""
     record = read_json(capture / "dataset.json", "avatarcli capture VIDEO -o " + capture.name)
     if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{capture / 'dataset.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+        raise UnusableMaterial(f"{capture / 'dataset.json'} has schema {record.get('schema')}; this version reads {SCHEMA}.")
     items = record["items"]
     labels = np.array([label for _, label in record["labels"]], np.float64)
     return Dataset(

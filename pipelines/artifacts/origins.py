@@ -46,5 +46,5 @@ def captures_beside(*paths: Path, name: str = "") -> Iterator[Path]:
 def not_beside(origin: Origin, avatar: Path, command: str) -> UnusableMaterial:
     """The sentence that asks for a capture that was not found."""
     return UnusableMaterial(
-        f"the capture {origin} that {avatar.name} was made of does not lie beside it; say where it is: {command}."
+        f"the capture {origin} that {avatar.name} was made from is not next to it; give its path: {command}."
     )

@@ -67,7 +67,7 @@ def load_prior(name: str) -> Prior:
         )
     record = read_json(folder / "prior.json")
     if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}, this version reads {SCHEMA}.")
+        raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}; this version reads {SCHEMA}.")
     sha256 = sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")])
     return Prior(
         name=record["name"], folder=folder, family=record["family"], config=record["config"],

@@ -69,7 +69,7 @@ def permitted(thing: Entry | str, use: Use) -> bool:
 def insist(name: str, license: str, use: Use | None) -> None:
     """UnusableMaterial, naming the license, when it forbids the use; None asks nothing."""
     if use is not None and not permitted(license, use):
-        raise UnusableMaterial(f"{name} may not be used for {use} work: its license is {license}; choose another one.")
+        raise UnusableMaterial(f"{name} must not be used for {use} work: its license is {license}; choose another one.")
 
 
 def license_of(stated: str) -> tuple[str, str]:

@@ -51,8 +51,8 @@ def vouched_file(name: str) -> Path:
     content = sha256_file(path)
     if not is_vouched(name, content):
         raise MissingTool(
-            f"nobody has vouched for {path} (sha256 {content}); compare this with what its publisher states, then run "
-            f"avatarcli prior register {name}, or leave mattes.model at mediapipe."
+            f"no checksum is known for {path} (sha256 {content}); compare it with the publisher's, then run "
+            f"avatarcli prior register {name}, or use mattes.model=mediapipe."
         )
     return path
 

@@ -44,7 +44,7 @@ def rembg_file(name: str) -> Path:
     if found is None:
         raise MissingTool(
             f"mattes.model = {name!r} needs the file {places[1]}; download {name}.onnx from the releases page of "
-            "github.com/danielgatis/rembg into that folder, or leave the setting at mediapipe."
+            "github.com/danielgatis/rembg into that folder, or use mattes.model=mediapipe."
         )
     return found
 

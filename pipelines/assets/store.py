@@ -79,13 +79,13 @@ def register(entry: Entry, sha256: str | None = None) -> tuple[Path, str]:
     With `sha256`, as its publisher states it, another content is refused. MissingTool when there is no file.
     """
     if entry.sha256 is not None:
-        raise SettingError(f"{entry.name} needs no registering: its sha256 {entry.sha256[:12]}... is known.")
+        raise SettingError(f"{entry.name} need not be registered: its sha256 {entry.sha256[:12]}... is known.")
     path = file_of(entry)
     if path is None:
         raise MissingTool(f"there is no {entry.file} on this machine: {by_hand(entry)}.")
     content = sha256_file(path)
     if sha256 is not None and sha256.lower() != content:
-        raise MissingTool(f"{path} has the sha256 {content}, not {sha256}; get it again or ask its publisher.")
+        raise MissingTool(f"{path} has the sha256 {content}, not {sha256}; download it again or ask its publisher.")
     record = weights_folder() / REGISTERED
     write_json(record, {**(read_json(record) if record.exists() else {}), entry.name: content})
     return path, content
@@ -99,7 +99,7 @@ def vouched(name: str) -> Path:
         raise MissingTool(f"there is no {entry.file} on this machine: {by_hand(entry)}, then run {how}.")
     if (content := sha256_file(path)) != registered(name):
         raise MissingTool(
-            f"nobody has vouched for {path} (sha256 {content}): compare this with what its publisher states, then run {how}."
+            f"no checksum is known for {path} (sha256 {content}): compare it with the publisher's, then run {how}."
         )
     return path
 
@@ -108,13 +108,15 @@ def accept(entry: Entry, accepted: bool, progress: Progress) -> None:
     """Show a license; one that does not permit every use has to be accepted, else SettingError."""
     progress.say(f"{entry.name}: {entry.license}; permits {' and '.join(entry.permits)} use. From {entry.source}.")
     if entry.bound and not accepted:
-        raise SettingError(f"{entry.name} has the license {entry.license}: read it there, then repeat with --accept-license.")
+        raise SettingError(
+            f"{entry.name} has the license {entry.license}: read it, then run the command again with --accept-license."
+        )
 
 
 def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> Path:
     """Download an entry into the weights folder, or find it there; MissingTool when that cannot be done."""
     if entry.url is None or entry.size is None or entry.sha256 is None:
-        raise MissingTool(f"{entry.name} cannot be fetched, its address, size or sha256 is not known here: {by_hand(entry)}.")
+        raise MissingTool(f"{entry.name} cannot be fetched: its address, size or checksum is not known here; {by_hand(entry)}.")
     path = weights_folder() / entry.file
     if path.is_file() and _checked(entry):
         return path
@@ -130,7 +132,9 @@ def fetch(entry: Entry, progress: Progress, connect: Connect | None = None) -> P
         raise MissingTool(f"{entry.name} could not be fetched from {entry.url} ({why}): {how}.") from error
     if sha256_file(part) != entry.sha256:
         part.unlink()
-        raise MissingTool(f"{entry.url} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; it was not kept.")
+        raise MissingTool(
+            f"{entry.url} does not have the sha256 {entry.sha256[:12]}... of {entry.name}; the download was discarded."
+        )
     os.replace(part, path)
     return path
 
@@ -148,7 +152,7 @@ def _download(entry: Entry, url: str, size: int, part: Path, progress: Progress,
                 count += len(chunk)
                 if count > size:
                     part.unlink()
-                    raise MissingTool(f"{url} sends more than the {size} bytes of {entry.name}; it was not kept.")
+                    raise MissingTool(f"{url} sends more than the {size} bytes of {entry.name}; the download was discarded.")
                 file.write(chunk)
                 task.advance()
     if count < size:

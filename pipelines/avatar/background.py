@@ -60,7 +60,9 @@ class Backdrop:
 def check_text(text: str) -> None:
     """SettingError when `text` is no background."""
     if text not in (TRANSPARENT, BLUR) and not text.startswith("#") and not Path(text).is_file():
-        raise SettingError(f"background {text!r} is no file; give a color (#808080), an image, a video, blur or transparent.")
+        raise SettingError(
+            f"background {text!r} is not a file; give a color (#808080), an image, a video, blur or transparent."
+        )
 
 
 def check_backdrop(text: str, driver: Path, has_pictures: bool) -> None:

@@ -65,7 +65,7 @@ def capture(
     """
     settings, progress = settings or CaptureSettings(), progress or Silent()
     if is_file_output(out):
-        raise SettingError(f"{out} has the name of a video, but a capture is a folder; give one like -o me.capture.")
+        raise SettingError(f"{out} looks like a video, but a capture is a folder; choose a name such as -o me.capture.")
     person.check_model(settings.mattes)
     paths = [footage] if isinstance(footage, Path) else list(footage)
     prior, opened = load_prior(settings.prior), open_footage(paths, settings.frames.longest_side_px)

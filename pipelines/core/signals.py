@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at a moment that suits: the work in hand is finished and kept first."""
+"""Ctrl-C and SIGTERM at a good moment: the current step is finished and saved first."""
 
 import signal
 import threading

@@ -93,7 +93,7 @@ def run_stage(
         if not overwrite or known.get("stage") != stage:
             raise SettingError(_occupied(out, stage, known))
     elif is_file_output(out) and record.exists() and read_json(record).get("stage") != stage:
-        raise SettingError(f"{record} is not ours and would be replaced by the record of {out.name}; choose another -o.")
+        raise SettingError(f"{record} already exists and was not made by avatarcli; choose another -o or move it.")
     _check_beside(out, beside)
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
@@ -163,7 +163,7 @@ def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
     partial = out.with_name(out.name + ".partial")
     mark = partial / ASKED
     if partial.exists() and not mark.exists() and not (partial / RECORD).exists() and any(partial.iterdir()):
-        raise SettingError(f"{partial} exists and is not ours; move it away.")
+        raise SettingError(f"{partial} already exists and was not made by avatarcli; move it away.")
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
         if mark.exists() and read_json(mark)["fingerprint"] != asked["fingerprint"]:
@@ -213,7 +213,7 @@ def _check_beside(out: Path, names: Sequence[str]) -> None:
     known = read_json(record).get("beside", []) if record.exists() else []
     for path in (out.parent / name for name in names if name not in known and is_file_output(out)):
         if path.exists():
-            raise SettingError(f"{path} is not ours and would be replaced by what belongs to {out.name}; choose another -o.")
+            raise SettingError(f"{path} already exists and was not made by avatarcli; choose another -o or move it.")
 
 
 def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ class Recipe:
         shares = clamped.mean(0)
         worst = [track.names[i] for i in np.argsort(-shares)[:3] if shares[i] > MANY_CLAMPED]
         if worst:
-            self.warn(f"the driver goes beyond what the avatar has learned in {', '.join(worst)}; it stops at its limits.")
+            self.warn(f"the driver goes beyond what the avatar has learned in {', '.join(worst)}; it stops at those limits.")
         if flagged.mean() > MANY_FLAGGED:
             self.warn(
                 f"{flagged.mean():.0%} of the frames ask for expressions that were never captured: look at the red in the "
@@ -166,7 +166,7 @@ class Recipe:
         if (share := float((back_deg > NOTED_DEG).mean())) > MANY_TURNED:
             self.warn(
                 f"the driver turns further than the capture showed in {share:.0%} of the frames; there the avatar turns up to "
-                f"{back_deg.max():.0f} degrees less; film the head turning, or let it go with --set views.turn_limit=none."
+                f"{back_deg.max():.0f} degrees less; film the head turning, or lift the limit with --set views.turn_limit=none."
             )
 
     @property

@@ -46,7 +46,7 @@ def sound_of(driver: Driver, sound: str) -> Path | None:
     if sound == "driver":
         return driver.sound
     if not Path(sound).is_file():
-        raise SettingError(f"sound {sound!r} is no file; give driver, none or the path of a file.")
+        raise SettingError(f"sound {sound!r} is not a file; give driver, none or the path of a file.")
     with open_container(Path(sound)) as container:
         if not container.streams.audio:
             raise SettingError(f"{sound} has no sound; give driver, none or another file.")

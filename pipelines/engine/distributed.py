@@ -58,7 +58,7 @@ class Processes:
             return every[self.count - 1 - self.rank :: self.count]
         if len(every) < self.count:
             raise SettingError(
-                f"a batch of {len(every)} micro-batches cannot occupy {self.count} processes: "
+                f"a batch of {len(every)} micro-batches is too small for {self.count} processes: "
                 "start fewer, or change the batch or the micro-batch."
             )
         return every[self.rank :: self.count]
@@ -80,14 +80,12 @@ class Processes:
         if self.count == 1:
             return
         every = list(parameters)
-        counts = torch.tensor([float(parameter.grad is not None) for parameter in every])
-        self.add(counts)
-        gradients = []
-        for parameter, count in zip(every, counts.tolist(), strict=True):
-            if count:
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                gradients.append(parameter.grad)
-        self.add(*gradients)
+        there = torch.tensor([float(one.grad is not None) for one in every])
+        self.add(there)
+        taken = [one for one, number in zip(every, there.tolist(), strict=True) if number]
+        for one in taken:
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+        self.add(*(one.grad for one in taken if one.grad is not None))
 
     def most(self, number: int) -> int:
         """The largest of the processes' numbers: what one of them has to say, all of them hear."""
@@ -112,14 +110,14 @@ class Processes:
         if self.count == 1:
             return dict(tensors)
         shapes = self.from_first({name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()})
-        received = {}
+        found = {}
         for name, (shape, kind) in shapes.items():
-            received[name] = tensors[name].to(self.device).contiguous() if self.first else torch.empty(
+            found[name] = tensors[name].to(self.device).contiguous() if self.first else torch.empty(
                 shape, dtype=kind, device=self.device
             )  # fmt: skip
             with self._heard():
-                dist.broadcast(received[name], 0)
-        return received
+                dist.broadcast(found[name], 0)
+        return found
 
     def lead(self, context: C, work: Callable[[C], T]) -> T | None:
         """`work(context)` by the first process alone; until it is done the others take part in what it calls, and get None."""
@@ -129,8 +127,8 @@ class Processes:
             return result
         nothing: Any = None
         while (message := self.from_first(nothing)) is not None:
-            function, args, kwargs = message
-            function(context, *args, **kwargs)
+            function, args = message
+            function(context, *args)
         return None
 
     def call(self, function: Callable[Concatenate[C, P], T], context: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -139,7 +137,8 @@ class Processes:
         The function has a name in its module, by which it is sent, together with its arguments; `context` is not sent: every
         process has its own (`lead`).
         """
-        self.from_first((function, args, kwargs))
+        assert not kwargs, "arguments are sent by place"
+        self.from_first((function, args))
         return function(context, *args, **kwargs)
 
     def staged(self, stage: Callable[[Work], Report], work: Work) -> Report:
@@ -166,8 +165,8 @@ class Processes:
         except BaseException as error:
             if isinstance(error, RuntimeError) or isinstance(error.__context__, RuntimeError):
                 raise AvatarError(
-                    f"process {self.rank} of {self.count} lost another one, see its message above; "
-                    "the same command continues at the last checkpoint."
+                    f"process {self.rank} of {self.count} stopped because another process died, see its message above; "
+                    "run the same command again to continue from the last checkpoint."
                 ) from error
             raise
 
@@ -197,7 +196,7 @@ def together(device: str) -> Iterator[Processes]:
         raise
     except BaseException as signal:
         raise AvatarError(
-            f"process {rank} of {count} was told to end, by you or because another one is lost (then see its message, or "
-            "torchrun's); the same command continues at the last checkpoint."
+            f"process {rank} of {count} was stopped, by you or because another process died (see its message, or torchrun's); "
+            "run the same command again to continue from the last checkpoint."
         ) from signal
     dist.destroy_process_group()  # not after an error: whoever still waits has to notice

@@ -60,7 +60,7 @@ def evaluate(
         "evaluate", version=VERSION, inputs=recipe.inputs, settings=recipe.asked, out=place, overwrite=overwrite or out is None,
         work=lambda partial: step(partial, "evaluation", lambda: recipe.run(partial)),
     )  # fmt: skip
-    known = {"done": "made", "unchanged": "is there already, made from the same"}[report.status]
+    known = {"done": "was written", "unchanged": "is up to date"}[report.status]
     progress.say(f"{place / PAGE} {known}.")
     return read_json(place / RECORD)
 

@@ -41,4 +41,4 @@ def insist_same_frames(first: "Shown", second: "Shown") -> None:
     """UnusableMaterial unless both were judged on the same pictures."""
     same = first.names == second.names and first.truth.image.shape == second.truth.image.shape
     if not same or not np.array_equal(first.truth.image, second.truth.image):
-        raise UnusableMaterial("the two avatars were not judged on the same frames, so they cannot be compared.")
+        raise UnusableMaterial("the two avatars were not evaluated on the same frames, so they cannot be compared.")

@@ -47,7 +47,7 @@ def open_both(avatar: Path, capture: Path, device: str) -> "tuple[Avatar, Datase
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise UnusableMaterial(f"{capture} is broken ({_said(error)}); make it again with avatarcli capture.") from error
     if not len(dataset.rows("test")) or not len(dataset.rows("train")):
-        raise UnusableMaterial(f"{capture} holds out no frames to judge by; capture a longer video.")
+        raise UnusableMaterial(f"{capture} has no held-out frames to evaluate on; capture a longer video.")
     return model, dataset
 
 
@@ -56,13 +56,13 @@ def insist_comparable(first: Path, second: Path) -> None:
     ours, theirs = _origin(first), _origin(second)
     if ours.fingerprint != theirs.fingerprint:
         raise UnusableMaterial(
-            f"{first.name} and {second.name} cannot be compared: one was made of the capture {ours}, the other of {theirs}."
+            f"{first.name} and {second.name} cannot be compared: one was made from the capture {ours}, the other of {theirs}."
         )
     sizes = [load_avatar_record(folder).image_size for folder in (first, second)]
     if sizes[0] != sizes[1]:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: their pictures have {sizes[0]} and {sizes[1]} pixels, and "
-            "each is judged at its own size."
+            "each is evaluated at its own size."
         )
 
 

@@ -34,7 +34,7 @@ def recognizer_tool() -> Tool:
     except MissingTool as error:
         return Tool(name=RECOGNIZER, why=str(error))
     if path is None:
-        return Tool(name=RECOGNIZER, why=f"no face recognizer is on this machine; {commands([RECOGNIZER])}.")
+        return Tool(name=RECOGNIZER, why=f"no face recognizer is installed; {commands([RECOGNIZER])}.")
     return Tool(name=RECOGNIZER, call=load_recognizer(path), sha256=hashes(path))
 
 
@@ -50,7 +50,7 @@ def load_recognizer(path: Path) -> Embed:
         raise MissingTool(f"{path} cannot be read as an ONNX network ({type(error).__name__}); get it again.") from error
     name, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape
     if shape[1:] != [3, SIDE, SIDE]:
-        raise MissingTool(f"{path} wants pictures of {shape[1:]}, not [3, {SIDE}, {SIDE}].")
+        raise MissingTool(f"{path} expects pictures of {shape[1:]}, not [3, {SIDE}, {SIDE}].")
 
     def embed(image: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(None, {name: image.transpose(2, 0, 1)[None].astype(np.float32)})[0], np.float64).ravel()

@@ -28,21 +28,21 @@ Row = tuple[str, Mapping[str, Any], str]
 def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown | None" = None) -> str:
     """The page of one record; `other` is the avatar it is compared with."""
     rows = _rows(record)
-    made_of = f"judged on {record['frames']} frames of {record['capture']['name']} that it has never seen"
+    made_of = f"evaluated on {record['frames']} frames of {record['capture']['name']} that it was not trained on"
     names = " and ".join([record["name"], *([other.record["name"]] if other is not None else [])])
     wrong = [number for number, frame in enumerate(record["per_frame"]) if frame["mouth_right"] is False]
     sections = [
-        ("In words", html.sentences(sentences(record))),
-        ("Beside the baselines", _figures(record)),
+        ("Summary", html.sentences(sentences(record))),
+        ("Compared with baselines", _figures(record)),
         ("Mouth, motion, likeness", _more(rows)),
         ("Regions", _regions(rows) + region_pictures(shown)),
         ("Worst frames", frames(apart(ranked(record), record["frames"]), shown, other)),
         ("Best frames", frames(apart(ranked(record)[::-1], record["frames"]), shown, other)),
-        *([("Mouths that are wrong", frames(apart(wrong, record["frames"]), shown, other))] if wrong else []),
+        *([("Wrong mouths", frames(apart(wrong, record["frames"]), shown, other))] if wrong else []),
         ("Frames over time", frames(spread(len(shown.names)), shown, other) + _curves(record)),
-        ("By the side the head is seen from", _bins(rows, record["yaw_bins"])),
-        *([("First less second", html.facts(record["difference"]))] if other is not None else []),
-        ("Seconds from the raw video on", _seconds(record, other)),
+        ("By viewing side", _bins(rows, record["yaw_bins"])),
+        *([("First minus second", html.facts(record["difference"]))] if other is not None else []),
+        ("Seconds, from the raw video", _seconds(record, other)),
         ("How it is measured", html.facts(record["definitions"])),
     ]
     return html.page(f"Evaluation of {names}", made_of, sections)
@@ -56,19 +56,19 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     mouth, count = record["mouth_state"]["avatar"], record["frames"]
     if mouth["share"] is not None:
         said.append(
-            f"The mouth is right, open or closed, in {mouth['right']} of {mouth['asked']} frames ({mouth['share']:.0%}): "
+            f"The mouth is correctly open or closed in {mouth['right']} of {mouth['asked']} frames ({mouth['share']:.0%}): "
             f"{mouth['open_right']} of {mouth['open']} filmed open, {mouth['closed_right']} of {mouth['closed']} filmed closed."
-            + (" So it says little: only one of both was filmed." if not (mouth["open"] and mouth["closed"]) else "")
+            + (" This says little: only one of the two was filmed." if not (mouth["open"] and mouth["closed"]) else "")
         )
     else:
-        said.append("The state of the mouth cannot be said: in no frame is it clear in the film and the face found in both.")
+        said.append("The state of the mouth was not measured: no frame shows it clearly with a face found in both pictures.")
     said.append(f"The tracker finds the face in {record['tracking']['avatar']['found']} of {count} renders.")
     names = {"lpips": "LPIPS", "identity": "The likeness of the face", "flicker": "Flicker"}
     said += [f"{called} is not measured: {record[name]['why']}" for name, called in names.items() if "why" in record[name]]
     if "compared" in record:
         less = record["difference"]["psnr_head"]
         word = "above" if less >= 0 else "below"
-        said.append(f"Inside the head {short(record)} lies {abs(less):.2f} dB {word} {other_name(record)} on the same frames.")
+        said.append(f"Inside the head {short(record)} is {abs(less):.2f} dB {word} {other_name(record)} on the same frames.")
     return said
 
 

@@ -49,7 +49,7 @@ def lpips_tool(device: str = "cpu") -> Tool:
             trunk, linear = (path for path in files if path is not None)
             return Tool(name=network, call=load_lpips(network, trunk, linear).to(device), sha256=hashes(trunk, linear))
         missing += [name for name, path in zip(names, files, strict=True) if path is None and network == "alex"]
-    return Tool(name="lpips", why=f"its weights are not on this machine; {commands(missing)}.")
+    return Tool(name="lpips", why=f"its weights are not installed; {commands(missing)}.")
 
 
 def file_of(name: str) -> Path | None:

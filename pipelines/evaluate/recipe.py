@@ -63,7 +63,7 @@ class Recipe:
         if found < FEW_FOUND * count:
             self.warn(
                 f"the tracker finds a face in only {found} of {count} renders of {avatar.name}: mouth state and distances are "
-                "of these alone; train it longer.",
+                "measured on these only; train it longer.",
                 partial,
             )
         origin = origins_of(avatar)[0]

@@ -25,7 +25,7 @@ def in_space(track: Track, space: str, said: str) -> Track:
     needed = {part for name in names for part in (name, OPPOSITE.get(name, name))} if space == "measured" else set(ARKIT_52)
     missing = sorted(needed - set(shapes)) if track.space != "measured" else []
     if missing:
-        raise UnusableMaterial(f"{said} has no {few(missing)}, which this avatar listens to; give a driver with all 52 shapes.")
+        raise UnusableMaterial(f"{said} has no {few(missing)}, which this avatar needs; give a driver with all 52 shapes.")
     return replace(track, space=space, names=names, expression=from_arkit(shapes, space, len(track.times_s)))
 
 

@@ -81,9 +81,11 @@ def load_face_model(path: Path) -> FaceModel:
             part_triangles=_slices(data["part_names"], data["part_triangles"]), landmarks=data["landmarks68"],
         )  # fmt: skip
     except KeyError as error:
-        raise UnusableMaterial(f"{path} is no face model, it lacks {error}; run avatarcli prior fetch ict-facekit.") from error
+        raise UnusableMaterial(
+            f"{path} is not a face model, it lacks {error}; run avatarcli prior fetch ict-facekit."
+        ) from error
     if fault := _fault(model):
-        raise UnusableMaterial(f"{path} is no whole face model, {fault}; run avatarcli prior fetch ict-facekit.")
+        raise UnusableMaterial(f"{path} is not a complete face model, {fault}; run avatarcli prior fetch ict-facekit.")
     return model
 
 

@@ -112,7 +112,7 @@ def read_table(path: Path) -> Table:
         raise UnusableMaterial(wrong_columns(path, header, missing))
     lines, cells = [number for number, _ in rows[1:]], [row for _, row in rows[1:]]
     if len(cells) < 2:
-        raise UnusableMaterial(f"{path} has {len(cells)} rows behind its header; record at least a second.")
+        raise UnusableMaterial(f"{path} has {len(cells)} rows after its header; record at least a second.")
     places = {known[name]: at for at, name in enumerate(header) if name in known}
     columns = {name: numbers(path, lines, cells, at, name) for name, at in places.items()}
     counted = header.index("blendshapecount") if "blendshapecount" in header else None
@@ -186,7 +186,7 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
         line = table.lines[int(np.argmax(parts[:, 1] >= rate + 1e-6))]
         higher = next(one for one in (*RATES, 120.0, 240.0, MILLISECONDS_HZ, np.inf) if one > parts[:, 1].max())
         raise UnusableMaterial(
-            f"{table.path}, line {line}: the timecode counts further than {rate:g} frames a second; "
+            f"{table.path}, line {line}: the timecode counts beyond {rate:g} frames a second; "
             f"say what it counts with --set track.timecode_hz={higher:g}."
         )
     times = evened(
@@ -195,7 +195,9 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
     forwards = np.diff(np.maximum.accumulate(times), prepend=-1.0) > 0
     if forwards.mean() < 0.5:
         bad = int((~forwards).sum())
-        raise UnusableMaterial(f"{table.path}: the clock stands or runs back in {bad} of {len(times)} rows; export it again.")
+        raise UnusableMaterial(
+            f"{table.path}: the clock stands still or runs backwards in {bad} of {len(times)} rows; export it again."
+        )
     gaps = np.diff(times[forwards])
     if gaps.max(initial=0.0) > LONGEST_GAP_S:
         line = np.array(table.lines)[forwards][int(gaps.argmax()) + 1]
@@ -240,7 +242,7 @@ def split(code: str, path: Path, line: int) -> tuple[float, float]:
             raise ValueError
         return 3600 * hours + 60 * minutes + whole, frames
     except ValueError as error:
-        raise UnusableMaterial(f"{path}, line {line}: {code!r} is no timecode; it reads hh:mm:ss:ff.fff.") from error
+        raise UnusableMaterial(f"{path}, line {line}: {code!r} is not a timecode; write it as hh:mm:ss:ff.fff.") from error
 
 
 def counted_rate(parts: np.ndarray) -> float:

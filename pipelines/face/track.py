@@ -58,10 +58,10 @@ def load_track(path: Path) -> Track:
     values = read_arrays(path)
     missing = [name for name in ("space", "names", "rate_hz", *ROWS) if name not in values]
     if not missing and (wrong := _of_arrays(values)):
-        raise UnusableMaterial(f"{path} is no track ({wrong}); {_again(path)}.")
+        raise UnusableMaterial(f"{path} is not a track ({wrong}); {_again(path)}.")
     if missing or int(values.get("schema", SCHEMA)) != SCHEMA:
-        why = f"it has no {missing[0]}" if missing else f"it has schema {values['schema']}, this version reads {SCHEMA}"
-        raise UnusableMaterial(f"{path} is no track ({why}); {_again(path)}.")
+        why = f"it has no {missing[0]}" if missing else f"it has schema {values['schema']}; this version reads {SCHEMA}"
+        raise UnusableMaterial(f"{path} is not a track ({why}); {_again(path)}.")
     track = Track(
         space=str(values["space"]), names=tuple(map(str, values["names"])), rate_hz=float(values["rate_hz"]),
         duration_s=float(values.get("duration_s", 0.0)) or None, valid=values["valid"].astype(bool),

@@ -186,7 +186,7 @@ def _left_out(files: Sequence[Path], named: Sequence[Path], found: Sequence[Phot
         remarks.append(f"{_few(clips)} are clips (or the moving part of live photos) and were left out beside the photos.")
     if others:
         hint = "; export raw photos as JPEG" if any(Path(name).suffix.lower() in UNREADABLE for name in others) else ""
-        remarks.append(f"{_few(others)} are no photos and were left out{hint}.")
+        remarks.append(f"{_few(others)} are not photos and were left out{hint}.")
     return remarks
 
 

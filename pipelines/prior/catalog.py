@@ -23,7 +23,7 @@ def thing_of(name: str) -> dict[str, Any]:
     found = next((entry for entry in ENTRIES if name in (entry.name, entry.file)), None)
     if found is None:
         names = [*shipped_priors(), *(entry.name for entry in ENTRIES)]
-        raise SettingError(f"there is no prior or entry {name!r}; there are {', '.join(names)}, or give a prior folder.")
+        raise SettingError(f"there is no prior or entry {name!r}; choose one of {', '.join(names)}, or give a prior folder.")
     return of_entry(found)
 
 
@@ -53,7 +53,7 @@ def fetchable_of(name: str) -> Entry:
     """The entry of a name; MissingTool for a prior that is here already, SettingError for a name that is nobody's."""
     thing = thing_of(name)
     if thing["state"] == "here" and thing["kind"] != "weight":
-        raise MissingTool(f"{name} needs no fetching: it is in {thing['folder']}.")
+        raise MissingTool(f"{name} need not be fetched: it is in {thing['folder']}.")
     return next(entry for entry in ENTRIES if entry.name == thing["name"])
 
 

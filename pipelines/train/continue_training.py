@@ -110,7 +110,7 @@ def add(
     UnusableMaterial, before anything is written, when these do not belong together.
     """
     if out.resolve() == avatar.resolve():
-        raise SettingError(f"-o {out} is the avatar that is improved; choose another -o, it is left as it is.")
+        raise SettingError(f"-o {out} is the avatar to improve; choose another -o, the original stays unchanged.")
     require_match(avatar, load_prior(settings.prior), settings)
     older = find_captures(avatar, originals, beside=(avatar, capture, out))
     continuation = open_captures(avatar, older, capture, settings)
@@ -169,7 +169,7 @@ def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -
         if not folder.is_dir():
             raise UnusableMaterial(f"the capture {folder} does not exist.")
         if not any(is_origin(folder, origin) for origin in origins):
-            raise UnusableMaterial(f"{avatar.name} was not made of {folder.name}; a new capture is given with --add.")
+            raise UnusableMaterial(f"{avatar.name} was not made of {folder.name}; add a new capture with --add.")
     candidates, command = (
         [*given, *captures_beside(*beside)],
         f"avatarcli train {avatar.name} CAPTURE --add NEW.capture -o NEW.avatar",
@@ -187,7 +187,7 @@ def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: 
     """All captures opened; SettingError or UnusableMaterial where they do not belong together."""
     space, parts = settings.expression_space, (*map(load_dataset, older), load_dataset(capture))
     if fingerprint_of(capture) in map(fingerprint_of, older):
-        raise SettingError(f"{capture} is already in {avatar}; --add takes a further capture of the person.")
+        raise SettingError(f"{capture} is already in {avatar}; --add takes another capture of the person.")
     require_same_prior(older[0], capture, load_prior(settings.prior).name)
     continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts)
     new = parts[-1]
@@ -195,7 +195,7 @@ def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: 
     if f"expression_{space}" not in new.tracking():
         raise UnusableMaterial(f"{capture} was not tracked in the space {space!r} of {avatar}; capture it with those weights.")
     if len(FrameLatents.load(avatar).filmed) != continuation.older:
-        raise UnusableMaterial(f"{avatar} and its captures do not belong together: their training frames are not as many.")
+        raise UnusableMaterial(f"{avatar} and its captures do not belong together: their numbers of training frames differ.")
     return continuation
 
 
@@ -278,11 +278,11 @@ def _record(avatar: Path) -> AvatarRecord:
     """The record of the avatar; UnusableMaterial when this is none, or does not say what it was made of."""
     if not (avatar / "avatar.json").is_file():
         raise UnusableMaterial(
-            f"{avatar} is no avatar (it has no avatar.json); --add improves a folder made by avatarcli train."
+            f"{avatar} is not an avatar (it has no avatar.json); --add improves a folder made by avatarcli train."
         )
     record = load_avatar_record(avatar)
     if record.capture is None:
         raise UnusableMaterial(
-            f"{avatar / 'avatar.json'} does not say what it was made of; make it again with avatarcli train."
+            f"{avatar / 'avatar.json'} does not say what it was made from; make it again with avatarcli train."
         )
     return record

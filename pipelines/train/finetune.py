@@ -2,7 +2,7 @@
 
 Notable choices:
 - every random number is keyed by (seed, step, purpose), so a resumed run equals an unbroken one;
-- Ctrl-C and SIGTERM let the step in hand end and keep it in a checkpoint before they are obeyed;
+- Ctrl-C and SIGTERM finish the current step and save it in a checkpoint, then stop;
 - a step that does not fit in memory is made again in smaller micro-batches; nothing but rounding depends on their size;
 - of several processes (pipelines.engine.distributed) the first one alone reads and writes files; what makes one of them
   stop or try again makes all of them.
@@ -77,7 +77,7 @@ class Finetuning:
             task.advance(self.trainer.step)
             ending = self.make_steps(task, asked)
         if ending == Ending.SIGNAL:
-            self.progress.say(f"saved after step {self.trainer.step} of {self.steps}; the same command goes on from there.")
+            self.progress.say(f"saved after step {self.trainer.step} of {self.steps}; run the same command again to continue.")
             asked.obey()
             raise KeyboardInterrupt  # another process was asked
         return {"steps": self.trainer.step, "planned_steps": self.steps, "made_smaller": self.made_smaller}

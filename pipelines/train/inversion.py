@@ -59,7 +59,7 @@ def invert(
     does = torch.zeros(len(frames), len(directions), device=device, requires_grad=True)
     groups = [{"params": [who], "lr": PEOPLE_RATE}, {"params": [does], "lr": LABEL_RATE}]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    with progress.task("looking for the person in the prior", steps) as task:
+    with progress.task("fitting the person in the prior", steps) as task:
         for number in range(steps):
             random = keyed(seed, number, "inversion")
             chosen = torch.randperm(len(frames), generator=random)[:batch]

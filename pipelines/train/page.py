@@ -22,7 +22,7 @@ def avatar_report(folder: Path) -> str:
     record, metrics = record_in(folder), json_of(folder / "metrics.json")
     sections = [
         ("Held-out frames", _heldout(folder, metrics)),
-        ("Beside the baselines", _baselines(metrics)),
+        ("Compared with baselines", _baselines(metrics)),
         *added_section(folder),
         ("Training", _curves(folder / "train_log.jsonl")),
         ("Expressions", _expressions(record)),

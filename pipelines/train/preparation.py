@@ -17,7 +17,7 @@ from pipelines.train.start_state import StartState
 from pipelines.train.trainer import Trainer, make_trainer
 
 UNFILMED_MOUTH = (
-    "the mouth was never filmed open: how it opens, and its teeth, are drawn, a guess. Film yourself talking with the "
+    "the mouth was never filmed open, so how it opens and its teeth are guessed. Film yourself talking with the "
     "mouth wide open to teach it."
 )
 

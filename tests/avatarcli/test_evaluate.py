@@ -35,7 +35,7 @@ def test_a_page_and_one_json_object(place: Path) -> None:
 def test_folders_that_do_not_belong_together_exit_with_4(place: Path) -> None:
     record = read_json(place / "a.capture" / "stage.json")
     write_json(place / "a.capture" / "stage.json", {**record, "fingerprint": "b" * 64})
-    for words, said in (([place / "a.capture"], "not of a.capture"), ([], "does not lie beside it")):
+    for words, said in (([place / "a.capture"], "not of a.capture"), ([], "is not next to it")):
         done = avatarcli("evaluate", place / "anna.avatar", *words, "--device", "cpu")
         assert done.returncode == 4
         assert said in done.stderr and "Traceback" not in done.stderr and done.stdout == ""

@@ -76,7 +76,7 @@ def test_other_settings_are_refused_and_nothing_is_lost(made: tuple[Path, dict[s
 def test_reports_are_there(made: tuple[Path, dict[str, Any]], clips: Clips) -> None:
     out, _ = made
     capture, avatar = (out / f"{clips.capture.stem}.{kind}" / "report.html" for kind in ("capture", "avatar"))
-    for page, names in ((capture, ("Cameras", "Mattes", "Coverage")), (avatar, ("Beside the baselines", "Expressions"))):
+    for page, names in ((capture, ("Cameras", "Mattes", "Coverage")), (avatar, ("Compared with baselines", "Expressions"))):
         text = page.read_text()
         assert all(name in text for name in names)
         assert text.count("Not available.") == 0

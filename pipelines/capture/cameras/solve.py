@@ -59,7 +59,7 @@ def solve(
     best, why = choose(candidates, reason, settings.method)
     if np.mean(best.confidence > 0) < 0.5:
         raise UnusableMaterial(
-            "the head's pose failed in most frames; film the whole face in even light, with nobody else in view."
+            "no head pose was found in most frames; film the whole face in even light, with nobody else in view."
         )
     write_arrays(
         partial / "work" / "cameras.npz", camera_from_world=best.camera_from_world, points=best.points, error_px=best.error_px,

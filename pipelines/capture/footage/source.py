@@ -118,13 +118,13 @@ def open_footage(paths: Sequence[Path], longest_side_px: int) -> Footage:
         raise SettingError("there is no footage; give a video, several videos of one person, or a folder of photos.")
     folders = [path for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
-        raise SettingError(f"{folders[0]} is a folder: give one folder alone, or clips of one person.")
+        raise SettingError(f"{folders[0]} is a folder: give a single folder, or clips of one person.")
     if len(paths) == 1 and (cameras := transforms_json.record_of(paths[0])):
         return _given(cameras, longest_side_px)
     if folders or all(path.suffix.lower() in photos.SUFFIXES for path in paths):
         return _photos(paths, longest_side_px)
     if photo := next((path for path in paths if path.is_file() and path.suffix.lower() in photos.SUFFIXES), None):
-        raise SettingError(f"{photo} is a photo, but not all of the others are; give clips alone, or photos alone.")
+        raise SettingError(f"{photo} is a photo, but not all of the others are; give only clips, or only photos.")
     return of_clips([probe(path) for path in paths], longest_side_px)
 
 

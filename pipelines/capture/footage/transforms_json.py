@@ -76,14 +76,14 @@ def read(record: Path, longest_side_px: int) -> tuple[list[View], tuple[int, int
     known = read_json(record)
     frames = known.get("frames") if isinstance(known, dict) else None
     if not isinstance(frames, list) or not frames:
-        raise UnusableMaterial(f"{record} names no frames; it has to be a transforms.json of the NeRF tools.")
+        raise UnusableMaterial(f"{record} lists no frames; it must be a transforms.json as NeRF tools write it.")
     if "FISHEYE" in str(known.get("camera_model", "")).upper() or known.get("is_fisheye"):
-        raise UnusableMaterial(f"{record} is of a fisheye lens; undistort the frames first and give pinhole cameras.")
+        raise UnusableMaterial(f"{record} describes a fisheye lens; undistort the frames first and give pinhole cameras.")
     paths = [_image_of(record, frame, number) for number, frame in enumerate(frames)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise UnusableMaterial(f"{record} names {len(missing)} pictures that are not there ({few}); copy them or remove them.")
+        raise UnusableMaterial(f"{record} lists pictures that do not exist: {few}; copy them or remove them from the list.")
     stored = [_size_of(path) for path in paths]
     matrices = [_matrix(known | frame, size, record) for frame, size in zip(frames, stored, strict=True)]
     full = (max(size[0] for size in stored), max(size[1] for size in stored))
@@ -110,7 +110,7 @@ def solve(
     focal_px, side = views[0].focal_px, face_side(chosen.points)
     found = np.flatnonzero(side > 0)
     if len(found) < LEAST_FACES:
-        raise UnusableMaterial(f"the face is seen in {len(found)} of the pictures; at least {LEAST_FACES} have to show it.")
+        raise UnusableMaterial(f"a face was found in only {len(found)} of the pictures; at least {LEAST_FACES} must show it.")
     with progress.task("given cameras", 2) as task:
         trust = np.array([_frontal(chosen.points[row], prior.landmarks) for row in found])
         head = _agreed(poses[found], chosen.points[found], focal_px, size, trust)
@@ -120,8 +120,8 @@ def solve(
         usual = float(np.median((off / np.maximum(side, 1))[found][trust >= 0.3 * trust.max()]))
         if not usual < NO_FIT or not np.all(np.isfinite(head)):
             raise UnusableMaterial(
-                f"the given cameras do not fit the pictures: the face's points miss each other by {usual:.0%} of its size; "
-                "transforms.json has to hold camera-to-world matrices with x right, y up and z backward."
+                f"the given cameras do not fit the pictures: the face's points disagree by {usual:.0%} of its size; "
+                "transforms.json must hold camera-to-world matrices with x right, y up and z backward."
             )
         seen = (side > 0) & (off < MOST_OFF * side)
         points = np.where(seen[:, None, None], chosen.points, there).astype(np.float32)
@@ -263,13 +263,13 @@ def _pose(frame: dict[str, Any], name: str, record: Path) -> np.ndarray:
         matrix = np.zeros(0)
     pose = np.vstack([matrix, [0, 0, 0, 1]]) if matrix.shape == (3, 4) else matrix
     if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise UnusableMaterial(f"the transform_matrix of {name} in {record} is no 4x4 matrix of numbers.")
+        raise UnusableMaterial(f"the transform_matrix of {name} in {record} is not a 4x4 matrix of numbers.")
     size = np.cbrt(np.linalg.det(pose[:3, :3]))
     if abs(size) < 1e-9:
-        raise UnusableMaterial(f"the transform_matrix of {name} in {record} cannot be inverted; it is no camera pose.")
+        raise UnusableMaterial(f"the transform_matrix of {name} in {record} cannot be inverted; it is not a camera pose.")
     turn = pose[:3, :3] / size
     if size < 0 or np.abs(turn @ turn.T - np.eye(3)).max() > 0.02:
-        raise UnusableMaterial(f"the transform_matrix of {name} in {record} mirrors or shears; it is no camera pose.")
+        raise UnusableMaterial(f"the transform_matrix of {name} in {record} mirrors or shears; it is not a camera pose.")
     left, _, right = np.linalg.svd(turn)
     result = np.eye(4)
     result[:3, :3], result[:3, 3] = left @ right, pose[:3, 3]

@@ -125,7 +125,7 @@ def remarks(seen: Scan, scanned: dict[str, Any], footage: "Footage") -> list[str
     result = list(footage.remarks)
     if scanned["damaged"]:
         result.append(
-            f"{footage.info.path.name} is damaged: {scanned['damaged']} of its packets cannot be decoded and were left out."
+            f"{footage.info.path.name} is damaged: {scanned['damaged']} of its packets cannot be decoded and were skipped."
         )
     if scanned["lost"]:
         result.append(f"{footage.info.path.name} could not be decoded to its end: the last {scanned['lost']} frames are lost.")
@@ -135,8 +135,8 @@ def remarks(seen: Scan, scanned: dict[str, Any], footage: "Footage") -> list[str
     if max(beside, left_out) > 0.03:
         others = int(np.sum(seen.reason == reason_code("another face")))
         result.append(
-            f"More than one person is in view ({max(beside, left_out):.0%} of the time): the one who is there longest and "
-            f"largest was taken{f', {others} frames of others were left out' if others else ''}."
+            f"More than one person is in view ({max(beside, left_out):.0%} of the time): the one seen longest and "
+            f"largest was used{f', {others} frames of others were left out' if others else ''}."
         )
     return result
 

@@ -102,7 +102,7 @@ def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = F
     if len(usable) < settings.min_frames or span < settings.min_span_s:
         raise UnusableMaterial(
             f"{name} shows a usable face in {_count(usable, 'frame')} over {span:.1f} s{_main_reason(seen)}; at least "
-            f"{settings.min_frames} frames over {settings.min_span_s:g} s are needed, film 10 to 30 seconds."
+            f"{settings.min_frames} frames over {settings.min_span_s:g} s are needed; film 10 to 30 seconds."
         )
 
 

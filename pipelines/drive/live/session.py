@@ -147,12 +147,12 @@ def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrit
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     if settings.side_by_side or settings.background == BLUR or is_film(settings.background):
-        raise SettingError("--live has no moving background and no --side-by-side; give a color or an image.")
+        raise SettingError("--live supports neither a moving background nor --side-by-side; give a color or an image.")
     if settings.background == "transparent":
-        raise SettingError("--live has no transparent background; give a color such as #00ff00.")
+        raise SettingError("--live supports no transparent background; give a color such as #00ff00.")
     check_view(settings.view, settings.views)
     if out is not None and out.suffix.lower() != ".mp4":
-        raise SettingError(f"{out}: --live records .mp4.")
+        raise SettingError(f"{out}: --live records only .mp4 files.")
     if out is not None and out.exists() and not overwrite:
         raise SettingError(f"{out} already exists; choose another -o or pass --overwrite.")
 

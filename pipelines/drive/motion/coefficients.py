@@ -57,7 +57,7 @@ def read_coefficients(path: Path) -> dict[str, np.ndarray]:
 def load_adapter(path: Path) -> Adapter:
     values = read_arrays(path)
     if not {"names", "inputs", "matrix", "offset"} <= set(values):
-        raise UnusableMaterial(f"{path} is no adapter: it needs the arrays names, inputs, matrix and offset; {HOW}.")
+        raise UnusableMaterial(f"{path} is not an adapter: it needs the arrays names, inputs, matrix and offset; {HOW}.")
     adapter = Adapter(
         names=tuple(map(str, values["names"])), inputs=tuple(map(str, values["inputs"])), matrix=values["matrix"],
         offset=values["offset"], pose=str(values.get("pose", "")),
@@ -65,7 +65,7 @@ def load_adapter(path: Path) -> Adapter:
     unknown = [name for name in adapter.names if name not in ARKIT_52]
     if unknown or adapter.matrix.shape[0] != len(adapter.names) or adapter.offset.shape != (len(adapter.names),):
         said = f"it names {few(unknown)}, which are no ARKit shapes" if unknown else "its matrix and names do not fit together"
-        raise UnusableMaterial(f"{path} is no adapter: {said}; {HOW}.")
+        raise UnusableMaterial(f"{path} is not an adapter: {said}; {HOW}.")
     return adapter
 
 
@@ -83,7 +83,7 @@ def adapted(path: Path, adapter_path: Path | None, rate_hz: float | None) -> Tra
         raise UnusableMaterial(f"{path} holds coefficients; say what they mean with --set track.adapter=FILE, or {HOW}.")
     adapter, rate = load_adapter(adapter_path), rate_hz or stated_rate(values)
     if rate is None:
-        raise UnusableMaterial(f"{path} does not say its rate; give it an array `fps`, or --set track.coefficients_hz=25.")
+        raise UnusableMaterial(f"{path} states no frame rate; add an array `fps`, or --set track.coefficients_hz=25.")
     scores = adapter.offset + side_by_side(values, adapter.inputs, path, adapter.matrix.shape[1]) @ adapter.matrix.T
     count = len(scores)
     space = "measured" if adapter.names == MEASURED else ARKIT
@@ -123,7 +123,7 @@ def poses(values: dict[str, np.ndarray], name: str, count: int, path: Path) -> n
         return result
     given = side_by_side(values, (name,), path).reshape(len(values[name]), -1)
     if len(given) != count or given.shape[1] not in (3, 9, 16):
-        raise UnusableMaterial(f"{path}: {name} is no rotation a row; give [T,3] (axis-angle), [T,3,3] or [T,4,4].")
+        raise UnusableMaterial(f"{path}: {name} is not one rotation per row; give [T,3] (axis-angle), [T,3,3] or [T,4,4].")
     side = {9: 3, 16: 4}.get(given.shape[1], 0)
     turns = given.reshape(count, side, side)[:, :3, :3] if side else Rotation.from_rotvec(given).as_matrix()
     result[:, :3, :3] = OPENGL_FROM_OPENCV[:3, :3] @ turns
@@ -147,7 +147,7 @@ def fit_adapter(
     good = goal.valid & (goal.confidence > 0.5)
     x, y = source[there][good], goal.expression[good].astype(np.float64)
     if len(x) < 50:
-        raise UnusableMaterial(f"{len(x)} frames are in both files; an adapter needs at least 50, better some hundred.")
+        raise UnusableMaterial(f"{len(x)} frames are in both files; an adapter needs at least 50, better several hundred.")
     cut = round(0.8 * len(x))
     matrix, offset = ridge_fit(x[:cut], y[:cut], ridge)
     left = np.square(y[cut:] - offset - x[cut:] @ matrix.T).sum(0)

@@ -33,7 +33,7 @@ def take(source: Path, out: Path, settings: TakeSettings, progress: Progress, ov
     from pipelines.drive.motion.driver_files import check_space, open_driver
 
     if out.suffix.lower() not in (".track", ".csv"):
-        raise SettingError(f"{out} is no track; end it in .track, or in .csv for a Live Link Face CSV.")
+        raise SettingError(f"{out} must end in .track, or in .csv for a Live Link Face CSV.")
     settings = replace(settings, csv="exact") if out.suffix == ".csv" and settings.csv == "none" else settings
     driver = open_driver(source, settings.track)
     check_space(driver, settings.space)

@@ -105,7 +105,7 @@ def needed_model(space: str) -> Path | None:
         return None
     weights = find_weight("face_landmarker.task")
     if weights is None:
-        raise MissingTool("this avatar listens to mediapipe's blendshapes. " + how_to_get("face_landmarker.task"))
+        raise MissingTool("this avatar needs mediapipe's blendshapes. " + how_to_get("face_landmarker.task"))
     return weights
 
 
@@ -227,9 +227,9 @@ def cautions(track: Track, crowded: int) -> list[str]:
     count, lost, turned = len(track.valid), int((~track.valid).sum()), int((track.valid & (track.confidence <= READABLE)).sum())
     said = []
     if lost > MANY * count:
-        said.append(f"the driver's face is lost in {lost} of {count} frames: the avatar holds or guesses there.")
+        said.append(f"the driver's face is lost in {lost} of {count} frames: there the avatar holds still or guesses.")
     if turned > MANY * count:
-        said.append(f"the driver's head is turned too far to read its expression in {turned} of {count} frames.")
+        said.append(f"the driver's head is turned too far to the side to read its expression in {turned} of {count} frames.")
     if crowded > MANY * count:
         said.append(f"a second face is in view in {crowded} frames of the driver; the larger one is followed.")
     return said

@@ -103,16 +103,16 @@ def read_path(path: Path) -> dict[str, np.ndarray]:
             rows = list(csv.DictReader(stream))
         keys = {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ()) if name}
     except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise UnusableMaterial(f"{path} is no camera path ({error}); write a CSV with time_s, {', '.join(REST)}.") from error
+        raise UnusableMaterial(f"{path} is not a camera path ({error}); write a CSV with time_s, {', '.join(REST)}.") from error
     unknown = set(keys) - {"time_s", *REST}
     if "time_s" not in keys or unknown or not all(np.isfinite(column).all() for column in keys.values()):
         said = f"it has the column {sorted(unknown)[0]!r}" if unknown else "it needs numbers and a column time_s"
-        raise UnusableMaterial(f"{path} is no camera path: {said}; there are time_s, {', '.join(REST)}.")
+        raise UnusableMaterial(f"{path} is not a camera path: {said}; there are time_s, {', '.join(REST)}.")
     if (np.diff(keys["time_s"]) <= 0).any():
-        raise UnusableMaterial(f"{path}: the times of a camera path must grow from row to row.")
+        raise UnusableMaterial(f"{path}: the times of a camera path must increase from row to row.")
     for name, (low, high) in LIMITS.items():
         if name in keys and not ((keys[name] >= low) & (keys[name] <= high)).all():
-            raise UnusableMaterial(f"{path}: {name} must lie within {low:g} and {high:g}.")
+            raise UnusableMaterial(f"{path}: {name} must lie between {low:g} and {high:g}.")
     return keys
 
 

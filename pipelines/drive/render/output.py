@@ -26,7 +26,9 @@ def check_output(out: Path, background: str, size: int) -> None:
     if re.search(r"[\x00-\x1f\x7f]", out.name):
         raise SettingError(f"{out.name!r} has a line break or another control character in it; choose another -o.")
     if out.suffix and out.suffix.lower() not in VIDEOS:
-        raise SettingError(f"{out} is no video this program writes; end it in {', '.join(VIDEOS)}, or name a folder for PNGs.")
+        raise SettingError(
+            f"{out} is not a video format that avatarcli writes; use {', '.join(VIDEOS)}, or a folder for PNG files."
+        )
     if out.suffix:
         codec_options(out, transparent, size, size)
     check_text(background)
@@ -58,7 +60,7 @@ def make_background(text: str, size: int) -> np.ndarray:
 def parse_color(text: str) -> np.ndarray:
     """[3] in 0..1 of `#rrggbb`; #ff8000 is 1, 0.50196, 0."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise SettingError(f"{text!r} is no color; write it as #rrggbb, such as #808080.")
+        raise SettingError(f"{text!r} is not a color; write it as #rrggbb, such as #808080.")
     return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255.0
 
 

@@ -244,7 +244,7 @@ class Reader:
 
     def _recall(self, place: int) -> None:
         if place not in self.memo:
-            raise Refused(f"asks for the remembered value {place}, which there is not")
+            raise Refused(f"asks for the remembered value {place}, which does not exist")
         self.stack.append(self.memo[place])
 
     def _stack_global(self) -> None:

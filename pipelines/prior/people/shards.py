@@ -74,7 +74,7 @@ def read_shard(path: Path, names: Sequence[str] | None = None) -> dict[str, np.n
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UnusableMaterial(f"{path} is no shard with {', '.join(names)} ({error}); make it anew.") from error
+        raise UnusableMaterial(f"{path} is not a shard with {', '.join(names)} ({error}); make it again.") from error
 
 
 def read_shards(

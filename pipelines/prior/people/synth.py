@@ -93,8 +93,8 @@ def _made(folder: Path, settings: SynthSettings, model: Path, workers: int, numb
             yield from (done.result() for done in as_completed([pool.submit(_make, folder, number) for number in numbers]))
         except BrokenProcessPool as error:
             raise AvatarError(
-                "a worker was ended from outside, perhaps for want of memory; "
-                "the same command continues, with fewer of them by --workers."
+                "a worker process was killed, perhaps because memory ran out; "
+                "run the same command again with fewer --workers to continue."
             ) from error
         finally:  # at once, whatever they are at: shards are written whole or not at all
             pool.shutdown(wait=False, cancel_futures=True)

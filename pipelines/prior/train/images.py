@@ -56,7 +56,7 @@ class LabeledImages:
 
         name, found = self.names[number % len(self.names)], self.pixels(number % len(self.names))
         if found is None:
-            raise UnusableMaterial(f"{name} in {self.source} is no readable picture; take it out of dataset.json.")
+            raise UnusableMaterial(f"{name} in {self.source} is not a readable picture; remove it from dataset.json.")
         height, width = found.shape[:2]
         if height != width or height < size:
             raise UnusableMaterial(

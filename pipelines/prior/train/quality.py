@@ -64,7 +64,7 @@ def probed(features: Features, name: str) -> Features:
     except Exception as error:  # noqa: BLE001 - whatever a foreign network raises
         raise UnusableMaterial(f"features={name}: the network takes no images [N,3,S,S] ({type(error).__name__}).") from error
     if len(shape) != 2 or shape[0] != 2:
-        raise UnusableMaterial(f"features={name}: the network makes {list(shape)} of two images, and not [2,D].")
+        raise UnusableMaterial(f"features={name}: the network makes {list(shape)} for two images, not [2,D].")
     return features
 
 
@@ -74,7 +74,7 @@ def script_features(path: Path) -> Features:
         network = torch.jit.load(path, map_location="cpu").eval()
         asks = any(one.name == "return_features" for one in network.forward.schema.arguments)
     except (AttributeError, RuntimeError, ValueError) as error:
-        raise UnusableMaterial(f"{path} is no TorchScript network; give another one or none.") from error
+        raise UnusableMaterial(f"{path} is not a TorchScript network; give another one or none.") from error
 
     @torch.no_grad()
     def features(images: Tensor) -> np.ndarray:
@@ -95,7 +95,7 @@ def onnx_features(path: Path) -> Features:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - the library has no common class
-        raise UnusableMaterial(f"{path} is no ONNX network ({type(error).__name__}); give one or none.") from error
+        raise UnusableMaterial(f"{path} is not an ONNX network ({type(error).__name__}); give one or none.") from error
     entry = session.get_inputs()[0]
     if len(entry.shape) != 4 or entry.shape[1] != 3:
         raise UnusableMaterial(f"{path} takes {entry.shape} and not images [N,3,S,S]; give a network that does.")

@@ -111,7 +111,7 @@ def test_what_licenses_permit(license: str, free: bool) -> None:
 def test_a_forbidden_use_names_the_license() -> None:
     insist("x", NVIDIA, "research")
     insist("x", NVIDIA, None)
-    with pytest.raises(UnusableMaterial, match="x may not be used for commercial work: its license is NVIDIA") as caught:
+    with pytest.raises(UnusableMaterial, match="x must not be used for commercial work: its license is NVIDIA") as caught:
         insist("x", NVIDIA, "commercial")
     assert caught.value.exit_code == 4
 
@@ -233,7 +233,7 @@ def test_the_shelf_lists_priors_and_entries(tmp_path: Path, folder: Path) -> Non
     folder.mkdir()
     (folder / "face_landmarker.task").write_bytes(b"x")
     assert thing_of("face_landmarker.task")["state"] == "here"
-    with pytest.raises(SettingError, match="there are quick, eg3d-ffhq512-fixed"):
+    with pytest.raises(SettingError, match="choose one of quick, eg3d-ffhq512-fixed"):
         thing_of("nobody")
-    with pytest.raises(MissingTool, match="needs no fetching"):
+    with pytest.raises(MissingTool, match="need not be fetched"):
         fetchable_of("quick")

@@ -150,7 +150,7 @@ def test_a_json_beside_a_video_is_not_replaced(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("hello")
     (tmp_path / "out.json").write_text('{"my": "notes"}')
-    with pytest.raises(SettingError, match="not ours"):
+    with pytest.raises(SettingError, match="not made by avatarcli"):
         make(tmp_path / "out.mp4", source)
     assert (tmp_path / "out.json").read_text() == '{"my": "notes"}'
 

@@ -117,7 +117,7 @@ def test_a_lost_process_ends_the_others_with_a_sentence(world: Path, rank: int) 
     os.kill(child_of(run.pid, rank), signal.SIGKILL)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert re.search(rf"process {1 - rank} of 2 (lost another one|was told to end, .* another one is lost)", errors)
+    assert re.search(rf"process {1 - rank} of 2 (stopped because another|was stopped, .* another) process died", errors)
     assert partial.exists(), "to go on from"
 
 
@@ -132,7 +132,7 @@ def child_of(parent: int, rank: int) -> int:
 
 
 def test_a_batch_too_small_for_the_processes_is_said(world: Path) -> None:
-    with pytest.raises(SettingError, match="2 micro-batches cannot occupy 3 processes"):
+    with pytest.raises(SettingError, match="2 micro-batches is too small for 3 processes"):
         Processes(rank=2, count=3).mine([0, 1])
 
 

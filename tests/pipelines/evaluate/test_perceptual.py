@@ -190,7 +190,7 @@ def test_a_recognizer_is_an_onnx_network(tmp_path: Path) -> None:
     with pytest.raises(MissingTool, match="cannot be read as an ONNX network"):
         load_recognizer(tmp_path / "a.onnx")
     (tmp_path / "b.onnx").write_bytes(mean_color(64))
-    with pytest.raises(MissingTool, match=r"wants pictures of \[3, 64, 64\]"):
+    with pytest.raises(MissingTool, match=r"expects pictures of \[3, 64, 64\]"):
         load_recognizer(tmp_path / "b.onnx")
     (tmp_path / "c.onnx").write_bytes(mean_color(112))
     picture = np.zeros((112, 112, 3), np.uint8)

@@ -267,7 +267,7 @@ def test_captures_that_do_not_fit_are_refused(place: Path) -> None:
 def test_an_avatar_whose_capture_is_gone_asks_for_it(place: Path, made: Path) -> None:
     gone = place / "elsewhere" / "solid.capture"
     shutil.move(place / "solid.capture", gone)
-    refused(place, UnusableMaterial, "say where it is")
+    refused(place, UnusableMaterial, "give its path")
     with pytest.raises(UnusableMaterial, match="was not made of wide.capture"):
         add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", asked(place), Silent(),
             originals=[gone, place / "wide.capture"])  # fmt: skip
@@ -286,7 +286,7 @@ def test_what_is_no_avatar_or_has_another_network_is_refused(place: Path) -> Non
     weights.write_bytes(weights.read_bytes()[:1000])
     refused(place, UnusableMaterial, "is broken")
     (place / "solid.avatar" / "avatar.json").unlink()
-    with pytest.raises(UnusableMaterial, match="is no avatar"):
+    with pytest.raises(UnusableMaterial, match="is not an avatar"):
         settings_for(place / "solid.avatar")
     assert not list(place.glob("x.avatar*"))
 
@@ -314,7 +314,7 @@ def test_the_command(made: Path, tmp_path: Path) -> None:
     for wrong, code, said in (
         (words, 2, "--out"),
         ([*words[:3], made / "solid.capture", "-o", tmp_path / "c.avatar"], 2, "already in"),
-        (["train", made / "solid.capture", *words[2:], "-o", tmp_path / "c.avatar"], 4, "is no avatar"),
+        (["train", made / "solid.capture", *words[2:], "-o", tmp_path / "c.avatar"], 4, "is not an avatar"),
         (["train", made / "solid.capture", made / "wide.capture", "-o", tmp_path / "c.avatar"], 2, "--add"),
     ):  # fmt: skip
         done = avatarcli(*wrong)

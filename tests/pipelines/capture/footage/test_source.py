@@ -92,7 +92,7 @@ def test_junk_beside_photos_is_left_out_and_named(tmp_path: Path) -> None:
     footage = open_footage([tmp_path], 1920)
     assert len(footage.parts) == 1 and list(footage.inputs) == ["photo a.jpg"]
     assert len(footage.remarks) == 2 and "cut.jpg cannot be read" in footage.remarks[0]
-    assert "b.dng, notes.txt are no photos" in footage.remarks[1] and "JPEG" in footage.remarks[1]
+    assert "b.dng, notes.txt are not photos" in footage.remarks[1] and "JPEG" in footage.remarks[1]
 
 
 def test_folders_without_photos_are_refused_with_what_they_hold(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_folders_without_photos_are_refused_with_what_they_hold(tmp_path: Path) 
                           (clips, r"holds clips \(a.mp4\); give the clips themselves")):  # fmt: skip
         with pytest.raises(UnusableMaterial, match=words):
             open_footage([folder], 1920)
-    with pytest.raises(SettingError, match="is a folder: give one folder alone"):
+    with pytest.raises(SettingError, match="is a folder: give a single folder"):
         open_footage([empty, junk], 1920)
     with pytest.raises(UnusableMaterial, match="does not exist"):
         open_footage([tmp_path / "none.mp4"], 1920)
@@ -221,16 +221,16 @@ def changed(record: dict, **first: object) -> dict:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda r: {**r, "frames": []}, "names no frames"),
-        (lambda r: [1], "names no frames"),
+        (lambda r: {**r, "frames": []}, "lists no frames"),
+        (lambda r: [1], "lists no frames"),
         (lambda r: {key: value for key, value in r.items() if key != "camera_angle_x"}, "no focal length"),
-        (lambda r: changed(r, file_path="gone.png"), r"1 pictures that are not there \(gone.png\)"),
+        (lambda r: changed(r, file_path="gone.png"), r"pictures that do not exist: gone.png;"),
         (lambda r: changed(r, file_path=None), "frame 0 .* has no file_path"),
         (lambda r: changed(r, transform_matrix=np.zeros((4, 4)).tolist()), "0.png .* cannot be inverted"),
         (lambda r: changed(r, transform_matrix=np.diag([1, 1, -1, 1]).tolist()), "mirrors or shears"),
-        (lambda r: changed(r, transform_matrix=[[1, 2], [3, 4]]), "no 4x4 matrix"),
-        (lambda r: changed(r, transform_matrix="junk"), "no 4x4 matrix"),
-        (lambda r: changed(r, transform_matrix=np.full((4, 4), np.nan).tolist()), "no 4x4 matrix"),
+        (lambda r: changed(r, transform_matrix=[[1, 2], [3, 4]]), "not a 4x4 matrix"),
+        (lambda r: changed(r, transform_matrix="junk"), "not a 4x4 matrix"),
+        (lambda r: changed(r, transform_matrix=np.full((4, 4), np.nan).tolist()), "not a 4x4 matrix"),
         (lambda r: {**r, "camera_model": "OPENCV_FISHEYE"}, "fisheye"),
         (lambda r: {**r, "fl_x": -3}, "which no camera has"),
     ],

@@ -141,10 +141,10 @@ def test_without_any_screen_it_says_what_to_do(avatar: Path, driver: Path):
 def test_what_live_cannot_do_is_said(tmp_path: Path, avatar: Path, driver: Path):
     out = tmp_path / "out.mp4"
     for settings, path, said in [
-        (replace(SMALL, side_by_side=True), out, "no --side-by-side"),
-        (replace(SMALL, background="blur"), out, "no moving background"),
+        (replace(SMALL, side_by_side=True), out, "nor --side-by-side"),
+        (replace(SMALL, background="blur"), out, "neither a moving background"),
         (replace(SMALL, background="transparent"), out, "no transparent"),
-        (SMALL, tmp_path / "out.webm", "records .mp4"),
+        (SMALL, tmp_path / "out.webm", "records only .mp4"),
     ]:
         with pytest.raises(SettingError, match=said):
             live(avatar, str(driver), path, settings, Silent())

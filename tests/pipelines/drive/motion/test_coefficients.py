@@ -53,12 +53,12 @@ def test_what_is_missing_is_said(tmp_path: Path):
     for arrays, said in [
         ({"expression": values["expression"], "fps": np.array(30.0)}, "no array jaw_pose; it holds expression, fps"),
         ({**values, "expression": values["expression"][:, :5]}, "have 8 columns, the adapter was made for 27"),
-        ({k: v for k, v in values.items() if k != "fps"}, "does not say its rate"),
+        ({k: v for k, v in values.items() if k != "fps"}, "states no frame rate"),
     ]:
         write_arrays(tmp_path / "b.npz", **arrays)
         with pytest.raises(UnusableMaterial, match=said):
             adapted(tmp_path / "b.npz", tmp_path / "a.npz", None)
-    with pytest.raises(UnusableMaterial, match="is no adapter"):
+    with pytest.raises(UnusableMaterial, match="is not an adapter"):
         load_adapter(tmp_path / "flame.npz")
 
 

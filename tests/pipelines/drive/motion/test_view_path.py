@@ -136,9 +136,9 @@ def test_a_camera_path_passes_its_keys_smoothly(tmp_path: Path):
         ("time_s,yaw\n0,0\n", "the column 'yaw'"),
         ("yaw_deg\n3\n", "a column time_s"),
         ("time_s,yaw_deg\n0,left\n", "left"),
-        ("time_s,yaw_deg\n1,0\n0,3\n", "times of a camera path must grow"),
-        ("time_s,distance\n0,0.01\n", "within 0.3 and 5"),
-        ("", "is no camera path"),
+        ("time_s,yaw_deg\n1,0\n0,3\n", "times of a camera path must increase"),
+        ("time_s,distance\n0,0.01\n", "between 0.3 and 5"),
+        ("", "is not a camera path"),
     ],
 )
 def test_a_bad_camera_path_is_one_sentence(tmp_path: Path, text: str, said: str):

@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(model: Path, tmp_p
     done = subprocess.run(
         [sys.executable, code, "prior", "synth", *words], capture_output=True, text=True, timeout=300, env=environment(None)
     )
-    assert done.returncode == 1 and "a worker was ended from outside" in done.stderr
+    assert done.returncode == 1 and "a worker process was killed" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(model: Path, tmp_p
 def test_a_face_model_that_is_not_whole_is_refused(model: Path, tmp_path: Path, changes: dict[str, slice], said: str) -> None:
     arrays = read_arrays(model)
     write_arrays(tmp_path / "ict_facekit.npz", **arrays | {name: arrays[name][part] for name, part in changes.items()})
-    with pytest.raises(UnusableMaterial, match=rf"no whole face model, .*{said}.* prior fetch ict-facekit"):
+    with pytest.raises(UnusableMaterial, match=rf"not a complete face model, .*{said}.* prior fetch ict-facekit"):
         synthesize(tmp_path / "shards", TINY, Silent(), ict=tmp_path)
     assert not list(tmp_path.glob("shards*"))
 

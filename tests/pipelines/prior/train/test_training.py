@@ -91,7 +91,7 @@ def test_pictures_that_are_too_small_or_broken_are_named(data: Path, tmp_path: P
         images.batch([0], 64)
     shutil.copytree(data, tmp_path / "broken")
     (tmp_path / "broken/00000/img000.png").write_bytes(b"none")
-    with pytest.raises(UnusableMaterial, match="no readable picture"):
+    with pytest.raises(UnusableMaterial, match="not a readable picture"):
         open_images(tmp_path / "broken").batch([0], 32)
 
 
@@ -177,7 +177,7 @@ def test_random_features_are_always_the_same_and_see_a_difference() -> None:
 
 def test_a_feature_network_has_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("no")
-    with pytest.raises(UnusableMaterial, match="no ONNX network"):
+    with pytest.raises(UnusableMaterial, match="not an ONNX network"):
         network_features(str(tmp_path / "a.onnx"))
     with pytest.raises(SettingError, match="no such file"):
         network_features("nothing.onnx")
@@ -210,7 +210,7 @@ def test_a_torchscript_network_runs_once_it_is_vouched_for(
     with pytest.raises(MissingTool, match=r"no features.pt .* prior register feature-network"):
         network_features(entry.name)
     torch.jit.script(network).save(tmp_path / entry.file)
-    with pytest.raises(MissingTool, match="nobody has vouched"):
+    with pytest.raises(MissingTool, match="no checksum is known"):
         network_features(entry.name)
     with pytest.raises(SettingError, match="register it as feature-network"):
         network_features(str(tmp_path / entry.file))
@@ -220,10 +220,10 @@ def test_a_torchscript_network_runs_once_it_is_vouched_for(
     features = network_features(entry.name)(torch.stack([torch.zeros(3, 32, 32), torch.ones(3, 32, 32)]))
     assert features.shape == (2, 3) and np.allclose(features[1] - features[0], scale, atol=0.6)
     (tmp_path / entry.file).write_bytes(b"another")
-    with pytest.raises(MissingTool, match="nobody has vouched"):
+    with pytest.raises(MissingTool, match="no checksum is known"):
         network_features(entry.name)
     register(entry)
-    with pytest.raises(UnusableMaterial, match="no TorchScript network"):
+    with pytest.raises(UnusableMaterial, match="not a TorchScript network"):
         network_features(entry.name)
     torch.jit.script(torch.nn.Linear(3, 3)).save(tmp_path / entry.file)
     register(entry)
@@ -262,6 +262,6 @@ def test_a_picture_that_breaks_late_costs_no_checkpoint(data: Path, config: Path
             for path in (tmp_path / "data/00000").iterdir():
                 path.write_bytes(b"none")
 
-    with pytest.raises(AvatarError, match="no readable picture.*continues at the last checkpoint") as caught:
+    with pytest.raises(AvatarError, match="not a readable picture.*continues at the last checkpoint") as caught:
         train_prior(tmp_path / "data", tmp_path / "a.prior", settings_of(config), Meanwhile(), device="cpu")
     assert caught.value.exit_code == 4 and (tmp_path / "a.prior.partial/checkpoint.safetensors").exists()
