@@ -20,21 +20,21 @@ SIDE = 40
 
 
 def initial_codes(
-    frames: Frames, w_dim: int, count: int, spread: float, random: torch.Generator, room: Tensor | None = None
+    frames: Frames, w_dim: int, count: int, spread: float, random: torch.Generator, subspace: Tensor | None = None
 ) -> Tensor:
     """[N,w_dim] codes of mean 0 and standard deviation `spread` a dimension, from `count` principal components.
 
     Components are half whitened (scaled by the square root of their singular value), then turned by a random orthonormal basis,
-    so that every dimension of w carries some of each; given orthonormal `room` [K,w_dim], every one of its directions.
+    so that every dimension of w carries some of each; given an orthonormal `subspace` [K,w_dim], every one of its directions.
     """
     pictures = frontal_pictures(frames).flatten(1)
     pictures = (pictures - pictures.mean(1, keepdim=True)) / pictures.std(1, keepdim=True).clamp(min=1e-3)
     left, scale, _ = torch.linalg.svd(pictures - pictures.mean(0), full_matrices=False)
-    dims = w_dim if room is None else len(room)
+    dims = w_dim if subspace is None else len(subspace)
     kept = min(count, dims, len(scale))
     components = left[:, :kept] * scale[:kept].sqrt()
     basis = torch.linalg.qr(torch.randn(dims, kept, generator=random)).Q.T.to(components)
-    codes = components @ (basis if room is None else basis @ room.to(components))
+    codes = components @ (basis if subspace is None else basis @ subspace.to(components))
     return codes * (spread / codes.std().clamp(min=1e-8))
 
 

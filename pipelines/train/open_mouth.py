@@ -221,23 +221,32 @@ def shifts(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def mouth_interior(image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Soft mask [H,W] of the gap between the lips, and what is seen in it [H,W,3]: teeth above, dark, tongue below."""
     upper, lower = points[list(UPPER_INNER)], points[list(LOWER_INNER)]
-    mask = np.zeros(image.shape[:2], np.float32)
-    cv2.fillPoly(mask, [np.concatenate([upper, lower[::-1]]).round().astype(np.int32)], 1.0, lineType=cv2.LINE_AA)
     width = float(np.linalg.norm(upper[-1] - upper[0]))
     across = (upper[-1] - upper[0]) / max(width, 1e-9)
-    frame = np.stack([across, [-across[1], across[0]]], axis=1) / max(width, 1e-9)
-    along, depth = np.moveaxis((np.stack(np.meshgrid(*map(np.arange, mask.shape[::-1])), -1) - upper[0]) @ frame, -1, 0)
-    top, bottom = (height_at(along, (lip - upper[0]) @ frame) for lip in (upper, lower))
-    aside = np.abs(along - 0.5)
+    axes = np.stack([across, [-across[1], across[0]]], axis=1) / max(width, 1e-9)
+    pixels = np.stack(np.meshgrid(*map(np.arange, image.shape[1::-1])), -1)
+    along, depth = np.moveaxis((pixels - upper[0]) @ axes, -1, 0)
+    top, bottom = (height_at(along, (lip - upper[0]) @ axes) for lip in (upper, lower))
     skin = image[tuple(points[list(CHEEKS)].round().astype(int).clip(0, len(image) - 1)[:, ::-1].T)].mean(0)
+    return _gap(image.shape[:2], upper, lower, width), _inside(np.abs(along - 0.5), depth - top, bottom - depth, skin)
+
+
+def _gap(shape: tuple[int, ...], upper: np.ndarray, lower: np.ndarray, width: float) -> np.ndarray:
+    """[H,W] 1 between the lips' points [K,2] px, with an edge as soft as suits a mouth of that width in px."""
+    mask = np.zeros(shape[:2], np.float32)
+    cv2.fillPoly(mask, [np.concatenate([upper, lower[::-1]]).round().astype(np.int32)], 1.0, lineType=cv2.LINE_AA)
+    blur = 2 * max(1, round(width / 40)) + 1
+    return cv2.GaussianBlur(mask, (blur, blur), 0)
+
+
+def _inside(aside: np.ndarray, below: np.ndarray, above: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """[H,W,3] colors at distances [H,W] in mouth widths beside the middle, below the upper and above the lower lip."""
     teeth, dark, tongue = 0.45 * skin + 0.4 * skin.max(), skin * DARK, skin * TONGUE
-    low = until(bottom - depth, 0.13, 0.08) * until(aside, 0.28, 0.08)
-    high = until(depth - top, 0.11, 0.05) * until(aside, 0.32, 0.1)
+    low = until(above, 0.13, 0.08) * until(aside, 0.28, 0.08)
+    high = until(below, 0.11, 0.05) * until(aside, 0.32, 0.1)
     shade = np.clip(1.1 - aside, 0.55, 1.0)
     color = dark + low[..., None] * (tongue - dark)
-    color = color + high[..., None] * (teeth * shade[..., None] - color)
-    blur = 2 * max(1, round(width / 40)) + 1
-    return cv2.GaussianBlur(mask, (blur, blur), 0), color
+    return color + high[..., None] * (teeth * shade[..., None] - color)
 
 
 def height_at(along: np.ndarray, lip: np.ndarray) -> np.ndarray:
