@@ -62,8 +62,8 @@ class FinetuneSettings:
     final_rate: float = 0.05
     """Learning rates at the last step, as a share of those at the first. Paper: 1."""
     backbone: Literal["held", "trained"] = "held"
-    """held: the prior's convolutions stay as they are, computed once, and latents move in the room made for the person (only
-    from a prior that knows people). Paper: trained."""
+    """held: the prior's convolutions stay as they are, computed once, and latents move in a subspace reserved for the person
+    (only from a prior that knows people). Paper: trained."""
     planes_learning_rate: float = 4e-2
     """Of the static planes."""
     paint_learning_rate: float = 2e-2
