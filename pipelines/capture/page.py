@@ -1,4 +1,4 @@
-"""The pages of a capture and of a capture check: what was filmed, what was kept, where the cameras were, what is missing."""
+"""The pages of a capture and of a capture check: what was filmed, what was kept, where the cameras stood, what is missing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -109,8 +109,8 @@ def _frames(folder: Path, kept: int, dropped: int) -> str:
 def _overlay(folder: Path) -> str:
     return image_of(
         folder / "overlay.png",
-        "White: points followed on the face; green: the same points of the base model's head, placed by the camera found. They "
-        "should cover each other. Red, green, blue lines: the head's left, up and forward.",
+        "White: points followed on the face; green: the same points of the base model's head, placed by the camera. They "
+        "should coincide. Red, green, blue lines: the head's left, up and forward.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How good is an avatar, on frames it has never seen: the frozen protocol, what stands beside it, and a page with pictures."""
+"""How good an avatar is on held-out frames: the frozen protocol, more figures next to it, and a page with pictures."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which avatar and capture are meant, and whether the one may be judged by the other: one sentence where not."""
+"""Which avatar and capture are meant, and whether the avatar may be evaluated on that capture: one sentence where not."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

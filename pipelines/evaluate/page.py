@@ -1,4 +1,4 @@
-"""The page of an evaluation: figures beside the baselines and another avatar, and pictures of what they mean."""
+"""The page of an evaluation: figures next to the baselines and another avatar, and pictures of what they mean."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     else:
         said.append("The state of the mouth was not measured: no frame shows it clearly with a face found in both pictures.")
     said.append(f"The tracker finds the face in {record['tracking']['avatar']['found']} of {count} renders.")
-    names = {"lpips": "LPIPS", "identity": "The likeness of the face", "flicker": "Flicker"}
+    names = {"lpips": "LPIPS", "identity": "Likeness of the face", "flicker": "Flicker"}
     said += [f"{called} is not measured: {record[name]['why']}" for name, called in names.items() if "why" in record[name]]
     if "compared" in record:
         less = record["difference"]["psnr_head"]
@@ -104,7 +104,7 @@ def _more(rows: Sequence[Row]) -> str:
     ]
     note = (
         "AED (expression), APD (head pose, in degrees and hundredths of the head box), flicker (gray levels) and LPIPS: lower "
-        "is better. The last row is what tracking small pictures costs by itself."
+        "is better. The last row shows what tracking small pictures costs by itself."
     )
     return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet")
 
@@ -124,7 +124,7 @@ def _regions(rows: Sequence[Row]) -> str:
     ]
     count = rows[0][1]["regions"]["avatar"]
     looked = ", ".join(f"{name} in {count[name]['frames']} frames" for name in names)
-    return html.table(table, head=head, strong=0) + html.sentence(f"Seen: {looked}.", "quiet")
+    return html.table(table, head=head, strong=0) + html.sentence(f"Visible: {looked}.", "quiet")
 
 
 def _curves(record: Mapping[str, Any]) -> str:

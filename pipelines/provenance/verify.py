@@ -51,20 +51,20 @@ class Verdict:
 
     def _whole(self) -> str:
         if self.contradiction:
-            return "Not to be trusted: manifest and mark name different avatars."
+            return "Do not trust it: manifest and watermark name different avatars."
         if self.manifest.state == "tampered":
-            return "Not to be trusted: the file was changed after it was signed."
+            return "Do not trust it: the file was changed after it was signed."
         if self.ours:
             return "Synthetic: rendered by avatarcli."
-        return "Not known to be rendered by avatarcli."
+        return "Nothing shows that avatarcli rendered it."
 
     def _manifest(self) -> str:
         said = self.manifest
-        where = " (beside the file)" if said.sidecar else ""
+        where = " (next to the file)" if said.sidecar else ""
         if said.state == "absent":
-            return "There is no manifest."
+            return "It has no manifest."
         if said.state == "tampered":
-            return f"The manifest{where} does not fit the file ({', '.join(said.problems) or 'invalid'})."
+            return f"The manifest{where} does not match the file ({', '.join(said.problems) or 'invalid'})."
         by = "with this machine's key" if said.issuer == "this machine" else f"by an unknown issuer ({said.signed_as})"
         tool = f"{said.tool} {said.version or ''}".strip()
         about = f", avatar {said.avatar[:8]}, {sentence(said.consent)}" if said.ours and said.avatar else ""
@@ -72,10 +72,10 @@ class Verdict:
 
     def _mark(self) -> str:
         if not self.mark.found:
-            return "No mark was found."
+            return "No watermark was found."
         doubt = "" if self.mark.sure else " (the number is uncertain)"
         odds = max(self.mark.false_alarm, 1e-99)
-        return f"The mark names avatar {self.mark.payload}{doubt}; odds of a false alarm: below {odds:.0e}."
+        return f"The watermark names avatar {self.mark.payload}{doubt}; the odds of a false alarm are below {odds:.0e}."
 
 
 def verify(path: Path) -> Verdict:

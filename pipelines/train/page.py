@@ -1,4 +1,4 @@
-"""`report.html`: what a stage saw and did, as one page that can be sent to somebody.
+"""`report.html`: an avatar and its training on one page that can be sent to somebody.
 
 Each section reads its own files and says "not available" when they are missing, so that a report of an unfinished or older
 folder is still one.
@@ -44,7 +44,7 @@ def record_in(folder: Path) -> AvatarRecord | None:
 
 def _heldout(folder: Path, metrics: Mapping[str, Any]) -> str:
     sheet = image_of(
-        folder / "samples" / "heldout.png", "above the filmed frames, below the avatar with the same expression and camera"
+        folder / "samples" / "heldout.png", "top: filmed frames; bottom: the avatar with the same expression and camera"
     )
     return html.sentences(verdict(metrics)) + sheet
 
@@ -75,4 +75,4 @@ def _expressions(record: AvatarRecord | None) -> str:
     rows = sorted(
         zip(channels.names, channels.low, channels.neutral, channels.high, strict=True), key=lambda row: row[1] - row[3]
     )
-    return svg.ranges(rows, f"Range found in the avatar's own renders ({channels.space})")
+    return svg.ranges(rows, f"Range in the avatar's own renders ({channels.space})")

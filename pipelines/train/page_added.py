@@ -1,4 +1,4 @@
-"""The section of an avatar's page on a capture that was added to it."""
+"""The section of an avatar's page on a capture added to it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def added_section(folder: Path) -> list[tuple[str, str]]:
     tables = html.join(_table(capture) for capture in reversed(record["captures"]))
     caption = "held-out frames of the added capture: filmed, before, after"
     sheet = image_of(folder / "samples" / "added.png", caption)
-    return [("What the added capture changed", html.sentence(record["sentence"]) + sheet + tables)]
+    return [("Changes by the added capture", html.sentence(record["sentence"]) + sheet + tables)]
 
 
 def _table(capture: Mapping[str, Any]) -> str:
@@ -26,5 +26,5 @@ def _table(capture: Mapping[str, Any]) -> str:
         figures = [value for name in ("psnr", "ssim", "sharpness") for value in (before[name], after[name])]
         rows.append([region, before["frames"], *figures, capture["psnr_change"][region]])
     figure_names = ("PSNR before, dB", "after", "SSIM before", "after", "sharpness before", "after", "change, dB")
-    name = f"{capture['name']} ({'added' if capture['added'] else 'known before'})"
+    name = f"{capture['name']} ({'added' if capture['added'] else 'known already'})"
     return html.table(rows, head=[name, "held-out frames", *figure_names], strong=len(rows) - 1)

@@ -1,4 +1,4 @@
-"""Sentences a person can act on, from the figures of a capture check: what stops, what to film again, what is worth knowing."""
+"""Advice from the figures of a capture check: what stops the capture, what to film again, what is worth knowing."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ def _stops(figures: dict[str, Any], settings: FrameSettings) -> list[Advice]:
         ),
         (
             0 < figures["face_s"] < least_s, "length",
-            f"A face is seen for {figures['face_s']:.1f} s only; at least {least_s:g} s are needed, film 10 to 30 s.",
+            f"The face is in view for only {figures['face_s']:.1f} s; at least {least_s:g} s are needed; film 10 to 30 s.",
         ),
         (
             0 < figures.get("face_px", 0) < settings.min_face_px, "size",
-            f"The face is {figures.get('face_px', 0):.0f} pixels high; come so close that head and shoulders fill the picture.",
+            f"The face is {figures.get('face_px', 0):.0f} pixels high; come closer, until head and shoulders fill the picture.",
         ),
         (
             figures.get("blurred_share", 0) > 0.8, "blur",
@@ -44,7 +44,7 @@ def _craft(figures: dict[str, Any]) -> list[Advice]:
     """What is wrong with the pictures."""
     share = {name: f"{100 * figures[name]:.0f} %" for name in ("blurred_share", "cut_share", "hand_share", "others_share")}
     checks = [
-        (figures["face_s"] < 8, "length", f"The face is seen for {figures['face_s']:.0f} s; film 10 to 30 s."),
+        (figures["face_s"] < 8, "length", f"The face is in view for only {figures['face_s']:.0f} s; film 10 to 30 s."),
         (
             figures["face_px"] < 160, "size",
             f"The face is only {figures['face_px']:.0f} pixels high; come closer, head and shoulders should fill the picture.",
@@ -73,7 +73,7 @@ def _craft(figures: dict[str, Any]) -> list[Advice]:
         ),
         (
             figures["hand_share"] > 0.08, "occlusion",
-            f"A hand is before the face in {share['hand_share']} of the frames; keep hands and hair away from it.",
+            f"A hand covers the face in {share['hand_share']} of the frames; keep hands and hair away from it.",
         ),
     ]  # fmt: skip
     return [_advice(about, say, "film") for wrong, about, say in checks if wrong]
@@ -107,10 +107,10 @@ def _known(coverage: Coverage, figures: dict[str, Any]) -> list[Advice]:
     back = coverage.seconds[[0, 1, 10, 11]].sum()
     lost = figures["looks"] - figures["faces"] - round(float(coverage.inferred.sum() / figures["face_s"] * figures["faces"]))
     checks = [
-        (back < LEAST_S, "back", "The back of the head was not seen and will be guessed; turn once all around if it matters."),
+        (back < LEAST_S, "back", "The back of the head was not filmed and will be guessed; turn around once if it matters."),
         (
             lost > 0.2 * figures["looks"], "face",
-            f"In {100 * lost / figures['looks']:.0f} % of the time no face is seen; these frames will be left out.",
+            f"No face is visible for {100 * lost / figures['looks']:.0f} % of the time; those frames will be left out.",
         ),
     ]  # fmt: skip
     return [_advice(about, say, "know") for wrong, about, say in checks if wrong]

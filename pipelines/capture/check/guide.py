@@ -3,17 +3,17 @@
 BEFORE = (
     "Light: even and from the front, by a window or two lamps; no sun on one cheek, no light behind you.",
     "Place: a room with pictures, books or furniture if the camera will move, a plain wall of another color than hair and "
-    "clothes if you turn before a fixed camera.",
-    "You: hair away from the face, nothing that reflects, nobody else in view. Take off glasses, or leave them on throughout.",
+    "clothes if you turn in front of a fixed camera.",
+    "You: hair out of the face, nothing reflective, nobody else in view. Take off glasses, or leave them on throughout.",
     "Phone: wipe the lens; main camera, 1080p or 4K at 30 frames a second, HDR off if you can; hold a finger on the face until "
     "exposure and focus are locked. No portrait mode, no filters, no zooming.",
     "Frame: upright, the head in the middle and about half as high as the picture (at least 400 pixels), shoulders visible.",
 )
 STEPS = (
-    ("Look into the camera, face at rest", 2),
-    ("Face at rest, the camera goes slowly around the head to its left ear, back, and to its right ear (or turn the head so, "
-     "past 60 degrees to either side)", 16),
-    ("Still at rest, chin up a little, chin down a little", 4),
+    ("Look into the camera, with a neutral face", 2),
+    ("Neutral face: move the camera slowly around to the left ear, back, and to the right ear (or turn your head, "
+     "past 60 degrees to each side)", 16),
+    ("Still neutral: chin up a little, chin down a little", 4),
     ("Facing the camera: open the mouth wide, twice", 3),
     ("Show your teeth, upper and lower", 3),
     ("Smile, pout, mouth to the left, mouth to the right", 6),
@@ -21,13 +21,13 @@ STEPS = (
     ("Raise your brows, then frown", 4),
     ("Only the eyes: left, right, up, down", 4),
     ("Say the numbers from one to ten", 6),
-    ("If the back of the head matters: turn once all around, or let somebody walk around you", 12),
+    ("If the back of the head matters: turn all the way around once, or have somebody walk around you", 12),
 )  # fmt: skip
 """What to do, and for how many seconds."""
 AFTER = (
     "Move slowly: a quarter turn takes four seconds. Blurred frames are lost.",
-    "Send the file itself, not through a messenger that shrinks it.",
-    "Look at it with `avatarcli capture VIDEO --check`; it says what is missing. Clips filmed later are added: "
+    "Copy the original file; messengers shrink videos.",
+    "Check it with `avatarcli capture VIDEO --check`, which says what is missing. Add clips filmed later with "
     "`avatarcli capture ONE TWO -o anna.capture`.",
 )
 

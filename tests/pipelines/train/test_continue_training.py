@@ -125,7 +125,7 @@ def test_the_record_names_both_captures_and_it_is_an_avatar(made: Path, better: 
     assert avatar.record.capture and avatar.record.capture.fingerprint == "a" * 64
     assert [(one.name, one.fingerprint) for one in avatar.record.added] == [("wide.capture", "b" * 64)]
     page, record = (better / "report.html").read_text(), read_json(better / "added.json")
-    assert "What the added capture changed" in page and record["sentence"] in page
+    assert "Changes by the added capture" in page and record["sentence"] in page
     assert "made of solid.capture and wide.capture" in page
     again = add(made / "solid.avatar", made / "wide.capture", better, asked(made), Silent(), tools=WIDE)
     assert again.status == "unchanged" and again.figures["added"] == record
