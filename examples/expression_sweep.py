@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.avatar import Avatar, load_avatar
-from pipelines.avatar.portrait import Portrait, gray
+from avatarcli import Avatar
 from pipelines.media.encoder import write_video
 
 NAMES = ("jawOpen", "mouthSmileLeft", "mouthPucker", "eyeBlinkLeft", "browInnerUp")
@@ -18,16 +17,12 @@ FRAMES = 24
 
 
 def frames(avatar: Avatar) -> Iterator[np.ndarray]:
-    """uint8 [H,W,3]: each named expression goes from rest to the end of its range and back."""
-    portrait, background = Portrait(avatar), gray(avatar.image_size)
-    for name in (name for name in NAMES if name in avatar.names):
-        channel = avatar.names.index(name)
-        for strength in np.sin(np.linspace(0, np.pi, FRAMES)):
-            expression = avatar.neutral.copy()
-            expression[channel] += strength * (avatar.high[channel] - expression[channel])
-            yield portrait.render(portrait.scene(expression[None]), avatar.frontal, background=background).pixels()[0]
+    """uint8 [H,W,3]: each named expression goes from rest to the end of its range and back, while the camera sways."""
+    for name in (name for name in NAMES if name in avatar.channels):
+        for phase in np.linspace(0, np.pi, FRAMES):
+            yield avatar.render({name: np.sin(phase)}, yaw_deg=10 * np.sin(2 * phase), torso=False)
 
 
 if __name__ == "__main__":
     source, out = map(Path, sys.argv[1:])
-    print(f"{write_video(out, frames(load_avatar(source)), rate_hz=24)} frames in {out}")
+    print(f"{write_video(out, frames(Avatar.load(source)), rate_hz=24)} frames in {out}")

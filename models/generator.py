@@ -92,6 +92,14 @@ class DiscriminatorOutput:
     pose: Tensor | None = None
 
 
+class Animator(Protocol):
+    """The personal part of an avatar: what a tracked face asks of the generator."""
+
+    def control(self, expression: Tensor, head_pose: Tensor | None = None) -> Control:
+        """Raw scores [B,E] and, for families that bend the neck, the pose of the head in the camera [B,4,4] -> a control."""
+        ...
+
+
 class Scene(Protocol):
     """A head as it is, whoever looks at it; what `Generator.prepare` makes and `Generator.render` takes."""
 

@@ -8,7 +8,7 @@ leaky ReLU); the output are coordinates along the principal directions of the pe
 import torch
 from torch import Tensor, nn
 
-from models.generator import LatentSpec
+from models.generator import Control, LatentSpec
 
 REACH = 2.5
 """Standard deviations along a principal direction that the map approaches and never passes."""
@@ -51,6 +51,10 @@ class ExpressionMap(nn.Module):
 
     def forward(self, expression: Tensor) -> Tensor:
         return broadcast(self.w(expression), self.num_ws)
+
+    def control(self, expression: Tensor, head_pose: Tensor | None = None) -> Control:
+        """Latents alone: the map is blind to the head's pose, so that no expression follows the view."""
+        return Control(ws=self(expression))
 
 
 def broadcast(w: Tensor, num_ws: int) -> Tensor:

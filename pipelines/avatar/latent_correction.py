@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.generator import Control
 from models.heads.expression_map import ExpressionMap, broadcast
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.avatar_record import PAIRS
@@ -68,6 +69,10 @@ class CorrectedMap(nn.Module):
 
     def forward(self, expression: Tensor) -> Tensor:
         return broadcast(self.w(expression), self.plain.num_ws)
+
+    def control(self, expression: Tensor, head_pose: Tensor | None = None) -> Control:
+        """As the map it corrects: latents alone."""
+        return Control(ws=self(expression))
 
 
 def coordinates(w: Tensor, plain: ExpressionMap) -> Tensor:

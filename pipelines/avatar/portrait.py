@@ -10,12 +10,13 @@ from torch import Tensor
 
 from models.camera import Camera
 from models.compute_mode import EXACT, Compute
-from models.generator import Control, Generator, RenderSettings, Scene, rendered
+from models.generator import Animator, Control, Generator, RenderSettings, Scene, rendered
 from models.rendering.sampling import Sampling
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.dataset import GRAY
 from pipelines.avatar.latent_correction import CORRECTION_STRENGTH, corrected
 from pipelines.avatar.layers import Layers, resized
+from pipelines.geometry.rigid import rotations
 from pipelines.media.pixels import colors
 
 
@@ -25,29 +26,53 @@ class Portrait:
     def __init__(self, avatar: Avatar, *, correction: float = CORRECTION_STRENGTH, compute: Compute = EXACT) -> None:
         """`correction` is the share of the latent correction that is applied; UnusableMaterial when its pairs are broken."""
         self.avatar, self.compute = avatar, compute
-        self.expression_map = corrected(avatar, correction)
+        self.animator: Animator = corrected(avatar, correction)
         self.how = RenderSettings(sampling=sampling_of(avatar), compute=compute)
 
     @torch.inference_mode()
-    def scene(self, expression: np.ndarray | Tensor) -> Scene:
-        """The heads of raw scores [B,E] in the avatar's space; serves any number of cameras."""
-        scores = torch.as_tensor(expression, dtype=torch.float32, device=self.device)
-        return self.avatar.generator.prepare(Control(ws=self.expression_map(scores)), compute=self.compute)
+    def control(self, expression: np.ndarray | Tensor, head_pose: np.ndarray | Tensor | None = None) -> Control:
+        """What raw scores [B,E] in the avatar's space, and poses of the head [B,4,4], ask of the generator."""
+        scores, pose = self._tensor(expression), None if head_pose is None else self._tensor(head_pose)
+        return self.animator.control(scores, pose)
 
     @torch.inference_mode()
-    def render(self, scene: Scene, camera: Camera, *, size: int | None = None, background: np.ndarray | None = None) -> Layers:
+    def prepare(self, control: Control) -> Scene:
+        """The heads of a control, which may come with a light or latents of its own."""
+        return self.avatar.generator.prepare(control, compute=self.compute)
+
+    def scene(self, expression: np.ndarray | Tensor, head_pose: np.ndarray | Tensor | None = None) -> Scene:
+        """The heads of raw scores [B,E]; a scene serves any number of cameras."""
+        return self.prepare(self.control(expression, head_pose))
+
+    @torch.inference_mode()
+    def render(
+        self, scene: Scene, camera: Camera, *, size: int | None = None, background: np.ndarray | None = None,
+        torso: np.ndarray | None = None,
+    ) -> Layers:  # fmt: skip
         """The scene's B heads as B cameras see them, `size` pixels a side (None: the generator's own).
 
-        `background` is a premultiplied layer [size,size,4] or [B,size,size,4]; None: transparent.
+        `background` and `torso` are premultiplied layers [size,size,4] or [B,size,size,4]; None: transparent, and none.
         """
         shown = self.avatar.generator.render(scene, camera.to(self.device), self.how)
         pairs = zip(colors(shown.image), shown.alpha.permute(0, 2, 3, 1).cpu().numpy(), strict=True)
         heads = [resized(color, alpha, size or self.avatar.image_size) for color, alpha in pairs]
-        return Layers(generator=np.stack(heads), background=background)
+        return Layers(generator=np.stack(heads), torso=torso, background=background)
+
+    def _tensor(self, values: np.ndarray | Tensor) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
     @property
     def device(self) -> torch.device:
         return self.avatar.frontal.intrinsics.device
+
+
+def turned(frontal: Camera, yaw_deg: float, pitch_deg: float) -> Camera:
+    """The frontal camera moved around the head, to the person's left and up."""
+    yaw, pitch = rotations(np.radians([[0.0, yaw_deg, 0.0], [-pitch_deg, 0.0, 0.0]]))
+    turn = np.eye(4)
+    turn[:3, :3] = yaw @ pitch
+    pose = torch.as_tensor(turn).to(frontal.world_from_camera) @ frontal.world_from_camera
+    return Camera(world_from_camera=pose, intrinsics=frontal.intrinsics)
 
 
 def sampling_of(avatar: Avatar) -> Sampling | None:
