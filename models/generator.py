@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from models.camera import Camera
 from models.compute_mode import EXACT, Compute
+from models.latent_directions import Listener
 from models.rendering.sampling import Sampling
 
-Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation", "pose"]
-"""What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates; `pose`
-estimates cameras and is no part of a picture."""
+Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation", "mixing", "pose"]
+"""What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates; `mixing`
+weighs them by w; `pose` estimates cameras and is no part of a picture."""
+Noise = Literal["none", "const", "random"]
+"""Noise of the convolutions: none, the stored one, or PyTorch's global generator's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +54,14 @@ class RenderSettings:
     raw_size: int | None = None
     """Rays a side; None: the configuration's."""
     rays: Tensor | None = None
-    """[B,K] row-major numbers of the only rays that are marched, the others are empty; None: all of them."""
+    """[B,K] row-major numbers of the only rays that are marched, the others are empty; None: all of them. Over all pictures of
+    a head, one below the other, where several cameras see it."""
     background: Tensor | None = None
     """[B,3,1,1] or [B,3,H,W] in [-1,1] behind image and raw image; None: as the network paints it, or black."""
     raw_only: bool = False
     """No super-resolution: `image` is the raw image."""
+    patch: bool = False
+    """The cameras see parts of pictures: what `raw_size` rays a side show is enlarged as it is, not fitted to `image_size`."""
     compute: Compute = EXACT
 
 
@@ -145,6 +151,11 @@ class Generator(Network, Protocol):
     """A family of 3D-aware generators."""
 
     @property
+    def family(self) -> str:
+        """Its name in models.families.FAMILIES."""
+        ...
+
+    @property
     def config(self) -> Any: ...
 
     @property
@@ -160,11 +171,36 @@ class Generator(Network, Protocol):
         self, z: Tensor, condition: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Tensor: ...
 
-    def prepare(self, control: Control, *, compute: Compute = EXACT) -> Scene: ...
+    @property
+    def mean_latent(self) -> Tensor:
+        """[w_dim] running mean of w."""
+        ...
 
-    def render(self, scene: Any, camera: Camera, how: RenderSettings = ...) -> Rendering: ...
+    def track(self, w: Tensor) -> None:
+        """Moves the mean latent towards w [B,w_dim]; training calls it once a step."""
+        ...
 
-    def groups(self) -> Mapping[Role, list[nn.Parameter]]: ...
+    def backbone_share(self, ws: Tensor) -> Tensor:
+        """What the backbone contributes to the scenes of ws [1,num_ws,w_dim], for `prepare`; without gradient."""
+        ...
+
+    def prepare(
+        self, control: Control, *, frozen: Tensor | None = None, noise: Noise = "const", compute: Compute = EXACT
+    ) -> Scene:
+        """The scene of B heads. `frozen` takes the place of what the backbone would compute, for every head."""
+        ...
+
+    def render(self, scene: Any, camera: Camera, how: RenderSettings = ...) -> Rendering:
+        """What V cameras a head see of B heads: [B*V] cameras, head by head."""
+        ...
+
+    def groups(self) -> Mapping[Role, list[nn.Parameter]]:
+        """Every parameter, once, by what it is for."""
+        ...
+
+    def listeners(self) -> list[Listener]:
+        """The layers that read w, with how much of each is one person's own."""
+        ...
 
 
 def rendered(generator: Generator, control: Control, camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
@@ -180,7 +216,16 @@ class Discriminator(Network, Protocol):
         """Images of a batch that are compared with each other."""
         ...
 
-    def __call__(self, rendering: Rendering | dict[str, Tensor], camera: Camera | Tensor) -> DiscriminatorOutput: ...
+    @property
+    def needs_mask(self) -> bool:
+        """Whether it judges the head's mask too."""
+        ...
+
+    def __call__(
+        self, rendering: Rendering | dict[str, Tensor], camera: Camera | Tensor, random: torch.Generator | None = None
+    ) -> DiscriminatorOutput:
+        """`random`: numbers for what it blurs; None: PyTorch's global ones."""
+        ...
 
 
 def scattered(values: Tensor, rays: Tensor, count: int, empty: float) -> Tensor:
@@ -189,20 +234,28 @@ def scattered(values: Tensor, rays: Tensor, count: int, empty: float) -> Tensor:
     return full.scatter(1, rays[..., None].expand_as(values), values)
 
 
-def rays_of(camera: Camera, size: int, rays: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Origins and directions [B,K,3] of all rays of a picture of `size`, or of the ray numbers [B,K]."""
-    origins, directions = camera.rays(size)
+def rays_of(camera: Camera, size: int, rays: Tensor | None, heads: int) -> tuple[Tensor, Tensor]:
+    """Origins and directions [B,K,3] of all rays of pictures of `size` by V cameras a head, or of the ray numbers [B,K]."""
+    origins, directions = (values.reshape(heads, -1, 3) for values in camera.rays(size))
     if rays is None:
         return origins, directions
     take = rays[..., None].expand(-1, -1, 3)
     return origins.gather(1, take), directions.gather(1, take)
 
 
-def as_images(rendered: tuple[Tensor, ...], rays: Tensor | None, size: int, empty: tuple[float, ...]) -> list[Tensor]:
-    """Images [B,C,size,size] of values [B,K,C] at all rays, or at some of them, `empty` elsewhere."""
+def as_images(
+    rendered: tuple[Tensor, ...], rays: Tensor | None, size: int, empty: tuple[float, ...], count: int
+) -> list[Tensor]:
+    """`count` images [B*V,C,size,size] of values [B,K,C] at all rays, or at some of them, `empty` elsewhere."""
     if rays is not None:
-        rendered = tuple(scattered(one, rays, size * size, value) for one, value in zip(rendered, empty, strict=True))
-    return [one.mT.reshape(len(one), -1, size, size) for one in rendered]
+        total = size * size * count // len(rays)
+        rendered = tuple(scattered(one, rays, total, value) for one, value in zip(rendered, empty, strict=True))
+    return [one.reshape(count, size * size, -1).mT.reshape(count, -1, size, size) for one in rendered]
+
+
+def for_each(values: Tensor, count: int) -> Tensor:
+    """Rows [B,...] of heads for the `count` = B*V pictures of them."""
+    return values if len(values) == count else values.repeat_interleave(count // len(values), 0)
 
 
 def grouped(module: nn.Module, prefixes: Mapping[Role, tuple[str, ...]]) -> dict[Role, list[nn.Parameter]]:

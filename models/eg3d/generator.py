@@ -5,8 +5,7 @@ Notable choices:
 - parameter names are the official ones, so converted weights load strictly; the config's fields from `static_planes` on are
   ours, off by default: free planes, static and linear in w, learned in minutes for a person, and a head-shaped density prior;
 - planes -> rays -> super-resolution are separate calls, so training can march a subset of the rays and drive can keep planes;
-- nothing is remembered between calls but a backbone that is held; rendering is deterministic unless its `Sampling` or `noise`
-  says random.
+- nothing is remembered between calls; rendering is deterministic unless its `Sampling` or `noise` says random.
 """
 
 from collections.abc import Callable
@@ -17,11 +16,23 @@ from torch import Tensor, nn
 
 from models.camera import LABEL_DIM, Camera
 from models.compute_mode import EXACT, Compute
-from models.eg3d.config import COARSE, EG3DConfig
-from models.generator import Control, LatentSpec, Rendering, RenderSettings, Role, as_images, grouped, rays_of
-from models.networks.stylegan2.layers import FullyConnected
+from models.eg3d.config import COARSE, PERSON_PLANES, EG3DConfig
+from models.generator import (
+    Control,
+    LatentSpec,
+    Noise,
+    Rendering,
+    RenderSettings,
+    Role,
+    as_images,
+    for_each,
+    grouped,
+    rays_of,
+)
+from models.latent_directions import Listener
+from models.networks.stylegan2.layers import FullyConnected, listeners
 from models.networks.stylegan2.mapping import Mapping, seen_label
-from models.networks.stylegan2.synthesis import Noise, Synthesis
+from models.networks.stylegan2.synthesis import Synthesis
 from models.networks.superresolution import VARIANTS, SuperResolution
 from models.rendering.compositing import over
 from models.rendering.renderer import Field, render_rays
@@ -31,8 +42,8 @@ from models.volumes.planes import PLANE_AXES, as_texels, in_front, lookup
 from models.volumes.surface_texture import Paint
 
 ROLES: dict[Role, tuple[str, ...]] = {
-    "backbone": ("backbone.synthesis", "basis_weights", "paint.weights"), "mapping": ("backbone.mapping",),
-    "decoder": ("decoder",), "superresolution": ("superresolution",),
+    "backbone": ("backbone.synthesis",), "mapping": ("backbone.mapping",), "decoder": ("decoder",),
+    "superresolution": ("superresolution",), "mixing": ("basis_weights", "paint.weights"),
     "free_volume": ("static_planes", "basis_planes", "back_plane"),
     "texture": ("paint.fixed", "paint.moving"),
 }  # fmt: skip
@@ -57,10 +68,11 @@ class Backbone(nn.Module):
 class EG3D(nn.Module):
     """A generator of 3D heads; see models.generator.Generator for what pipelines may use."""
 
+    family = "eg3d"
+
     def __init__(self, config: EG3DConfig):
         super().__init__()
         self.config = config
-        self._held: Tensor | None = None
         self.backbone = Backbone(config)
         self.decoder = Decoder(
             config.plane_channels, hidden=config.decoder_hidden, features=config.decoder_features,
@@ -104,21 +116,28 @@ class EG3D(nn.Module):
         label = seen_label(z, condition, dim=LABEL_DIM, blind=blind, scale=scale)
         return self.backbone.mapping(z, label, truncation, cutoff)
 
-    def planes(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
+    @property
+    def mean_latent(self) -> Tensor:
+        return self.backbone.mapping.w_avg
+
+    def track(self, w: Tensor) -> None:
+        self.backbone.mapping.track(w)
+
+    @torch.no_grad()
+    def backbone_share(self, ws: Tensor) -> Tensor:
+        """[1,3*C,R,R] the backbone's share of the planes of ws [1,num_ws,w_dim]: a third of a step saved where latents move in
+        directions that only free planes hear."""
+        return self.backbone.synthesis(ws, "const")
+
+    def planes(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT, frozen: Tensor | None = None) -> Tensor:
         """[B,3,C,R,R] feature planes of ws [B,num_ws,w_dim]: backbone, and our static and linear parts where configured."""
-        planes = self.backbone.synthesis(ws, noise, compute) if self._held is None else self._held.expand(len(ws), -1, -1, -1)
+        planes = self.backbone.synthesis(ws, noise, compute) if frozen is None else frozen.expand(len(ws), -1, -1, -1)
         if self.config.static_planes:
             planes = self.static_planes + self.config.dynamic_gain * planes
         if self.config.basis_planes:
             moved = torch.einsum("bk,kchw->bchw", self.basis_weights(ws[:, 0]), self.basis_planes)
             planes = planes + nn.functional.interpolate(moved, scale_factor=2, mode="bilinear", align_corners=False)
         return planes.unflatten(1, (3, -1))
-
-    @torch.no_grad()
-    def hold(self, ws: Tensor | None) -> None:
-        """From now on the backbone's share of any planes is that of ws [1,num_ws,w_dim], computed once: a third of a step saved
-        where latents move in directions that only free planes hear. None: no longer."""
-        self._held = None if ws is None else self.backbone.synthesis(ws, "const")
 
     def field(self, planes: Tensor) -> Field:
         """The radiance field of these planes as a function of points [B,M,3]."""
@@ -150,29 +169,43 @@ class EG3D(nn.Module):
         """The super-resolved image [B,3,H,H] over black with the paint on its surface, where the config has any."""
         if not self.config.paint:
             return image
-        return image + compute.run(self.paint, ws[:, 0], camera, depth, alpha, self.image_size)
+        return image + compute.run(self.paint, ws[:, 0], camera, depth, alpha, image.shape[-1])
 
     def groups(self) -> dict[Role, list[nn.Parameter]]:
         """The parameters by what they are for."""
         return grouped(self, ROLES)
 
-    def prepare(self, control: Control, *, compute: Compute = EXACT) -> "TriplaneScene":
+    def listeners(self) -> list[Listener]:
+        """Layers that read w; the last free planes and the paint are a person's own."""
+        own = {"basis_weights": PERSON_PLANES if self.config.basis_planes else 0, "paint.weights": self.config.paint_sets}
+        return listeners(self, self.config.w_dim, deaf=("backbone.mapping", "decoder"), own=own)
+
+    def prepare(
+        self, control: Control, *, frozen: Tensor | None = None, noise: Noise = "const", compute: Compute = EXACT
+    ) -> "TriplaneScene":
         """The feature planes of `control`; a scene serves any number of cameras."""
-        return TriplaneScene(control=control, planes=self.planes(control.ws, compute=compute), generator=self)
+        return TriplaneScene(control=control, planes=self.planes(control.ws, noise, compute, frozen), generator=self)
 
     def render(self, scene: "TriplaneScene", camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
-        """The scene as B cameras see it; without a background over black, as the network's images are."""
+        """The scene as its cameras see it; without a background over black, as the network's images are.
+
+        Where some rays are left out, the raw image is what the others saw, also with `compat_inplace_raw`.
+        """
         size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
-        ws, compute = scene.control.ws, how.compute
-        rendered = self.render_rays(scene.planes, *rays_of(camera, size, how.rays), sampling=sampling, compute=compute)
-        features, depth, alpha = as_images(rendered, how.rays, size, empty=(-1.0, 0.0, 0.0))
+        ws, compute = for_each(scene.control.ws, len(camera)), how.compute
+        rays = rays_of(camera, size, how.rays, len(scene.control))
+        rendered = self.render_rays(scene.planes, *rays, sampling=sampling, compute=compute)
+        features, depth, alpha = as_images(rendered, how.rays, size, empty=(-1.0, 0.0, 0.0), count=len(camera))
         raw = features[:, :3]
         if how.raw_only:
             raw = raw if how.background is None else over(raw, alpha, _shrunk(how.background, size))
             return Rendering(image=raw, raw=raw, depth=depth, alpha=alpha)
-        image, skip = self.superresolution(raw, features, ws, compute)
+        image, skip = self.superresolution(raw, features, ws, compute, how.patch)
         image = self.painted(image, ws, camera, depth=depth, alpha=alpha, compute=compute)
-        if self.config.compat_inplace_raw and skip.shape == raw.shape and not self.superresolution.resizes(size):
+        if how.rays is not None:  # cut out anew, so that gradients add up in the order of the versions before
+            raw = features[:, :3]
+        in_place = self.config.compat_inplace_raw and how.rays is None and not self.superresolution.resizes(size)
+        if in_place and skip.shape == raw.shape:
             raw = skip
         if how.background is not None:
             image, raw = over(image, alpha, how.background), over(raw, alpha, _shrunk(how.background, size))

@@ -52,6 +52,7 @@ class DualDiscriminator(nn.Module):
 
     resample_filter: Tensor
     image_channels = 6
+    needs_mask = False
 
     def __init__(self, config: DiscriminatorConfig):
         super().__init__()
@@ -69,11 +70,11 @@ class DualDiscriminator(nn.Module):
         """Images of a batch that are compared with each other."""
         return self.b4.group_size
 
-    def forward(self, rendering: Judged, camera: Camera | Tensor) -> DiscriminatorOutput:
-        """A rendering, or a dict of images; a camera or its label [B,25]."""
+    def forward(self, rendering: Judged, camera: Camera | Tensor, random: torch.Generator | None = None) -> DiscriminatorOutput:
+        """A rendering, or a dict of images; a camera or its label [B,25]; `random` numbers for the label's noise."""
         images = _images(rendering) if isinstance(rendering, Rendering) else rendering
         label = camera.label() if isinstance(camera, Camera) else camera
-        return DiscriminatorOutput(logits=self.b4(self.features(images), self.mapping(None, self._noisy(label))))
+        return DiscriminatorOutput(logits=self.b4(self.features(images), self.mapping(None, self._noisy(label, random))))
 
     def features(self, images: dict[str, Tensor]) -> Tensor:
         """[B,C,4,4] before the last block."""
@@ -94,17 +95,19 @@ class DualDiscriminator(nn.Module):
             x = self.get_submodule(f"{prefix}{size}")(x)
         return x
 
-    def _noisy(self, label: Tensor) -> Tensor:
+    def _noisy(self, label: Tensor, random: torch.Generator | None) -> Tensor:
         """label + disc_c_noise * std over the batch * N(0,1), on a copy; one sample has no deviation and stays as it is."""
         if self.label_noise == 0 or len(label) < 2:
             return label
-        return label + self.label_noise * label.std(0) * torch.randn_like(label)
+        noise = torch.randn_like(label) if random is None else torch.randn(label.shape, generator=random).to(label)
+        return label + self.label_noise * label.std(0) * noise
 
 
 class MaskDiscriminator(DualDiscriminator):
     """PanoHead's: the mask is a seventh channel, so the outline of the head has to agree with its images."""
 
     image_channels = 7
+    needs_mask = True
 
     def features(self, images: dict[str, Tensor]) -> Tensor:
         small = torch.cat([resize(images["image_raw"], self.image_size), resize(_mask_image(images), self.image_size)], dim=1)
@@ -113,6 +116,8 @@ class MaskDiscriminator(DualDiscriminator):
 
 class MaskBranchDiscriminator(DualDiscriminator):
     """PanoHead's earlier one: blocks sb{mask size}..sb8 see the mask, their features are added before the last block."""
+
+    needs_mask = True
 
     def __init__(self, config: DiscriminatorConfig, mask_size: int = MASK_SIZE):
         super().__init__(config)

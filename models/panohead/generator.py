@@ -23,10 +23,23 @@ from torch.nn import functional as F
 
 from models.camera import LABEL_DIM, Camera
 from models.compute_mode import EXACT, Compute
-from models.generator import Control, LatentSpec, Rendering, RenderSettings, Role, as_images, grouped, rays_of
+from models.generator import (
+    Control,
+    LatentSpec,
+    Noise,
+    Rendering,
+    RenderSettings,
+    Role,
+    as_images,
+    for_each,
+    grouped,
+    rays_of,
+)
+from models.latent_directions import Listener
+from models.networks.stylegan2.layers import listeners
 from models.networks.stylegan2.mapping import Mapping, seen_label
 from models.networks.stylegan2.resampling import resize
-from models.networks.stylegan2.synthesis import Noise, Synthesis, ToRGB
+from models.networks.stylegan2.synthesis import Synthesis, ToRGB
 from models.networks.superresolution import VARIANTS, SuperResolution
 from models.panohead.config import PanoHeadConfig
 from models.rendering.renderer import Field, render_rays
@@ -54,6 +67,8 @@ class Backbone(nn.Module):
 
 class PanoHead(nn.Module):
     """A generator of full heads; see models.generator.Generator for what pipelines may use."""
+
+    family = "panohead"
 
     def __init__(self, config: PanoHeadConfig):
         super().__init__()
@@ -148,12 +163,32 @@ class PanoHead(nn.Module):
         """The parameters by what they are for."""
         return grouped(self, ROLES)
 
-    def prepare(self, control: Control, *, compute: Compute = EXACT) -> "TrigridScene":
+    def listeners(self) -> list[Listener]:
+        """Layers that read w; nothing is a person's own."""
+        return listeners(self, self.config.w_dim, deaf=("backbone.mapping", "t_mapping", "decoder"), own={})
+
+    @property
+    def mean_latent(self) -> Tensor:
+        return self.backbone.mapping.w_avg
+
+    def track(self, w: Tensor) -> None:
+        self.backbone.mapping.track(w)
+
+    @torch.no_grad()
+    def backbone_share(self, ws: Tensor) -> Tensor:
+        """[1,3,C*D,R,R] the grids of ws [1,num_ws,w_dim]."""
+        return self.planes(ws)
+
+    def prepare(
+        self, control: Control, *, frozen: Tensor | None = None, noise: Noise = "const", compute: Compute = EXACT
+    ) -> "TrigridScene":
         """The feature grids of `control`; a scene serves any number of cameras."""
-        return TrigridScene(control=control, planes=self.planes(control.ws, compute=compute), generator=self)
+        ws = control.ws
+        planes = self.planes(ws, noise, compute) if frozen is None else frozen.expand(len(ws), -1, -1, -1, -1)
+        return TrigridScene(control=control, planes=planes, generator=self, noise=noise)
 
     def render(self, scene: "TrigridScene", camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
-        """The scene as B cameras see it; `how.background` replaces the painted one."""
+        """The scene as its cameras see it; `how.background` replaces the painted one."""
         return self._render(scene, camera, how)
 
     def synthesis(
@@ -165,25 +200,25 @@ class PanoHead(nn.Module):
         `background_ws` paints another latent's background; training takes a neighbor's with probability 0.2. `background`
         [B,3,1,1] or [B,3,H,W] in [-1,1] replaces the painted one in the finished images.
         """
-        scene = TrigridScene(control=Control(ws=ws), planes=self.planes(ws, noise, compute), generator=self)
+        scene = self.prepare(Control(ws=ws), noise=noise, compute=compute)
         how = RenderSettings(sampling=sampling, background=background, compute=compute)
-        return self._render(scene, camera, how, background_ws=background_ws, noise=noise, density_noise=density_noise)
+        return self._render(scene, camera, how, background_ws=background_ws, density_noise=density_noise)
 
     def _render(
         self, scene: "TrigridScene", camera: Camera, how: RenderSettings, *, background_ws: Tensor | None = None,
-        noise: Noise = "const", density_noise: float = 0.0,
+        density_noise: float = 0.0,
     ) -> Rendering:  # fmt: skip
-        ws, compute = scene.control.ws, how.compute
+        heads, compute, count = scene.control.ws, how.compute, len(camera)
         size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
-        rendered = self.render_rays(
-            scene.planes, *rays_of(camera, size, how.rays), sampling=sampling, density_noise=density_noise, compute=compute
-        )
-        features, depth, alpha = as_images(rendered, how.rays, size, empty=(0.0, 0.0, 0.0))
+        rays = rays_of(camera, size, how.rays, len(heads))
+        rendered = self.render_rays(scene.planes, *rays, sampling=sampling, density_noise=density_noise, compute=compute)
+        features, depth, alpha = as_images(rendered, how.rays, size, empty=(0.0, 0.0, 0.0), count=count)
         if self.config.use_background:
-            behind = self.background_features(ws if background_ws is None else background_ws, noise, compute)
-            features = features + (1 - alpha) * resize(behind, size, self.config.sr_antialias)
+            behind = self.background_features(heads if background_ws is None else background_ws, scene.noise, compute)
+            features = features + (1 - alpha) * for_each(resize(behind, size, self.config.sr_antialias), count)
+        ws = for_each(heads, count)
         raw = self.torgb(features, ws[:, -1]) if self.config.use_torgb_raw else features[:, :3]
-        image = raw if how.raw_only else self.superresolution(raw, features, ws, compute)[0]
+        image = raw if how.raw_only else self.superresolution(raw, features, ws, compute, how.patch)[0]
         if how.background is not None:
             image, raw = _before(how.background, image, alpha), _before(how.background, raw, alpha)
         return Rendering(image=image, raw=raw, depth=depth, alpha=alpha, semantics=1.002 * alpha - 0.001)
@@ -210,6 +245,8 @@ class TrigridScene:
     control: Control
     planes: Tensor
     generator: PanoHead
+    noise: Noise = "const"
+    """Of the convolutions that paint the background."""
 
     @property
     def box_size(self) -> float:

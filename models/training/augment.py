@@ -80,11 +80,20 @@ class Augmentation(nn.Module):
 
     def forward(self, image: Tensor, raw: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """image [B,3,H,H] and raw [B,3,h,h] in [-1,1], of the same sizes again; differentiable twice."""
+        images = self.pictures({"image": image, "image_raw": raw}, random)
+        return images["image"], images["image_raw"]
+
+    def pictures(self, images: dict[str, Tensor], random: torch.Generator) -> dict[str, Tensor]:
+        """The same of what a discriminator sees: `image`, `image_raw` and, where there is one, `image_mask` [B,1,h,h]."""
         p = float(self.p)
         if p == 0:
-            return image, raw
-        both = augment(torch.cat([image, resize(raw, image.shape[-1])], dim=1), p, random, self.operations)
-        return both[:, :3], resize(both[:, 3:], raw.shape[-1])
+            return images
+        image, raw, mask = images["image"], images["image_raw"], images.get("image_mask")
+        size = image.shape[-1]
+        wide = None if mask is None else resize(mask, size)
+        both, moved = augment(torch.cat([image, resize(raw, size)], dim=1), p, random, self.operations, wide)
+        result = {"image": both[:, :3], "image_raw": resize(both[:, 3:], raw.shape[-1])}
+        return result if mask is None or moved is None else result | {"image_mask": resize(moved, mask.shape[-1])}
 
     @torch.no_grad()
     def note(self, signs: float, images: int, every: int = 4) -> None:
@@ -111,13 +120,16 @@ def adjusted(p: float, sign: float, count: float, target: float = TARGET, images
     return max(p + direction * count / images, 0.0)
 
 
-def augment(images: Tensor, p: float, random: torch.Generator, operations: Operations = RELEASE) -> Tensor:
-    """[B,3k,H,W]: every sample has its own map and its own colors, the same for its k images."""
+def augment(
+    images: Tensor, p: float, random: torch.Generator, operations: Operations = RELEASE, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """[B,3k,H,W]: every sample has its own map and its own colors, the same for its k images; a mask [B,1,H,W] has the map."""
     if operations.moves:
-        images = warp(images, inverse_maps(len(images), images.shape[-2:], p, random, operations).to(images))
+        maps = inverse_maps(len(images), images.shape[-2:], p, random, operations).to(images)
+        images, mask = warp(images, maps), None if mask is None else warp(mask, maps)
     if operations.recolors:
         images = recolored(images, color_matrices(len(images), p, random, operations).to(images))
-    return images
+    return images, mask
 
 
 def inverse_maps(count: int, size: tuple[int, ...], p: float, random: torch.Generator, operations: Operations) -> Tensor:

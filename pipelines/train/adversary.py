@@ -7,6 +7,7 @@ Notable choices:
 - the discriminator's step is made once, however often the generator's part has to be tried again with less memory.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,13 @@ from torch.nn import functional as F
 
 from models.camera import Camera
 from models.compute_mode import Compute
+from models.families import Judge
+from models.generator import RenderSettings
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
 from models.training.losses import discriminator_loss, generator_loss, r1_penalty
 from models.training.schedules import clean_gradients, r1_gamma
+from pipelines.engine.judges import Images, group_size, logits_of, need_mask, parameters_of, require_gradients
 from pipelines.engine.memory import batch_limit, within_memory
 from pipelines.engine.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
 from pipelines.train.ray_subset import gray
@@ -28,9 +32,6 @@ from pipelines.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from pipelines.train.steps import Step
-
-Pair = tuple[Tensor, Tensor]
-"""Image [B,3,H,H] and raw image [B,3,h,h]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,114 +54,144 @@ def adversarial_step(step: "Step") -> None:
     who = draw_latents(step.trainer, settings, settings.adversarial_batch, random)
     how = with_uniforms(sampling(settings, random), len(views), step.batches.raw_size**2)
     seen = Drawn(views=views, real=real, who=who, how=how)
-    members = min(step.trainer.discriminator.b4.group_size, len(views))
+    members = min(group_size(step.trainer.judges), len(views))
     groups = group_batches(len(views), members, settings, step.processes)
     groups = step.processes.mine(groups, spare=settings.photometric > 0)
-    fakes: list[Pair] = []
+    fakes: list[Images] = []
     if not step.judged:
         discriminator_step(step, seen, groups, fakes)
     step.losses.expect("adversarial")
-    step.trainer.discriminator.requires_grad_(False)
+    require_gradients(step.trainer.judges, False)
     with within_memory(step.processes):
         for group in groups:
-            pair = fakes.pop() if fakes else fake(step, seen, group)
-            logits = judged(step, pair, step.batches.frames.camera[seen.views[group]], group, "G")
-            loss = generator_loss(logits) * share(group, seen)
+            images = fakes.pop() if fakes else fake(step, seen, group)
+            camera = step.batches.frames.camera[seen.views[group]]
+            every = judged(step, images, camera, group, "G")
+            loss = total(judge.weight * generator_loss(every[name]) for name, judge in step.trainer.judges.items())
+            loss = loss * share(group, seen)
             (settings.adversarial * loss).backward()
             step.losses.add(adversarial=loss)
-    step.trainer.discriminator.requires_grad_(True)
+    require_gradients(step.trainer.judges, True)
 
 
-def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: list[Pair]) -> None:
-    """softplus(D(fake)) + softplus(-D(real)), with R1 over image and raw image, before augmentation, every `r1_every` steps.
+def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: list[Images]) -> None:
+    """softplus(D(fake)) + softplus(-D(real)) of every judge, every `r1_every` steps with R1 over all that it sees.
 
     Where this process has one group alone, its fakes are left in `fakes` for the generator.
     """
     trainer, settings, losses = step.trainer, step.settings, LossSums(("discriminator", "real_sign"))
-    discriminator, optimizer = trainer.discriminator, trainer.discriminator_optimizer
-    discriminator.requires_grad_(True)
+    parameters, optimizer = parameters_of(trainer.judges), trainer.discriminator_optimizer
+    require_gradients(trainer.judges, True)
     optimizer.zero_grad(set_to_none=True)
     w = torch.zeros_like(trainer.latents[0]).detach()
     with within_memory(step.processes):
         for group in groups:
             with torch.set_grad_enabled(len(groups) == 1):
-                image, raw = fake(step, seen, group)
-            loss, logits = group_loss(step, seen, group, (image.detach(), raw.detach()))
+                images = fake(step, seen, group)
+            loss, sign = group_loss(step, seen, group, {name: image.detach() for name, image in images.items()})
             loss.backward()
-            losses.add(discriminator=loss, real_sign=logits.sign().mean() * share(group, seen))
+            losses.add(discriminator=loss, real_sign=sign * share(group, seen))
             if settings.latents == "sampled":
                 w += latents_of(trainer, seen.who[group])[:, 0].detach().sum(0)
             if len(groups) == 1:
-                fakes.append((image, raw))
-    step.processes.add_gradients(discriminator.parameters())
-    clean_gradients(discriminator.parameters())
+                fakes.append(images)
+    step.processes.add_gradients(parameters)
+    clean_gradients(parameters)
     optimizer.step()
     step.processes.add(w)
     if settings.latents == "sampled":
-        trainer.generator.backbone.mapping.track(w[None] / len(seen.views))
+        trainer.generator.track(w[None] / len(seen.views))
     figures = losses.total(step.processes)
     trainer.augmentation.note(figures["real_sign"] * len(seen.views), len(seen.views))
     step.judged = figures | {"augment": float(trainer.augmentation.p)}
 
 
-def group_loss(step: "Step", seen: Drawn, group: Tensor, shown: Pair) -> tuple[Tensor, Tensor]:
-    """The group's share of the discriminator's loss, and the logits of its real images."""
-    settings, frames, own = step.settings, step.batches.frames, seen.real[group]
-    turn = step.trainer.step // settings.adversarial_every
-    image = frames.image[own].clone().requires_grad_(True)
-    raw = F.interpolate(image.detach(), size=(step.batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
-    raw.requires_grad_(True)
-    real = judged(step, (image, raw), frames.camera[own], group, "real")
-    loss = discriminator_loss(real=real, fake=judged(step, shown, frames.camera[seen.views[group]], group, "fake"))
-    if turn % settings.r1_every == 0:
-        gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
-        loss = loss + settings.r1_every * (gamma / 2) * r1_penalty(real, image, raw).mean()
-    return loss * share(group, seen), real
+def group_loss(step: "Step", seen: Drawn, group: Tensor, fakes: Images) -> tuple[Tensor, Tensor]:
+    """The group's share of the discriminators' loss, and their mean sign on its real images."""
+    frames, own, judges = step.batches.frames, seen.real[group], step.trainer.judges
+    images = real_images(step, own)
+    real = judged(step, images, frames.camera[own], group, "real")
+    fake = judged(step, fakes, frames.camera[seen.views[group]], group, "fake")
+    losses = (
+        judge.weight * (discriminator_loss(real=real[name], fake=fake[name]) + lazy_penalty(step, real[name], images))
+        for name, judge in judges.items()
+    )
+    signs = total(logits.sign().mean() for logits in real.values()) / len(real)
+    return total(losses) * share(group, seen), signs
 
 
-def fake(step: "Step", seen: Drawn, group: Tensor) -> Pair:
-    """Image and raw image of a group; where fewer fit at once, backward renders them again, so many at a time."""
+def lazy_penalty(step: "Step", logits: Tensor, images: Images) -> Tensor | float:
+    """R1 of a judge's logits of real images, where it is its turn, times the steps between."""
+    settings = step.settings
+    if (step.trainer.step // settings.adversarial_every) % settings.r1_every:
+        return 0.0
+    gamma = r1_gamma(settings.adversarial_batch) if settings.r1_gamma is None else settings.r1_gamma
+    return settings.r1_every * (gamma / 2) * r1_penalty(logits, *images.values()).mean()
+
+
+def real_images(step: "Step", own: Tensor) -> Images:
+    """What a discriminator sees of frames, with gradients for R1."""
+    batches = step.batches
+    image = batches.frames.image[own].clone()
+    raw = F.interpolate(image, size=(batches.raw_size,) * 2, mode="bilinear", antialias=True, align_corners=False)
+    images = {"image": image, "image_raw": raw}
+    if need_mask(step.trainer.judges):
+        images["image_mask"] = batches.raw_alpha[own].clone()
+    return {name: values.requires_grad_(True) for name, values in images.items()}
+
+
+def fake(step: "Step", seen: Drawn, group: Tensor) -> Images:
+    """The generator's images of a group; where fewer fit at once, backward renders them again, so many at a time."""
     size = batch_limit(step.settings, step.processes.count)
     if len(group) <= size:
-        return shown(step, latents_of(step.trainer, seen.who[group]), seen, group)
+        return images_of(step, latents_of(step.trainer, seen.who[group]), seen, group)
     again = Compute(recompute=True)
     parts = [
-        again.run(shown, step, latents_of(step.trainer, seen.who[part]), seen, part) for part in group.split(size)
+        again.run(images_of, step, latents_of(step.trainer, seen.who[part]), seen, part) for part in group.split(size)
     ]  # fmt: skip
-    image, raw = (torch.cat(values) for values in zip(*parts, strict=True))
-    return image, raw
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def shown(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Pair:
-    frames, how = step.batches.frames, slice_of(seen.how, part, step.device)
-    camera: Camera = frames.camera[seen.views[part]]
-    rendering = step.trainer.generator.synthesis(
-        ws, camera, background=gray(frames.image), sampling=how, compute=step.compute
-    )  # fmt: skip
-    return rendering.image, rendering.raw
+def images_of(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Images:
+    trainer, frames = step.trainer, step.batches.frames
+    sampled = slice_of(seen.how, part, step.device)
+    how = RenderSettings(sampling=sampled, background=gray(frames.image), compute=step.compute)
+    rendering = trainer.generator.render(trainer.scene(ws, step.compute), frames.camera[seen.views[part]], how)
+    images = {"image": rendering.image, "image_raw": rendering.raw}
+    if need_mask(trainer.judges) and rendering.semantics is not None:
+        images["image_mask"] = rendering.semantics[:, :1]
+    return images
 
 
-def judged(step: "Step", shown: Pair, camera: Camera, group: Tensor, purpose: str) -> Tensor:
-    """Logits [B,1] of the discriminator, which sees augmented images; `group` are their places in the batch."""
-    image, raw = augmented(step, shown, group, purpose)
-    if step.trainer.discriminator.label_noise > 0:  # it draws from PyTorch's own generator
-        torch.manual_seed(step.random(f"labels {purpose} {int(group[0])}").initial_seed())
-    return step.trainer.discriminator({"image": image, "image_raw": raw}, camera).logits
+def judged(step: "Step", images: Images, camera: Camera, group: Tensor, purpose: str) -> dict[str, Tensor]:
+    """Logits [B,1] of every judge, which see augmented images; `group` are their places in the batch."""
+    shown = augmented(step, images, group, purpose)
+
+    def logits(judge: Judge) -> Tensor:
+        return logits_of(judge, shown, camera, step.random(f"labels {purpose} {int(group[0])}"))
+
+    return {name: logits(judge) for name, judge in step.trainer.judges.items()}
 
 
-def augmented(step: "Step", shown: Pair, places: Tensor, purpose: str) -> Pair:
-    """Every group that the discriminator compares with random numbers of its own, whichever groups come at once."""
+def augmented(step: "Step", images: Images, places: Tensor, purpose: str) -> Images:
+    """Every group that a discriminator compares with random numbers of its own, whichever groups come at once."""
     if step.trainer.augmentation.p == 0:
-        return shown
-    groups = places % max(step.settings.adversarial_batch // step.trainer.discriminator.b4.group_size, 1)
+        return images
+    groups = places % max(step.settings.adversarial_batch // group_size(step.trainer.judges), 1)
     rows = [(groups == number).nonzero()[:, 0] for number in groups.unique().tolist()]
     parts = [
-        step.trainer.augmentation(shown[0][own], shown[1][own], step.random(f"augment {purpose} {int(groups[own[0]])}"))
+        step.trainer.augmentation.pictures(
+            {name: image[own] for name, image in images.items()}, step.random(f"augment {purpose} {int(groups[own[0]])}")
+        )
         for own in rows
     ]
     back = torch.cat(rows).argsort()
-    image, raw = (torch.cat(values)[back] for values in zip(*parts, strict=True))
-    return image, raw
+    return {name: torch.cat([part[name] for part in parts])[back] for name in images}
+
+
+def total(values: Iterable[Tensor]) -> Tensor:
+    first, *others = values
+    return sum(others, first)
 
 
 def share(group: Tensor, seen: Drawn) -> float:

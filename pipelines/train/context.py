@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.eg3d.generator import EG3D
+from models.generator import Generator
 from pipelines.train.frames import Frames
 from pipelines.train.ray_subset import foreground
 from pipelines.train.remembered_views import Views
@@ -13,10 +13,10 @@ from pipelines.train.settings import FinetuneSettings
 class Batches:
     """Frames on the device, with the raw-size truth and ray masks computed once."""
 
-    def __init__(self, frames: Frames, generator: EG3D, settings: FinetuneSettings, remembered: Views | None = None):
+    def __init__(self, frames: Frames, generator: Generator, settings: FinetuneSettings, remembered: Views | None = None):
         self.frames = frames
         self.remembered = remembered if settings.remembered > 0 else None
-        self.raw_size = generator.config.neural_rendering_resolution
+        self.raw_size = generator.raw_size
         self.raw_image, self.raw_alpha, self.raw_inside, self.raw_detail = frames.raw(self.raw_size)
         self.foreground = foreground(self.raw_alpha)
         self.sampling_weights = frames.weight.cpu().clamp(min=1e-3)

@@ -34,6 +34,7 @@ from pipelines.core.files import read_json, write_image, write_json
 from pipelines.core.stage import RECORD, Progress, Report, fingerprint_of, step
 from pipelines.engine.checkpoint import load_checkpoint
 from pipelines.engine.distributed import Processes
+from pipelines.engine.judges import load_states
 from pipelines.train import PRESETS, clock, run_training
 from pipelines.train.appearance import GENERATOR, FrameLatents
 from pipelines.train.before_after import changes, forgotten
@@ -50,6 +51,7 @@ from pipelines.train.remembered_views import Views
 from pipelines.train.sampling_weights import balanced
 from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.start_state import StartState
+from pipelines.train.trainer import discriminators_in
 
 ADDED = "added.json"
 
@@ -230,11 +232,12 @@ def opens_mouth(inputs: TrainInputs, older: int) -> bool:
 
 def networks_of(avatar: Path, prior: Prior, settings: TrainSettings, device: str) -> Networks:
     """The avatar's; a discriminator it no longer has is the prior's or fresh."""
-    generator, discriminator, _ = make_networks(prior, settings, device)
+    generator, judges, _ = make_networks(prior, settings, device)
     generator.load_state_dict(load_file(avatar / GENERATOR), strict=True)
     if (avatar / CHECKPOINT).exists():
-        discriminator.load_state_dict(load_checkpoint(avatar / CHECKPOINT)[1]["discriminator"], strict=True)
-    return generator, discriminator, f"The generator goes on from {avatar.name}."
+        _, tree = load_checkpoint(avatar / CHECKPOINT)
+        load_states(judges, discriminators_in(tree), str(avatar / CHECKPOINT))
+    return generator, judges, f"The generator goes on from {avatar.name}."
 
 
 def compare(inputs: TrainInputs, continuation: Continuation) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from models.camera import Camera
+from models.families import Judge
+from models.generator import Generator
 from pipelines.artifacts.dataset import Dataset, near_frontal
 from pipelines.artifacts.prior import Prior
 from pipelines.core.stage import Progress, warn_in_record
@@ -22,8 +23,8 @@ from pipelines.train.networks import config_for
 from pipelines.train.pairs import Label, Labeler
 from pipelines.train.settings import TrainSettings
 
-Networks = tuple[Any, Any, str]
-"""Generator, discriminator, and one sentence on where their weights come from."""
+Networks = tuple[Generator, dict[str, Judge], str]
+"""Generator, discriminators by name, and one sentence on where their weights come from."""
 
 
 @dataclass(frozen=True, kw_only=True)

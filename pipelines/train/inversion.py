@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera, orbit
-from models.eg3d.generator import EG3D
+from models.generator import Control, Generator, RenderSettings
 from models.heads.expression_map import broadcast
-from models.rendering.compositing import over
 from models.rendering.sampling import Sampling
 from models.training.photometric import color_loss, weighted_mean
 from pipelines.artifacts.dataset import GRAY
@@ -23,7 +22,7 @@ from pipelines.artifacts.prior import PriorCodes
 from pipelines.core.stage import Progress
 from pipelines.engine.keyed_random import keyed
 from pipelines.train.frames import Frames
-from pipelines.train.ray_subset import choose_rays, foreground, march_chosen, marched_of
+from pipelines.train.ray_subset import choose_rays, foreground, gray, marched_of
 from pipelines.train.remembered_views import Views
 
 PEOPLE_RATE, LABEL_RATE = 0.05, 0.05
@@ -42,8 +41,8 @@ NEAR_DEG = 25.0
 
 
 def invert(
-    generator: EG3D, codes: PriorCodes, frames: Frames, how: Callable[[torch.Generator], Sampling], *, steps: int, batch: int,
-    seed: int, progress: Progress,
+    generator: Generator, codes: PriorCodes, frames: Frames, how: Callable[[torch.Generator], Sampling], *, steps: int,
+    batch: int, seed: int, progress: Progress,
 ) -> Tensor:  # fmt: skip
     """The person's latent [w_dim], base + a P among the prior's people P.
 
@@ -54,7 +53,7 @@ def invert(
     generator.requires_grad_(False)
     known = codes.base, codes.people, codes.spread[:, None] * codes.directions
     base, people, directions = (torch.from_numpy(value).to(device) for value in known)
-    seen = Seen(frames, generator.config.neural_rendering_resolution // 2)
+    seen = Seen(frames, generator.raw_size // 2)
     who = torch.zeros(len(people), device=device, requires_grad=True)
     does = torch.zeros(len(frames), len(directions), device=device, requires_grad=True)
     groups = [{"params": [who], "lr": PEOPLE_RATE}, {"params": [does], "lr": LABEL_RATE}]
@@ -81,18 +80,18 @@ class Seen:
         self.image, self.alpha, self.inside, self.detail = frames.raw(size)
         self.covered = foreground(self.alpha)
 
-    def distance(self, generator: EG3D, w: Tensor, chosen: Tensor, how: Sampling, random: torch.Generator) -> Tensor:
+    def distance(self, generator: Generator, w: Tensor, chosen: Tensor, how: Sampling, random: torch.Generator) -> Tensor:
         """Photometric distance of the raw images of w [B,w_dim] to the chosen frames, colors and mattes."""
         rays = choose_rays(self.covered[chosen], self.inside[chosen], 0.2, random)
-        ws = broadcast(w, generator.latent.num_ws)
-        features, _, alpha = march_chosen(generator, ws, self.frames.camera[chosen], rays, how, self.size)
-        raw = over(features[:, :3], alpha, torch.full_like(alpha[:1, :, :1, :1], GRAY))
+        scene = generator.prepare(Control(ws=broadcast(w, generator.latent.num_ws)))
+        settings = RenderSettings(sampling=how, raw_size=self.size, rays=rays, background=gray(w), raw_only=True)
+        shown = generator.render(scene, self.frames.camera[chosen], settings)
         known = self.inside[chosen] * marched_of(rays, self.size)
-        matte = weighted_mean((alpha - self.alpha[chosen]).abs(), known)
-        return color_loss(raw, self.image[chosen], known * (1 + self.detail[chosen])) + matte
+        matte = weighted_mean((shown.alpha - self.alpha[chosen]).abs(), known)
+        return color_loss(shown.raw, self.image[chosen], known * (1 + self.detail[chosen])) + matte
 
 
-def unseen_views(generator: EG3D, person: Tensor, frames: Frames, how: Sampling) -> Views | None:
+def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Sampling) -> Views | None:
     """Renders of the person from around, at the median distance and focal length, where no training camera is near.
 
     None when the frames show the person from everywhere.
@@ -107,10 +106,10 @@ def unseen_views(generator: EG3D, person: Tensor, frames: Frames, how: Sampling)
     intrinsics = frames.camera.intrinsics.median(0, keepdim=True).values.clone()
     intrinsics[:, [0, 1], 2] = 0.5
     camera = Camera(world_from_camera=poses[far], intrinsics=intrinsics.expand(int(far.sum()), -1, -1))
-    ws = broadcast(person[None], generator.latent.num_ws)
-    gray = torch.full((1, 3, 1, 1), GRAY, device=seen.device)
+    settings = RenderSettings(sampling=how, background=gray(person))
     with torch.no_grad():
-        shown = [generator.synthesis(ws, camera[n], background=gray, sampling=how) for n in range(len(camera))]
+        scene = generator.prepare(Control(ws=broadcast(person[None], generator.latent.num_ws)))
+        shown = [generator.render(scene, camera[n], settings) for n in range(len(camera))]
     raw, alpha, depth = (torch.cat([getattr(one, name) for one in shown]) for name in ("raw", "alpha", "depth"))
     kept = above(camera, depth, lowest(frames))
     return Views(camera=camera, raw=GRAY + kept * (raw - GRAY), alpha=kept * alpha)

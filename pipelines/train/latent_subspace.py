@@ -10,9 +10,8 @@ no layer of the prior hears them, only the free planes that the person gets, and
 import torch
 from torch import Tensor
 
-from models.eg3d.config import PERSON_PLANES
-from models.eg3d.generator import EG3D
-from models.networks.stylegan2.layers import FullyConnected
+from models.generator import Generator
+from models.latent_directions import reserve_directions
 from pipelines.artifacts.prior import PriorCodes
 
 ROOM = 24
@@ -25,24 +24,12 @@ def free_directions(codes: PriorCodes, count: int = ROOM) -> Tensor:
     return torch.linalg.svd(known, full_matrices=True).Vh[-min(count, known.shape[1] // 4) :].contiguous()
 
 
-@torch.no_grad()
-def make_room(generator: EG3D, room: Tensor, person: Tensor) -> None:
-    """Layers no longer hear the part of w along `room` [K,w_dim], the person's own planes nothing else.
+def has_room(generator: Generator) -> bool:
+    """Whether something in the generator is the person's own and could listen to freed directions."""
+    return any(listener.own for listener in generator.listeners())
 
-    W w + b becomes W w + b + H (person - w) with H = W R'R: nothing changes at `person` [w_dim], and wherever w differs from it
-    across the room.
-    """
-    config = generator.config
-    own = {"basis_weights": PERSON_PLANES if config.basis_planes else 0, "paint.weights": config.paint_sets}
-    for name, layer in generator.named_modules():
-        if not isinstance(layer, FullyConnected) or layer.weight.shape[1] != len(person) or layer.bias is None:
-            continue
-        if name.startswith(("backbone.mapping", "decoder")):
-            continue
-        heard, gain = layer.weight @ room.T @ room, layer.weight_gain / layer.bias_gain
-        other = layer.weight - heard
-        layer.weight.copy_(other)
-        bias = layer.bias.add_(gain * heard @ person)
-        if count := own.get(name, 0):
-            layer.weight[-count:] = heard[-count:]
-            bias[-count:] = -gain * heard[-count:] @ person
+
+def make_room(generator: Generator, room: Tensor, person: Tensor) -> None:
+    """The prior's layers become deaf to w along `room` [K,w_dim] around `person` [w_dim], if somebody else listens."""
+    if has_room(generator):
+        reserve_directions(generator.listeners(), room, person)

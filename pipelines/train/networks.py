@@ -5,20 +5,23 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from models.families import Judge
+from models.generator import Generator
 from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import Prior
+from pipelines.engine.judges import load_states, states_in
 from pipelines.train.settings import TrainSettings
 
 LARGE = 512
 """The image size of `network=512`; priors that are larger keep theirs."""
 
 
-def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[Any, Any, str]:
-    """Generator, discriminator and one sentence on where their weights come from."""
+def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[Generator, dict[str, Judge], str]:
+    """Generator, discriminators and one sentence on where their weights come from."""
     family, config = family_of(prior.family, f"the prior {prior.name}"), config_for(prior, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        generator, discriminator = family.build(config), next(iter(family.discriminators(config).values())).network
+        generator, judges = family.build(config), dict(family.discriminators(config))
     begun = "The generator starts from random weights in the prior's head space."
     if prior.weights is not None and settings.network != "fresh":
         state, resized = load_file(prior.weights), config.image_size != config_of(prior).image_size
@@ -27,9 +30,11 @@ def make_networks(prior: Prior, settings: TrainSettings, device: str) -> tuple[A
         if resized:
             begun = f"Backbone and decoder start from the prior {prior.name}; super-resolution and discriminator are fresh."
         elif prior.discriminator is not None:
-            discriminator.load_state_dict(load_file(prior.discriminator), strict=True)
+            load_states(judges, states_in(load_file(prior.discriminator), judges), str(prior.discriminator))
             begun = f"Generator and discriminator start from the prior {prior.name}."
-    return generator.to(device), discriminator.to(device), begun
+    for judge in judges.values():
+        judge.network.to(device)
+    return generator.to(device), judges, begun
 
 
 def config_for(prior: Prior, settings: TrainSettings) -> Any:

@@ -108,7 +108,6 @@ def pair_seconds(inputs: TrainInputs, start: StartState) -> float:
     """Of rendering and labeling a latent."""
     trainer = prepare(inputs, start).trainer
     generator, w, settings = trainer.generator.eval(), trainer.latents.detach(), inputs.settings
-    generator.hold(None)
     how = sampling(settings.finetune, None)
     with inputs.tools.labeler(inputs.space, inputs.prior.landmarks) as label:
         return median_seconds(

@@ -69,14 +69,14 @@ class Prepared:
 
 def prepare(inputs: TrainInputs, start: StartState) -> Prepared:
     """Networks, latents where they start, and what the steps learn from; new ones with every call."""
-    generator, discriminator, source = inputs.networks()
+    generator, judges, source = inputs.networks()
     start, settings = start.to(inputs.device), inputs.settings
     person, subspace = start.person, start.latent_subspace
     if person is not None and subspace is not None:
         make_room(generator, subspace, person)
     frames = with_opened(inputs.frames, start.opened)
     trainer = make_trainer(
-        generator, discriminator, frames, settings.finetune, settings.seed, start=person, room=subspace
+        generator, judges, frames, settings.finetune, settings.seed, start=person, room=subspace
     )  # fmt: skip
     if start.latents is not None:
         trainer.latents.data.copy_(start.latents)

@@ -12,10 +12,7 @@ import torch
 from torch import Tensor
 
 from models.compute_mode import Compute
-from models.generator import Rendering
-from models.heads.expression_map import broadcast
-from models.rendering.compositing import over
-from models.training.losses import density_smoothness
+from models.generator import Rendering, RenderSettings
 from models.training.photometric import color_loss, contrast_loss, gradient_loss, weighted_mean
 from models.training.schedules import clean_gradients
 from pipelines.engine.distributed import ALONE, Processes
@@ -24,10 +21,10 @@ from pipelines.engine.memory import within_memory
 from pipelines.engine.microbatches import LossSums, micro_batches, sampling, slice_of, with_uniforms
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
 from pipelines.train.context import Batches
-from pipelines.train.ray_subset import choose_rays, foreground, gray, march_chosen, marched_of, render_chosen
+from pipelines.train.ray_subset import choose_rays, foreground, gray, marched_of
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.trainer import DENSITY_EVERY, Trainer, set_learning_rate, update_average
+from pipelines.train.trainer import REGULARIZED_EVERY, Trainer, set_learning_rate, update_average
 
 __all__ = ["Batches", "Step", "sampling", "train_step"]
 
@@ -68,9 +65,9 @@ class Step:
             and step % settings.adversarial_every == 0
         ):
             adversarial_step(self)
-        if settings.density > 0 and step % DENSITY_EVERY == 0:
+        if settings.density > 0 and step % REGULARIZED_EVERY == 0:
             with within_memory(self.processes):
-                density_step(self)
+                regularizing_step(self)
         self.processes.add_gradients([*trainer.generator.parameters(), trainer.latents])
         clean_gradients(trainer.generator.parameters())
         trainer.generator_optimizer.step()
@@ -82,7 +79,7 @@ class Step:
     def figures(self) -> dict[str, float]:
         """The losses over the whole batch, the discriminator's in front of what it says about the generator."""
         own = self.losses.total(self.processes)
-        after = {name: own.pop(name) for name in ("adversarial", "density") if name in own}
+        after = {name: own.pop(name) for name in ("adversarial", *self.trainer.regularizers) if name in own}
         return own | self.judged | after
 
     def random(self, purpose: str) -> torch.Generator:
@@ -105,8 +102,10 @@ def photometric_step(step: Step) -> None:
     how = with_uniforms(sampling(settings, random), *rays.shape)
     for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes)):
         w, camera = trainer.latents[chosen[part]], batches.frames.camera[chosen[part]]
-        fine = slice_of(how, part, step.device)
-        shown = render_chosen(trainer.generator, w, camera, rays[part], fine, batches.raw_size, step.compute)
+        settings_of_part = RenderSettings(
+            sampling=slice_of(how, part, step.device), rays=rays[part], background=gray(w), compute=step.compute
+        )
+        shown = trainer.generator.render(trainer.scene(w, step.compute), camera, settings_of_part)
         photometric = photometric_loss(step, chosen, rays, part, shown)
         (settings.photometric * photometric + latent_loss(step, w) * (len(w) / len(chosen))).backward()
     if batches.remembered is not None and trainer.step % settings.remember_every == 0:
@@ -145,28 +144,30 @@ def remembering_step(step: Step, views: Views, random: torch.Generator) -> None:
     step.losses.expect("remembered")
     for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes), spare=True):
         own, camera = chosen[part], views.camera[chosen[part]]
-        ws = broadcast(trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1), trainer.generator.latent.num_ws)
-        fine = slice_of(how, part, step.device)
-        features, _, opaque = march_chosen(trainer.generator, ws, camera, rays[part], fine, size, step.compute)
-        color = color_loss(over(features[:, :3], opaque, gray(opaque)), raw[part], marched[part], of=marched)
-        loss = color + weighted_mean((opaque - alpha[part]).abs(), marched[part], of=marched)
+        scene = trainer.scene(trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1), step.compute)
+        settings_of_part = RenderSettings(
+            sampling=slice_of(how, part, step.device), raw_size=size, rays=rays[part], background=gray(alpha), raw_only=True,
+            compute=step.compute,
+        )  # fmt: skip
+        shown = trainer.generator.render(scene, camera, settings_of_part)
+        color = color_loss(shown.raw, raw[part], marched[part], of=marched)
+        loss = color + weighted_mean((shown.alpha - alpha[part]).abs(), marched[part], of=marched)
         (settings.remember_every * settings.remembered * loss).backward()
         step.losses.add(remembered=loss)
 
 
-def density_step(step: Step) -> None:
-    """Neighboring points should have like density: EG3D's lazy regularization, by one process."""
+def regularizing_step(step: Step) -> None:
+    """The family's regularizers on one scene, such as EG3D's lazy one: neighboring points should have like density. By one
+    process."""
     trainer, random = step.trainer, step.random("density")
     who = draw_latents(trainer, step.settings, 1, random)
-    points = (torch.rand(1, 1000, 3, generator=random) * 2 - 1) * (trainer.generator.config.box_warp / 2)
-    twins = points + 0.004 * torch.randn(points.shape, generator=random)
-    step.losses.expect("density")
+    step.losses.expect(*trainer.regularizers)
     for part in step.processes.mine([slice(0, 1)], spare=True):
-        planes = trainer.generator.planes(latents_of(trainer, who[part]))
-        both = torch.cat([points, twins], 1).to(planes.device)
-        loss = density_smoothness(*trainer.generator.density_at(planes, both).chunk(2, dim=1))
-        (DENSITY_EVERY * step.settings.density * loss).backward()
-        step.losses.add(density=loss)
+        scene = trainer.scene(latents_of(trainer, who[part]))
+        for name, regularizer in trainer.regularizers.items():
+            loss = regularizer(scene, random)
+            step.losses.add(**{name: loss})
+            (REGULARIZED_EVERY * step.settings.density * loss).backward(retain_graph=len(trainer.regularizers) > 1)
 
 
 def roughness(latents: Tensor) -> Tensor:

@@ -2,38 +2,41 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.eg3d.generator import EG3D
+from models.compute_mode import EXACT, Compute
+from models.families import FAMILIES, Judge, Regularizer
+from models.generator import Control, Generator, Role, Scene
 from models.heads.expression_map import broadcast
-from models.networks.dual_discriminator import DualDiscriminator
 from models.training.augment import PERSON, TARGET, Augmentation
 from models.training.schedules import ema_decay, lazy_adam
 from pipelines.engine.checkpoint import Tree, load_optimizer, optimizer_tree
+from pipelines.engine.judges import load_states, parameters_of, states_of
 from pipelines.engine.keyed_random import keyed
 from pipelines.train.frames import Frames
 from pipelines.train.latent_init import initial_codes
+from pipelines.train.latent_subspace import has_room
 from pipelines.train.settings import FinetuneSettings
 
-FREE_PLANES = ("static_planes", "basis_planes", "back_plane")
-"""Parameters of the generator that are looked up, not multiplied: they bear a higher learning rate."""
-PAINTED = ("paint.fixed", "paint.moving")
-"""Such that are colors, with a rate of their own."""
+LOOKED_UP: tuple[Role, ...] = ("free_volume", "texture")
+"""Roles with learning rates of their own."""
 Rate = tuple[float, tuple[float, float]]
 """Learning rate and betas of Adam."""
-DENSITY_EVERY = 4
-"""Steps between density regularizations, each multiplied by this number."""
+REGULARIZED_EVERY = 4
+"""Steps between the family's regularizers, each multiplied by this number."""
 
 
 @dataclass(kw_only=True)
 class Trainer:
     """Everything a step changes."""
 
-    generator: EG3D
-    discriminator: DualDiscriminator
+    generator: Generator
+    judges: Mapping[str, Judge]
+    regularizers: Mapping[str, Regularizer]
     latents: nn.Parameter
     """[N,w_dim], one a training frame."""
     generator_optimizer: torch.optim.Adam
@@ -44,7 +47,14 @@ class Trainer:
     """Exponential moving average of the generator's state and the latents."""
     kept_in: tuple[Tensor, Tensor] | None = None
     """A latent [w_dim] and directions [K,w_dim]: latents stay where they differ from it along these alone."""
+    frozen: Tensor | None = None
+    """The backbone's share of every scene (Generator.backbone_share), where the backbone is held."""
     step: int = 0
+
+    def scene(self, latents: Tensor, compute: Compute = EXACT) -> Scene:
+        """Of w [B,w_dim] or ws [B,num_ws,w_dim]."""
+        ws = latents if latents.ndim == 3 else broadcast(latents, self.generator.latent.num_ws)
+        return self.generator.prepare(Control(ws=ws), frozen=self.frozen, compute=compute)
 
     @torch.no_grad()
     def keep(self) -> None:
@@ -55,7 +65,7 @@ class Trainer:
 
     def tree(self) -> Tree:
         return {
-            "generator": self.generator.state_dict(), "discriminator": self.discriminator.state_dict(),
+            "generator": self.generator.state_dict(), "discriminators": states_of(self.judges),
             "latents": {"w": self.latents.data}, "average": self.average, "augmentation": self.augmentation.state_dict(),
             "generator_optimizer": optimizer_tree(self.generator_optimizer),
             "discriminator_optimizer": optimizer_tree(self.discriminator_optimizer),
@@ -64,7 +74,7 @@ class Trainer:
     def load(self, step: int, tree: Tree) -> None:
         self.step = step
         self.generator.load_state_dict(tree["generator"])
-        self.discriminator.load_state_dict(tree["discriminator"])
+        load_states(self.judges, discriminators_in(tree), "the checkpoint")
         self.latents.data.copy_(tree["latents"]["w"])
         self.average = tree["average"]
         if "augmentation" in tree:  # checkpoints of earlier versions have none
@@ -73,8 +83,13 @@ class Trainer:
         load_optimizer(self.discriminator_optimizer, tree.get("discriminator_optimizer", {}))
 
 
+def discriminators_in(tree: Tree) -> Mapping[str, Tree]:
+    """The discriminators' states in a checkpoint; earlier versions had one, which judged the whole image."""
+    return {"image": tree["discriminator"]} if "discriminator" in tree else tree["discriminators"]
+
+
 def make_trainer(
-    generator: EG3D, discriminator: DualDiscriminator, frames: Frames, settings: FinetuneSettings, seed: int,
+    generator: Generator, judges: Mapping[str, Judge], frames: Frames, settings: FinetuneSettings, seed: int,
     start: Tensor | None = None, room: Tensor | None = None,
 ) -> Trainer:  # fmt: skip
     """Latents start at `start` [w_dim], else the generator's mean w, spread by what tells the frames apart.
@@ -82,33 +97,30 @@ def make_trainer(
     The spread (pipelines.train.latent_init) is random in what it does, or stays in the `room` [K,w_dim] that was made for it
     (pipelines.train.latent_subspace); there the backbone can be held. Free planes have a learning rate of their own.
     """
-    kept_in = None
-    if start is not None and room is not None and settings.backbone == "held":
-        kept_in = start, room
-        generator.backbone.synthesis.requires_grad_(False)
-        generator.hold(broadcast(start[None], generator.latent.num_ws))
-    mean = generator.backbone.mapping.w_avg.detach() if start is None else start
+    kept_in, frozen = None, None
+    if start is not None and room is not None and settings.backbone == "held" and has_room(generator):
+        kept_in, frozen = (start, room), freeze_backbone(generator, start)
+    mean = generator.mean_latent.detach() if start is None else start
     codes = initial_codes(
         frames, generator.latent.w_dim, settings.components, settings.latent_spread, keyed(seed, 0, "latents"), room
     )
     latents = nn.Parameter(mean + codes)
-    learned = [(name, parameter) for name, parameter in generator.named_parameters() if parameter.requires_grad]
-    planes = [parameter for name, parameter in learned if name in FREE_PLANES]
-    paint = [parameter for name, parameter in learned if name in PAINTED]
-    others = [parameter for name, parameter in learned if name not in (*FREE_PLANES, *PAINTED)]
-    (rate, betas), (adversary_rate, adversary_betas) = _rates(settings)
+    (rate, betas), (judge_rate, judge_betas) = _rates(settings)
     groups = [
-        {"params": others, "lr": rate}, {"params": planes, "lr": settings.planes_learning_rate},
-        {"params": paint, "lr": settings.paint_learning_rate, "weight_decay": settings.paint_decay},
-        {"params": [latents], "lr": settings.latent_learning_rate},
-    ]  # fmt: skip
+        {"params": parameters, "lr": rate_of_role, **more}
+        for parameters, rate_of_role, more in (
+            (learned_in_layers(generator), rate, {}),
+            (learned_of(generator, "free_volume"), settings.planes_learning_rate, {}),
+            (learned_of(generator, "texture"), settings.paint_learning_rate, {"weight_decay": settings.paint_decay}),
+            ([latents], settings.latent_learning_rate, {}),
+        )
+        if parameters
+    ]
     trainer = Trainer(
-        generator=generator, discriminator=discriminator, latents=latents,
-        generator_optimizer=torch.optim.Adam([group for group in groups if group["params"]], betas=betas, fused=True),
-        discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=adversary_rate, betas=adversary_betas, fused=True
-        ),
-        augmentation=_augmentation(settings), average={}, kept_in=kept_in,
+        generator=generator, judges=judges, regularizers=FAMILIES[generator.family].regularizers, latents=latents,
+        generator_optimizer=torch.optim.Adam(groups, betas=betas, fused=True),
+        discriminator_optimizer=torch.optim.Adam(parameters_of(judges), lr=judge_rate, betas=judge_betas, fused=True),
+        augmentation=_augmentation(settings), average={}, kept_in=kept_in, frozen=frozen,
     )  # fmt: skip
     trainer.average = _averaged(trainer)
     for group in trainer.generator_optimizer.param_groups:
@@ -116,12 +128,30 @@ def make_trainer(
     return trainer
 
 
+def freeze_backbone(generator: Generator, person: Tensor) -> Tensor:
+    """The backbone's share of every scene from now on, that of `person` [w_dim]; its parameters learn no longer."""
+    for parameter in generator.groups()["backbone"]:
+        parameter.requires_grad_(False)
+    return generator.backbone_share(broadcast(person[None], generator.latent.num_ws))
+
+
+def learned_in_layers(generator: Generator) -> list[nn.Parameter]:
+    """Parameters with gradients of all roles but those that are looked up, in the order of the network."""
+    looked_up = {id(parameter) for role in LOOKED_UP for parameter in generator.groups().get(role, [])}
+    return [parameter for parameter in generator.parameters() if parameter.requires_grad and id(parameter) not in looked_up]
+
+
+def learned_of(generator: Generator, role: Role) -> list[nn.Parameter]:
+    """The parameters of a role that have gradients."""
+    return [parameter for parameter in generator.groups().get(role, []) if parameter.requires_grad]
+
+
 def _rates(settings: FinetuneSettings) -> tuple[Rate, Rate]:
     """Of the generator's networks and the discriminator; purely adversarial training has the paper's."""
     generator, discriminator = settings.learning_rate, (settings.discriminator_learning_rate, (0.0, 0.99))
     if settings.photometric > 0:
         return (generator, (0.9, 0.99)), discriminator
-    lazy = (generator, (0.0, 0.99)) if settings.density == 0 else lazy_adam(generator, (0.0, 0.99), DENSITY_EVERY)
+    lazy = (generator, (0.0, 0.99)) if settings.density == 0 else lazy_adam(generator, (0.0, 0.99), REGULARIZED_EVERY)
     return lazy, lazy_adam(*discriminator, settings.r1_every)
 
 
@@ -153,7 +183,7 @@ def update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
     trainer.average["latents"]["w"].lerp_(trainer.latents.detach(), 1 - beta)
 
 
-def averaged_generator(trainer: Trainer) -> EG3D:
+def averaged_generator(trainer: Trainer) -> Generator:
     """A copy of the generator with the averaged weights, in eval mode."""
     generator = copy.deepcopy(trainer.generator)
     generator.load_state_dict(trainer.average["generator"])

@@ -9,12 +9,14 @@ Notable choices:
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.latent_directions import Listener
 from models.networks.stylegan2.resampling import binomial_filter, downsampled_convolution, upsampled_convolution
 
 GAIN = {"linear": 1.0, "lrelu": math.sqrt(2)}
@@ -61,6 +63,18 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.scaled()
         return bias_act(F.linear(x, weight, bias), None, self.activation)
+
+
+def listeners(module: nn.Module, w_dim: int, *, deaf: tuple[str, ...], own: Mapping[str, int]) -> list[Listener]:
+    """The layers with a bias that take `w_dim` inputs, but for those under the `deaf` names; `own` outputs by layer name."""
+    return [
+        Listener(layer, own.get(name, 0))  # pyright: ignore[reportArgumentType]
+        for name, layer in module.named_modules()
+        if isinstance(layer, FullyConnected)
+        and layer.weight.shape[1] == w_dim
+        and layer.bias is not None
+        and not name.startswith(deaf)
+    ]
 
 
 class Convolution(nn.Module):

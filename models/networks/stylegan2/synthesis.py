@@ -9,16 +9,14 @@ Notable choices:
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from models.compute_mode import EXACT, Compute
+from models.generator import Noise
 from models.networks.stylegan2.layers import GAIN, FullyConnected, leaky_clamp, modulated_convolution
 from models.networks.stylegan2.resampling import binomial_filter, upsample
-
-Noise = Literal["none", "const", "random"]
 
 LARGE = 128
 """From this side on, activations outweigh weights and are worth computing twice."""

@@ -20,12 +20,13 @@ from models.families import FAMILIES, Family
 from models.generator import Network
 from models.published import NotUnderstood, PublishedNetwork, StatedOtherwise
 from models.volumes.planes import PLANE_AXES
-from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
+from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS
 from pipelines.assets.registry import UNKNOWN, Entry, Use, by_sha256, insist, license_of
 from pipelines.assets.store import Connect, fetch
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import sha256_file, write_arrays, write_bytes, write_json
 from pipelines.core.stage import Progress, Report, run_stage
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.prior.importing.pickles import harmless
 from pipelines.prior.importing.snapshot import Snapshot, read_snapshot, refused
 
@@ -119,7 +120,7 @@ def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> di
         "family": family.name, "config": asdict(config), "meters_per_unit": METERS_PER_UNIT, "crop_extent": CROP_EXTENT,
         "frontal_camera": {"distance": RADIUS, "focal": FOCAL},
         "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by EG3D's FFHQ conventions (1 "
-        "unit = 0.370 m). Landmarks: the mean head of the prior quick in these units, not measured on this network's renders.",
+        "unit = 0.370 m). Landmarks: the canonical head in these units, not measured on this network's renders.",
         **hashes, "imported": imported,
     }  # fmt: skip
 
@@ -199,10 +200,8 @@ def write_weights(path: Path, state: State) -> str:
 
 
 def write_landmarks(path: Path) -> None:
-    """The shipped mean head in the units of FFHQ: a guess until it is measured on renders."""
-    quick = load_prior("quick")
-    scaled = quick.landmarks * (quick.meters_per_unit / METERS_PER_UNIT)
-    write_arrays(path, landmarks=scaled.astype(np.float32))
+    """The canonical head in the units of FFHQ: a guess until it is measured on renders."""
+    write_arrays(path, landmarks=(canonical_landmarks() / METERS_PER_UNIT).astype(np.float32))
 
 
 def _figures(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""EG3D's own training (arXiv 2112.07945, section 5 and supplement; spec 1.14 and 1.15) on any images with cameras.
+"""Adversarial training on any images with cameras (arXiv 2112.07945, section 5 and supplement; spec 1.14 and 1.15).
 
 Four phases of an iteration, each with labels of its own: G against D, every 4th time the smoothness of its density, D on fakes
 and real images, every 16th time the penalty R1 on its gradient. Adam's rates make up for the rare phases. Batches come in
@@ -14,17 +14,16 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.camera import Camera
 from models.compute_mode import Compute
-from models.eg3d.generator import EG3D
-from models.generator import Rendering
-from models.networks.dual_discriminator import DualDiscriminator
+from models.generator import Control, Discriminator, Generator, Network, Rendering, RenderSettings
 from models.networks.stylegan2.resampling import blur, resize
 from models.training import schedules
 from models.training.augment import RELEASE, TARGET, Augmentation
-from models.training.losses import density_smoothness, generator_loss, r1_penalty
+from models.training.losses import generator_loss, r1_penalty
+from models.training.regularizers import smooth_density
 from pipelines.engine.checkpoint import Tree, load_optimizer, optimizer_tree
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.keyed_random import keyed
@@ -36,7 +35,7 @@ DENSITY_EVERY, R1_EVERY = 4, 16
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSettings:
-    """EG3D's training; the defaults are its values for FFHQ."""
+    """The defaults are the paper's values for FFHQ."""
 
     kimg: float = 25_000.0
     """Thousands of real images shown."""
@@ -87,9 +86,9 @@ class AdversarialSettings:
 class Adversaries:
     """Everything an iteration changes."""
 
-    generator: EG3D
-    discriminator: DualDiscriminator
-    average: EG3D
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
     """Moving average of the generator: what is kept in the end."""
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
@@ -111,7 +110,7 @@ class Adversaries:
         load_optimizer(self.discriminator_optimizer, tree["discriminator_optimizer"])
 
 
-def make_adversaries(generator: EG3D, discriminator: DualDiscriminator, settings: AdversarialSettings) -> Adversaries:
+def make_adversaries(generator: Generator, discriminator: Discriminator, settings: AdversarialSettings) -> Adversaries:
     rate, betas = schedules.lazy_adam(settings.learning_rate, (0.0, 0.99), DENSITY_EVERY)
     adversary_rate, adversary_betas = schedules.lazy_adam(settings.discriminator_learning_rate, (0.0, 0.99), R1_EVERY)
     p, target = (settings.augment_p if settings.augment == "fixed" else 0.0), TARGET if settings.augment == "ada" else None
@@ -161,7 +160,7 @@ class Iteration:
         average(players, schedules.ema_decay(settings.batch, half_life, seen=self.seen))
         return figures | {"p": float(players.augmentation.p), "sigma": self.sigma}
 
-    def phase(self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[int, int], Tensor]) -> float:
+    def phase(self, network: Network, optimizer: torch.optim.Optimizer, loss: Callable[[int, int], Tensor]) -> float:
         """One step of one network on the mean loss of the batch, every process its micro-batches."""
         other = self.players.discriminator if network is self.players.generator else self.players.generator
         network.requires_grad_(True)
@@ -183,7 +182,7 @@ class Iteration:
         total = torch.stack(self.tally).sum(0)
         self.tally.clear()
         self.processes.add(total)
-        self.players.generator.backbone.mapping.track(total[None, :-1] / self.settings.batch)
+        self.players.generator.track(total[None, :-1] / self.settings.batch)
         self.players.augmentation.note(float(total[-1]), self.settings.batch)
 
     def random(self, purpose: str) -> torch.Generator:
@@ -201,12 +200,9 @@ class Iteration:
     def smooth(self, first: int, count: int) -> Tensor:
         """Mean difference of the density at points of the cube of side 2 and their neighbors."""
         ws, _ = self.latents("density", first, count, together=True)
-        random = self.random(f"points {first}")
-        points = torch.rand(count, 1000, 3, generator=random) * 2 - 1
-        twins = points + self.settings.density_distance * torch.randn(points.shape, generator=random)
-        planes = self.players.generator.planes(ws, "random", compute=self.compute)
-        density = self.players.generator.density_at(planes, torch.cat([points, twins], 1).to(self.device))
-        return DENSITY_EVERY * self.settings.density * density_smoothness(*density.chunk(2, dim=1))
+        scene = self.players.generator.prepare(Control(ws=ws), noise="random", compute=self.compute)
+        random, distance = self.random(f"points {first}"), self.settings.density_distance
+        return DENSITY_EVERY * self.settings.density * smooth_density(scene, random, distance=distance, side=2.0)
 
     def judge(self, first: int, count: int) -> Tensor:
         """softplus(D(fake)) + softplus(-D(real)), with notes for `follow`."""
@@ -249,9 +245,9 @@ class Iteration:
         """Rendered with random depths, which are drawn where they are needed: there are millions of them."""
         random = torch.Generator(self.device).manual_seed(self.random(f"rays {purpose}").initial_seed())
         how = replace(self.players.generator.config.sampling("random"), generator=random)
-        return self.players.generator.synthesis(
-            ws, Camera.from_label(labels), sampling=how, noise="random", compute=self.compute, raw_size=self.raw_size
-        )
+        generator, settings = self.players.generator, RenderSettings(sampling=how, raw_size=self.raw_size, compute=self.compute)
+        scene = generator.prepare(Control(ws=ws), noise="random", compute=self.compute)
+        return generator.render(scene, Camera.from_label(labels), settings)
 
     def real(self, phase: str, first: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images in the order of shuffled rounds through the data, their raw size, and labels."""
@@ -262,7 +258,7 @@ class Iteration:
 
     @property
     def raw_size(self) -> int:
-        final, start = self.players.generator.config.neural_rendering_resolution, self.settings.raw_start
+        final, start = self.players.generator.raw_size, self.settings.raw_start
         return final if start is None else schedules.raw_resolution(self.seen, start, final, self.settings.raw_fade_kimg)
 
     @property

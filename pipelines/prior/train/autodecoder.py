@@ -14,18 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.camera import Camera
-from models.eg3d.generator import EG3D
+from models.generator import Control, Generator, RenderSettings
 from models.heads.expression_map import broadcast
-from models.rendering.compositing import over
-from models.training.losses import density_smoothness
 from models.training.photometric import color_loss, gradient_loss, weighted_mean
+from models.training.regularizers import smooth_density
 from models.training.schedules import clean_gradients
 from pipelines.engine.checkpoint import Tree, load_optimizer, optimizer_tree
 from pipelines.engine.keyed_random import keyed
 from pipelines.prior.train.codes import Codes
 from pipelines.prior.train.truth import Truth, Views, shrunk, shrunk_depth
-from pipelines.train.ray_subset import choose_rays, gray, scattered
-from pipelines.train.trainer import FREE_PLANES
+from pipelines.train.ray_subset import choose_rays, gray
+from pipelines.train.trainer import LOOKED_UP, learned_in_layers, learned_of
 
 BORDER = 3
 """Raw pixels at a patch's border that the image losses leave out: there the super-resolution sees the padding."""
@@ -96,10 +95,10 @@ class AutodecoderSettings:
 class Autodecoder:
     """Everything a step changes."""
 
-    generator: EG3D
+    generator: Generator
     codes: Codes
     optimizer: torch.optim.Adam
-    average: EG3D
+    average: Generator
     average_codes: Codes
     step: int = 0
 
@@ -117,13 +116,14 @@ class Autodecoder:
         load_optimizer(self.optimizer, tree["optimizer"])
 
 
-def make_autodecoder(generator: EG3D, codes: Codes, settings: AutodecoderSettings) -> Autodecoder:
+def make_autodecoder(generator: Generator, codes: Codes, settings: AutodecoderSettings) -> Autodecoder:
     """The mapping network is not trained here: nothing is sampled (pipelines.prior.train.sampler)."""
-    generator.backbone.mapping.requires_grad_(False)
-    named = [(name, value) for name, value in generator.named_parameters() if value.requires_grad]
+    for parameter in generator.groups()["mapping"]:
+        parameter.requires_grad_(False)
+    looked_up = [parameter for role in LOOKED_UP for parameter in learned_of(generator, role)]
     groups = [
-        {"params": [value for name, value in named if name not in FREE_PLANES], "lr": settings.learning_rate},
-        {"params": [value for name, value in named if name in FREE_PLANES], "lr": settings.planes_learning_rate},
+        {"params": learned_in_layers(generator), "lr": settings.learning_rate},
+        {"params": looked_up, "lr": settings.planes_learning_rate},
         {"params": list(codes.parameters()), "lr": settings.codes_learning_rate},
     ]
     optimizer = torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99), fused=True)
@@ -159,48 +159,34 @@ def autodecoder_step(model: Autodecoder, truth: Truth, settings: AutodecoderSett
 
 
 def patch_losses(
-    generator: EG3D, w: Tensor, views: Views, settings: AutodecoderSettings, random: torch.Generator
+    generator: Generator, w: Tensor, views: Views, settings: AutodecoderSettings, random: torch.Generator
 ) -> dict[str, Tensor]:
     """Color, alpha, depth, image, gradient and density losses of w [L,w_dim] on one patch of each of the L*V views."""
-    size = generator.config.neural_rendering_resolution
+    size = generator.raw_size
     scale = generator.image_size // size
     behind = (views.camera.world_from_camera[:, 2, 2] > BEHIND).float().view(-1, 1, 1, 1)
     extra = settings.detail * views.detail + settings.back * behind * views.alpha
     alpha, detail = shrunk(views.alpha, size), shrunk(extra, size)
     patches = Patches(patch_corners(alpha, detail, settings.patch, random), settings.patch)
-    ws = broadcast(w, generator.latent.num_ws)
-    planes = generator.planes(ws)
-    shown = patches.render(generator, planes, views.camera, alpha, settings.background_rays, random)
-    features, opaque, marched = shown.features, shown.alpha, shown.marched
-    wide = generator.super_resolve(features, ws.repeat_interleave(len(features) // len(w), 0), patch=True)
-    image, raw = over(wide, opaque, gray(opaque)), over(features[:, :3], opaque, gray(opaque))
+    scene = generator.prepare(Control(ws=broadcast(w, generator.latent.num_ws)))
+    rays = patches.rays(alpha, len(w), settings.background_rays, random)
+    camera, cosine = patches.cameras(views.camera, size)
+    how = RenderSettings(
+        sampling=replace(generator.config.sampling("random"), generator=random), raw_size=patches.side, rays=rays,
+        background=gray(alpha), patch=True,
+    )  # fmt: skip
+    shown, marched = generator.render(scene, camera, how), patches.marched(rays, len(alpha))
     true_alpha, true_image = patches.cut(alpha), patches.cut(views.image, scale)
-    distance = patches.cut(shrunk_depth(views.depth, size)) / shown.cosine
+    distance = patches.cut(shrunk_depth(views.depth, size)) / cosine
     fine = patches.inner(scale) * (1 + patches.cut(extra, scale))
     return {
-        "color": color_loss(raw, patches.cut(shrunk(views.image, size)), marched * (1 + patches.cut(detail))),
-        "alpha": weighted_mean((opaque - true_alpha).abs(), marched),
+        "color": color_loss(shown.raw, patches.cut(shrunk(views.image, size)), marched * (1 + patches.cut(detail))),
+        "alpha": weighted_mean((shown.alpha - true_alpha).abs(), marched),
         "depth": weighted_mean((shown.depth - distance).abs(), marched * (true_alpha > SOLID).float()),
-        "image": color_loss(image, true_image, fine),
-        "gradient": gradient_loss(image, true_image, fine),
-        "density": _roughness(generator, planes, random),
+        "image": color_loss(shown.image, true_image, fine),
+        "gradient": gradient_loss(shown.image, true_image, fine),
+        "density": smooth_density(scene, random, points=500),
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """Rendered patches, P the side of a patch in rays."""
-
-    features: Tensor
-    """[N,C,P,P] over black."""
-    depth: Tensor
-    """[N,1,P,P] along the ray, head units."""
-    alpha: Tensor
-    """[N,1,P,P]"""
-    marched: Tensor
-    """[N,1,P,P] 1 where a ray was marched."""
-    cosine: Tensor
-    """[N,1,P,P] of the angle between ray and optical axis: depth along z over it is depth along the ray."""
 
 
 @dataclass(frozen=True)
@@ -223,24 +209,24 @@ class Patches:
         mask[..., border:-border, border:-border] = 1.0
         return mask
 
-    def render(
-        self, generator: EG3D, planes: Tensor, camera: Camera, alpha: Tensor, background: float, random: torch.Generator
-    ) -> Shown:
-        """Rays near alpha [N,1,R,R], and a share of the others, through the planes [L,...] of L latents, N/L cameras each."""
-        latents, count = len(planes), len(alpha) // len(planes) * self.side**2
-        origins, directions, cosine = _rays_of(camera, alpha.shape[-1], self.corner, self.side)
-        near = self.cut(F.max_pool2d((alpha > 0.01).float(), 5, stride=1, padding=2)).view(latents, -1) > 0.5
-        chosen = choose_rays(near, torch.ones(latents, 1, count), background, random)
-        take = chosen[..., None].expand(-1, -1, 3)
-        rays = (value.reshape(latents, -1, 3).gather(1, take) for value in (origins, directions))
-        rendered = generator.render_rays(planes, *rays, sampling=replace(generator.config.sampling("random"), generator=random))
+    def rays(self, alpha: Tensor, heads: int, background: float, random: torch.Generator) -> Tensor:
+        """[heads,K] ray numbers over the patches of a head: those near alpha [N,1,R,R], and a share of the others."""
+        near = self.cut(F.max_pool2d((alpha > 0.01).float(), 5, stride=1, padding=2)).view(heads, -1) > 0.5
+        return choose_rays(near, torch.ones(heads, 1, near.shape[1]), background, random)
 
-        def whole(values: Tensor, empty: float) -> Tensor:
-            return scattered(values, chosen, count, empty).view(len(alpha), self.side, self.side, -1).permute(0, 3, 1, 2)
+    def marched(self, rays: Tensor, count: int) -> Tensor:
+        """[count,1,P,P] 1 where a ray of [heads,K] is."""
+        total = count // len(rays) * self.side**2
+        return torch.zeros(len(rays), total).scatter(1, rays, 1.0).view(count, 1, self.side, self.side)
 
-        features, depth, opaque = (whole(value, empty) for value, empty in zip(rendered, (-1.0, 0.0, 0.0), strict=True))
-        marched = whole(torch.ones(*chosen.shape, 1), 0.0)
-        return Shown(features=features, depth=depth, alpha=opaque, marched=marched, cosine=cosine)
+    def cameras(self, camera: Camera, size: int) -> tuple[Camera, Tensor]:
+        """The cameras of the patches of raw images of `size`, and the cosine [N,1,P,P] between ray and axis: depth along
+        z over it is depth along the ray."""
+        side = self.side
+        boxes = torch.tensor([[left, top, left + side, top + side] for top, left in self.corner]).float() / size
+        cropped = camera.cropped(boxes)
+        cosine = (cropped.rays(side)[1] * camera.world_from_camera[:, None, :3, 2]).sum(-1)
+        return cropped, cosine.view(-1, 1, side, side)
 
 
 def patch_corners(alpha: Tensor, detail: Tensor, side: int, random: torch.Generator) -> list[tuple[int, int]]:
@@ -255,21 +241,6 @@ def patch_corners(alpha: Tensor, detail: Tensor, side: int, random: torch.Genera
     top = (center // size - side // 2 + shift[0]).clamp(0, size - side)
     left = (center % size - side // 2 + shift[1]).clamp(0, size - side)
     return list(zip(top.tolist(), left.tolist(), strict=True))
-
-
-def _rays_of(camera: Camera, size: int, corner: list[tuple[int, int]], side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Origins and directions [N,side*side,3] of the patches, and the cosine [N,1,side,side] to the optical axis."""
-    boxes = torch.tensor([[left, top, left + side, top + side] for top, left in corner]).float() / size
-    origins, directions = camera.cropped(boxes).rays(side)
-    cosine = (directions * camera.world_from_camera[:, None, :3, 2]).sum(-1)
-    return origins, directions, cosine.view(-1, 1, side, side)
-
-
-def _roughness(generator: EG3D, planes: Tensor, random: torch.Generator) -> Tensor:
-    """Density of neighbors 0.004 units apart, anywhere in the box."""
-    points = (torch.rand(len(planes), 500, 3, generator=random) * 2 - 1) * (generator.config.box_warp / 2)
-    twins = points + 0.004 * torch.randn(points.shape, generator=random)
-    return density_smoothness(*generator.density_at(planes, torch.cat([points, twins], 1)).chunk(2, dim=1))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, done: float, final: float) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.eg3d.generator import EG3D
+from models.generator import Generator
 from models.networks.stylegan2.layers import normalize_second_moment
 from pipelines.engine.keyed_random import keyed
 
@@ -60,11 +60,12 @@ def _principal(rows: Tensor, most: int) -> Tensor:
     return directions[:kept] * (scale[:kept] / max(len(rows) - 1, 1) ** 0.5)[:, None]
 
 
-def fit_mapping(generator: EG3D, sampler: Sampler, steps: int = 1000, seed: int = 0) -> float:
+def fit_mapping(generator: Generator, sampler: Sampler, steps: int = 1000, seed: int = 0) -> float:
     """Train the mapping network on the formula and set w_avg; the share of the variance of w that it misses."""
-    mapping, latent = generator.backbone.mapping, generator.latent
-    mapping.requires_grad_(True)
-    optimizer = torch.optim.Adam(mapping.parameters(), betas=(0.9, 0.99))
+    mapping, latent = generator.groups()["mapping"], generator.latent
+    for parameter in mapping:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(mapping, betas=(0.9, 0.99))
     spread = sampler(_latents(4096, latent.z_dim, seed, -1)).var(0).sum()
     for number in range(steps):
         done = number / steps
@@ -75,11 +76,12 @@ def fit_mapping(generator: EG3D, sampler: Sampler, steps: int = 1000, seed: int 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    mapping.requires_grad_(False)
+    for parameter in mapping:
+        parameter.requires_grad_(False)
     with torch.no_grad():
         z = _latents(4096, latent.z_dim, seed, -2)
         found, wanted = generator.mapping(z)[:, 0], sampler(z)
-        mapping.w_avg.copy_(found.mean(0))
+        generator.mean_latent.copy_(found.mean(0))
         return float(F.mse_loss(found, wanted, reduction="sum") / len(z) / spread)
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 
 from models.camera import Camera
-from models.eg3d.generator import EG3D
+from models.generator import Generator
 from pipelines.artifacts.prior import CODES, SCHEMA, WEIGHTS, load_prior
 from pipelines.core.files import read_arrays, sha256_file, write_arrays, write_bytes, write_json
 from pipelines.prior.train.autodecoder import Autodecoder
@@ -47,7 +47,7 @@ def ship(model: Autodecoder, truth: Truth, folder: Path, name: str, origin: str,
     return {"parameters": parameters, "weights_bytes": size, "mapping_missed": round(missed, 4)}
 
 
-def halved(generator: EG3D) -> dict[str, torch.Tensor]:
+def halved(generator: Generator) -> dict[str, torch.Tensor]:
     """The state in float16; it loads into a float32 network."""
     return {name: value.detach().half().contiguous() for name, value in generator.state_dict().items()}
 
@@ -58,7 +58,7 @@ def seen_labels(truth: Truth) -> torch.Tensor:
     return torch.from_numpy(truth.labels())
 
 
-def _record(generator: EG3D, folder: Path, name: str, origin: str) -> None:
+def _record(generator: Generator, folder: Path, name: str, origin: str) -> None:
     """prior.json and the landmarks, which belong to the head space and are those of `quick`."""
     quick = load_prior("quick")
     write_arrays(folder / "landmarks.npz", landmarks=quick.landmarks)
@@ -66,7 +66,7 @@ def _record(generator: EG3D, folder: Path, name: str, origin: str) -> None:
     write_json(
         folder / "prior.json",
         {
-            "schema": SCHEMA, "name": name, "family": "eg3d", "config": asdict(generator.config),
+            "schema": SCHEMA, "name": name, "family": generator.family, "config": asdict(generator.config),
             "meters_per_unit": quick.meters_per_unit, "crop_extent": quick.crop_extent, "license": LICENSE,
             "frontal_camera": label.tolist(), "weights_sha256": sha256_file(folder / WEIGHTS),
             "codes_sha256": sha256_file(folder / CODES), "origin": origin,

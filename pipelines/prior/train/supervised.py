@@ -11,12 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.eg3d.family import SHIPPED
-from models.eg3d.generator import EG3D
-from models.eg3d.transfer import transfer
+from models.families import Family
 from models.generator import Control, Generator, RenderSettings, rendered
 from models.heads.expression_map import broadcast
-from pipelines.artifacts.family import config_of
+from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import CODES, load_prior
 from pipelines.core.files import read_arrays, write_arrays, write_image
 from pipelines.core.stage import Progress, Report, run_stage, step
@@ -30,6 +28,8 @@ from pipelines.prior.train.training import read_config
 from pipelines.prior.train.truth import Described, Truth, describe, spread_of
 
 VERSION = 1
+SHIPPED = "quick"
+"""The prior whose network is taught where nothing else is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,19 +100,30 @@ def _columns(people: Described, names: tuple[str, ...]) -> np.ndarray:
     return np.stack([own.get(name, missing) for name in names], axis=1)
 
 
+def network_of(settings: SupervisedSettings) -> tuple[Family, Any]:
+    """Family and config: of the JSON file, else of the prior to start from, else of the shipped one."""
+    if settings.config:
+        return read_config(settings.config)
+    start = load_prior(settings.start or SHIPPED)
+    return family_of(start.family, f"the prior {start.name}"), config_of(start)
+
+
 def begin(truth: Truth, settings: SupervisedSettings, folder: Path) -> Autodecoder:
     """Fresh networks of the seed, or those of the prior to start from."""
     start = None if settings.start is None else load_prior(settings.start)
-    config = read_config(settings.config) if settings.config else config_of(start) if start else SHIPPED
+    family, config = network_of(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.autodecoder.seed)
-        generator = EG3D(config)
+        generator = family.build(config)
         known = {name: torch.from_numpy(read_arrays(folder / "people.npz")[name]) for name in ("values", "labels")}
         codes = Codes(described=known["values"], spread=known["labels"].float(), w_dim=generator.latent.w_dim)
-        if start is None and generator.config.basis_planes:  # free planes linear in w begin as the face's own
-            generator.basis_weights.weight.data[:, : -codes.face] = 0.0
+        if start is None:  # free planes linear in w begin as the face's own
+            for parameter in generator.groups().get("mixing", []):
+                if parameter.ndim == 2:
+                    parameter.data[:, : -codes.face] = 0.0
     if start is not None and start.weights is not None:
-        generator.load_state_dict(transfer(load_file(start.weights), generator.state_dict()))
+        state = family.transfer(load_file(start.weights), generator.state_dict(), resized=False)
+        generator.load_state_dict(state)
         known = read_arrays(start.folder / CODES)
         for name, stored in (("base", "base"), ("known", "known"), ("labels", "labels_of_face")):
             getattr(codes, name).data.copy_(torch.from_numpy(known[stored]))

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.camera import Camera
-from models.eg3d.config import FFHQ512, QUICK, TINY128, EG3DConfig
-from models.eg3d.generator import EG3D
-from models.networks.dual_discriminator import DualDiscriminator
-from pipelines.artifacts.family import config_of as prior_config
+from models.families import FAMILIES, Family, Judge, UnknownFields
+from models.generator import Discriminator
+from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
@@ -24,6 +23,7 @@ from pipelines.core.files import read_json, sha256_file, write_arrays, write_byt
 from pipelines.core.stage import Progress, Report, Work, run_stage
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import Processes, together
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.prior.importing.networks import CROP_EXTENT, METERS_PER_UNIT
 from pipelines.prior.train.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
 from pipelines.prior.train.images import LabeledImages, open_images
@@ -31,7 +31,6 @@ from pipelines.prior.train.quality import Features, distances, latent_walk, netw
 
 VERSION = 2
 CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
-CONFIGS = {"ffhq512": FFHQ512, "quick": QUICK, "tiny128": TINY128}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,11 @@ class PriorTrainSettings:
     """Training of a base generator."""
 
     config: str = "ffhq512"
-    """ffhq512, quick, tiny128, or a JSON file with the fields of models.eg3d.generator.EG3DConfig."""
+    """A family's configuration by name (ffhq512, quick, tiny128, ...), or a JSON file with the fields of one."""
     start: str | None = None
     """Prior folder whose weights it starts from; its configuration counts."""
     head_space: Literal["ffhq", "quick"] = "ffhq"
-    """Units and origin of the data's cameras: EG3D's for FFHQ, or those of the shipped prior (synthetic people)."""
+    """Units and origin of the data's cameras: FFHQ's, or those of the shipped prior (synthetic people)."""
     license: str = UNKNOWN
     """Of the data, and so of the prior."""
     features: str | None = None
@@ -61,7 +60,7 @@ def train_prior(
 
     Under torchrun all processes call this and get the same report; the first one alone writes.
     """
-    images, config = open_images(data, mirrored=settings.adversarial.mirror), config_of(settings)
+    images, (family, config) = open_images(data, mirrored=settings.adversarial.mirror), network_of(settings)
     features = network_features(settings.features) if settings.features else None
     index = data / "dataset.json" if (data / "dataset.json").exists() else data
     asked = json.loads(json.dumps(asdict(settings), default=str))
@@ -74,51 +73,72 @@ def train_prior(
     with together(device) as processes:
 
         def work(partial: Path) -> dict[str, Any]:
-            players = begin(config, settings, processes.device)
+            players = begin(family, config, settings, processes.device)
             with checkpoint_kept(partial):
                 run(players, images, settings, features, partial, progress, processes)
-            return finish(players, config, images, settings, partial, out, processes.device) if processes.first else {}
+            return finish(players, images, settings, partial, out, processes.device) if processes.first else {}
 
         return processes.staged(stage, work)
 
 
-def config_of(settings: PriorTrainSettings) -> EG3DConfig:
-    """The configuration by its name or file; SettingError says what is wrong with it."""
+def network_of(settings: PriorTrainSettings) -> tuple[Family, Any]:
+    """Family and config of the prior to start from, or by a name or file; SettingError says what is wrong with it."""
     if settings.start is not None:
-        return prior_config(load_prior(settings.start))
-    if settings.config in CONFIGS:
-        return CONFIGS[settings.config]
+        prior = load_prior(settings.start)
+        return family_of(prior.family, f"the prior {prior.name}"), config_of(prior)
+    named = {name: (family, config) for family in FAMILIES.values() for name, config in family.presets.items()}
+    if settings.config in named:
+        return named[settings.config]
     if not Path(settings.config).is_file():
-        raise SettingError(f"config={settings.config}: there are {', '.join(CONFIGS)}, or give a JSON file.")
+        raise SettingError(f"config={settings.config}: there are {', '.join(named)}, or give a JSON file.")
     return read_config(Path(settings.config))
 
 
-def read_config(path: Path) -> EG3DConfig:
-    """A JSON file with fields of models.eg3d.generator.EG3DConfig; SettingError says what is wrong with it."""
+def read_config(path: Path) -> tuple[Family, Any]:
+    """A JSON file with the fields of a family's config, of the one that its field `family` names, else of the first that has
+    all of them; SettingError says what is wrong with it."""
     if not path.is_file():
         raise SettingError(f"config={path}: there is no such JSON file.")
-    given, known = read_json(path), {one.name for one in fields(EG3DConfig)}
-    if unknown := set(given) - known:
-        raise SettingError(f"{path} has fields that no configuration has: {', '.join(sorted(unknown))}.")
-    try:
-        return EG3DConfig(**given)
-    except (TypeError, ValueError) as error:
-        raise SettingError(f"{path}: {error}.") from error
+    values = read_json(path)
+    name = values.pop("family", None)
+    if name is not None and name not in FAMILIES:
+        raise SettingError(f"{path} is for the family {name}; there are {', '.join(FAMILIES)}.")
+    errors: list[UnknownFields] = []
+    for family in FAMILIES.values() if name is None else [FAMILIES[name]]:
+        try:
+            return family, family.decode(values)
+        except UnknownFields as error:
+            errors.append(error)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"{path}: {error}.") from error
+    nearest = min(errors, key=lambda error: len(error.names))
+    raise SettingError(f"{path} has fields that no configuration has: {', '.join(nearest.names)}.")
 
 
-def begin(config: EG3DConfig, settings: PriorTrainSettings, device: str) -> Adversaries:
+def begin(family: Family, config: Any, settings: PriorTrainSettings, device: str) -> Adversaries:
     """Fresh networks of the seed, or those of the prior to start from."""
     from safetensors.torch import load_file
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.adversarial.seed)
-        generator, discriminator = EG3D(config), DualDiscriminator(config)
+        generator, judges = family.build(config), family.discriminators(config)
+    discriminator = only_judge(judges)
     if settings.start is not None:
         prior = load_prior(settings.start)
         for network, path in ((generator, prior.weights), (discriminator, prior.discriminator)):
             if path is not None:
                 network.load_state_dict(load_file(path))
     return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial)
+
+
+def only_judge(judges: Mapping[str, Judge]) -> Discriminator:
+    """The one discriminator that this recipe trains; SettingError where the config asks for more."""
+    networks = [judge.network for judge in judges.values()]
+    if len(networks) > 1:
+        raise SettingError(f"this configuration has the discriminators {', '.join(judges)}; `prior train` trains one.")
+    if networks[0].needs_mask:
+        raise SettingError("this configuration's discriminator judges masks, which data sets lack here; take judged_mask=none.")
+    return networks[0]
 
 
 def run(
@@ -180,8 +200,7 @@ def snapshot(
 
 
 def finish(
-    players: Adversaries, config: EG3DConfig, images: LabeledImages, settings: PriorTrainSettings, folder: Path, out: Path,
-    device: str,
+    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, out: Path, device: str
 ) -> dict[str, Any]:  # fmt: skip
     """Weights, record, landmarks and a latent walk: what makes the folder a prior. The checkpoint stays, to train on."""
     hashes = {}
@@ -189,20 +208,21 @@ def finish(
         state = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
         write_bytes(folder / name, save(state))
         hashes[name] = sha256_file(folder / name)
-    label, quick = frontal_label(images), load_prior("quick")
+    label, family, config = frontal_label(images), players.average.family, players.average.config
     latent_walk(folder / "walk.mp4", players.average, label, device)
     ffhq = settings.head_space == "ffhq"
-    units = METERS_PER_UNIT if ffhq else quick.meters_per_unit
-    write_arrays(folder / "landmarks.npz", landmarks=(quick.landmarks * (quick.meters_per_unit / units)).astype("float32"))
+    quick = load_prior("quick")
+    units, extent = (METERS_PER_UNIT, CROP_EXTENT) if ffhq else (quick.meters_per_unit, quick.crop_extent)
+    write_arrays(folder / "landmarks.npz", landmarks=(canonical_landmarks() / units).astype("float32"))
     last = json.loads((folder / LOG).read_text().splitlines()[-1])
     write_json(
         folder / "prior.json",
         {
-            "schema": SCHEMA, "name": out.resolve().name.removesuffix(".prior"), "family": "eg3d", "config": asdict(config),
-            "meters_per_unit": units, "crop_extent": CROP_EXTENT if ffhq else quick.crop_extent, "license": settings.license,
+            "schema": SCHEMA, "name": out.resolve().name.removesuffix(".prior"), "family": family, "config": asdict(config),
+            "meters_per_unit": units, "crop_extent": extent, "license": settings.license,
             "frontal_camera": label.tolist(), "weights_sha256": hashes[WEIGHTS], "discriminator_sha256": hashes[DISCRIMINATOR],
             "origin": f"Trained on {len(images)} images by `avatarcli prior train`, {last['kimg']:.0f} thousand shown. "
-            "Landmarks: the mean head of the prior quick in these units.",
+            "Landmarks: the canonical head in these units.",
         },
     )  # fmt: skip
     return {"images": len(images), "config": settings.config, **last}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from models.eg3d.family import SHIPPED
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_json, write_json
-from pipelines.prior.train.supervised import SHIPPED
 from tests.worlds import write_unit_prior
 
 

@@ -16,6 +16,7 @@ from pipelines.core.errors import SettingError
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
 from pipelines.engine.distributed import ALONE, Processes
+from pipelines.engine.judges import parameters_of
 from pipelines.engine.memory import batch_limit, fit_to_memory, is_out_of_memory, ladder, measure_peak
 from pipelines.engine.microbatches import group_batches, micro_batches
 from pipelines.train import adversary, steps
@@ -37,7 +38,7 @@ def trained(capture: Path, changes: Mapping[str, object], count: int) -> tuple[l
     trainer, frames, settings = make(capture, changes)
     batches = Batches(frames, trainer.generator, settings)
     rows = [train_step(trainer, batches, settings, steps=count, seed=0) for _ in range(count)]
-    weights = [*trainer.generator.parameters(), *trainer.discriminator.parameters(), trainer.latents]
+    weights = [*trainer.generator.parameters(), *parameters_of(trainer.judges), trainer.latents]
     return rows, torch.cat([one.detach().flatten() for one in weights])
 
 
@@ -145,7 +146,7 @@ def test_out_of_memory_goes_on_from_the_last_finished_step(
     assert figures["made_smaller"] == [why for _, why in said] and said
     assert batch_limit(said[-1][0], 1) == short["most"] and "out of memory in step 3" in said[0][1]
     assert less.step == whole.step == 6
-    for one, other in zip(whole.discriminator.parameters(), less.discriminator.parameters(), strict=True):
+    for one, other in zip(parameters_of(whole.judges), parameters_of(less.judges), strict=True):
         assert torch.allclose(one, other, atol=2e-4), "its step was made once"
     for one, other in zip(whole.generator.parameters(), less.generator.parameters(), strict=True):
         assert (one - other).abs().max() < 1e-3 * max(one.abs().max(), 1)

@@ -71,6 +71,6 @@ def test_a_held_backbone_is_the_backbone_within_the_room() -> None:
     make_room(network, room, person)
     w = person + torch.randn(3, 7) @ room
     before = planes(network, w)
-    network.hold(broadcast(person[None], network.latent.num_ws))
-    torch.testing.assert_close(planes(network, w), before, atol=1e-4, rtol=1e-4)
-    assert "_held" not in network.state_dict()
+    frozen = network.backbone_share(broadcast(person[None], network.latent.num_ws))
+    after = network.planes(broadcast(w, network.latent.num_ws), frozen=frozen)
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)

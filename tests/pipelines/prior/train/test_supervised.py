@@ -9,16 +9,17 @@ import torch
 from safetensors.torch import load_file
 
 from models.eg3d.config import UNIT
+from models.eg3d.family import SHIPPED
 from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_codes, load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
-from pipelines.prior.train.autodecoder import AutodecoderSettings, _rays_of, patch_corners
+from pipelines.prior.train.autodecoder import AutodecoderSettings, Patches, patch_corners
 from pipelines.prior.train.codes import Codes, standardized
 from pipelines.prior.train.sampler import fit_mapping, make_sampler
-from pipelines.prior.train.supervised import SHIPPED, SupervisedSettings, train_supervised
+from pipelines.prior.train.supervised import SupervisedSettings, train_supervised
 from pipelines.prior.train.truth import Truth
 from tests.worlds_shards import write_solid_shards
 
@@ -127,7 +128,8 @@ def test_patch_rays_are_those_of_the_whole_image(shards: Path) -> None:
     truth = Truth(folder=shards, kept=2)
     truth.load(0)
     camera = truth.draw(1, 2, torch.Generator().manual_seed(0)).camera
-    origins, directions, cosine = _rays_of(camera, 16, [(3, 5), (0, 8)], 6)
+    patches, cosine = Patches([(3, 5), (0, 8)], 6).cameras(camera, 16)
+    origins, directions = patches.rays(6)
     whole_origins, whole = camera.rays(16)
     for number, (top, left) in enumerate([(3, 5), (0, 8)]):
         part = whole[number].view(16, 16, 3)[top : top + 6, left : left + 6].reshape(-1, 3)

@@ -22,7 +22,7 @@ from pipelines.prior.people.shards import shard_path, write_shard
 from pipelines.prior.train.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.train.images import open_images
 from pipelines.prior.train.quality import distances, fid, kid, network_features, random_features
-from pipelines.prior.train.training import PriorTrainSettings, begin, config_of, train_prior
+from pipelines.prior.train.training import PriorTrainSettings, begin, network_of, train_prior
 from tests.balls import COUNT, write_balls, write_unit_config
 
 
@@ -113,7 +113,7 @@ def test_an_iteration_is_the_same_every_time_and_covers_its_batch(data: Path, co
 
 
 def networks(settings: PriorTrainSettings):
-    players = begin(config_of(settings), settings, "cpu")
+    players = begin(*network_of(settings), settings, "cpu")
     return players.generator, players.discriminator
 
 
@@ -122,7 +122,7 @@ def test_training_makes_a_prior_that_loads_and_resumes_to_the_bit(data: Path, co
     report = train_prior(data, tmp_path / "whole.prior", settings, Silent(), device="cpu")
     prior = load_prior(str(tmp_path / "whole.prior"))
     assert report.status == "done" and report.figures["iteration"] == 6 and "kid_random_features" in report.figures
-    EG3D(config_of(settings)).load_state_dict(load_file(prior.weights or ""))
+    EG3D(network_of(settings)[1]).load_state_dict(load_file(prior.weights or ""))
     assert (tmp_path / "whole.prior/walk.mp4").stat().st_size > 1000
     sheet = cv2.imread(str(tmp_path / "whole.prior/samples/0000006.png"))
     assert sheet is not None and sheet.shape == (6 * 32, 5 * 32, 3)
@@ -146,7 +146,7 @@ def test_training_makes_a_prior_that_loads_and_resumes_to_the_bit(data: Path, co
 
 def test_the_discriminator_learns_to_tell_noise_from_the_data(data: Path, config: Path) -> None:
     settings = settings_of(config, kimg=0.24, blur_fade_kimg=0.0001, discriminator_learning_rate=0.01)
-    players = begin(config_of(settings), settings, "cpu")
+    players = begin(*network_of(settings), settings, "cpu")
     images = open_images(data)
     losses = [Iteration(players=players, images=images, settings=settings.adversarial).run()["D"] for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
@@ -154,10 +154,10 @@ def test_the_discriminator_learns_to_tell_noise_from_the_data(data: Path, config
 
 def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="ffhq512"):
-        config_of(PriorTrainSettings(config="none"))
+        network_of(PriorTrainSettings(config="none"))
     (tmp_path / "c.json").write_text('{"z_dimension": 4}')
     with pytest.raises(SettingError, match="z_dimension"):
-        config_of(PriorTrainSettings(config=str(tmp_path / "c.json")))
+        network_of(PriorTrainSettings(config=str(tmp_path / "c.json")))
 
 
 def test_distances_worked_numbers() -> None:
@@ -235,7 +235,7 @@ def test_a_feature_network_gives_kid_and_fid(data: Path, config: Path, tmp_path:
     monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path))
     torch.jit.script(Colors()).save(tmp_path / "features.pt")
     register(entry_of("feature-network"))
-    players, images = begin(config_of(settings_of(config)), settings_of(config), "cpu"), open_images(data)
+    players, images = begin(*network_of(settings_of(config)), settings_of(config), "cpu"), open_images(data)
     figures = distances(players.average, images, 8, network_features("feature-network"), "cpu")
     assert figures.keys() == {"kid", "fid"} and figures["fid"] > 0 and np.isfinite(figures["kid"])
     assert distances(players.average, images, 8, None, "cpu").keys() == {"kid_random_features"}
