@@ -28,7 +28,7 @@ from pipelines.engine.memory import batch_limit, within_memory
 from pipelines.engine.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
 from pipelines.train.ray_subset import gray
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.trainer import Trainer
+from pipelines.train.trainer import Trainer, render_latents
 
 if TYPE_CHECKING:
     from pipelines.train.steps import Step
@@ -156,7 +156,7 @@ def images_of(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Images:
     trainer, frames = step.trainer, step.batches.frames
     sampled = slice_of(seen.how, part, step.device)
     how = RenderSettings(sampling=sampled, background=gray(frames.image), compute=step.compute)
-    rendering = trainer.generator.render(trainer.scene(ws, step.compute), frames.camera[seen.views[part]], how)
+    rendering = render_latents(trainer, ws, frames.camera[seen.views[part]], how)
     images = {"image": rendering.image, "image_raw": rendering.raw}
     if need_mask(trainer.judges) and rendering.semantics is not None:
         images["image_mask"] = rendering.semantics[:, :1]

@@ -24,7 +24,7 @@ from pipelines.train.context import Batches
 from pipelines.train.ray_subset import choose_rays, foreground, gray, marched_of
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.trainer import REGULARIZED_EVERY, Trainer, set_learning_rate, update_average
+from pipelines.train.trainer import REGULARIZED_EVERY, Trainer, render_latents, set_learning_rate, update_average
 
 __all__ = ["Batches", "Step", "sampling", "train_step"]
 
@@ -102,10 +102,10 @@ def photometric_step(step: Step) -> None:
     how = with_uniforms(sampling(settings, random), *rays.shape)
     for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes)):
         w, camera = trainer.latents[chosen[part]], batches.frames.camera[chosen[part]]
-        settings_of_part = RenderSettings(
+        how_of_part = RenderSettings(
             sampling=slice_of(how, part, step.device), rays=rays[part], background=gray(w), compute=step.compute
         )
-        shown = trainer.generator.render(trainer.scene(w, step.compute), camera, settings_of_part)
+        shown = render_latents(trainer, w, camera, how_of_part)
         photometric = photometric_loss(step, chosen, rays, part, shown)
         (settings.photometric * photometric + latent_loss(step, w) * (len(w) / len(chosen))).backward()
     if batches.remembered is not None and trainer.step % settings.remember_every == 0:
@@ -144,12 +144,12 @@ def remembering_step(step: Step, views: Views, random: torch.Generator) -> None:
     step.losses.expect("remembered")
     for part in step.processes.mine(micro_batches(len(chosen), settings, step.processes), spare=True):
         own, camera = chosen[part], views.camera[chosen[part]]
-        scene = trainer.scene(trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1), step.compute)
-        settings_of_part = RenderSettings(
+        mean = trainer.latents.detach().mean(0, keepdim=True).expand(len(own), -1)
+        how_of_part = RenderSettings(
             sampling=slice_of(how, part, step.device), raw_size=size, rays=rays[part], background=gray(alpha), raw_only=True,
             compute=step.compute,
         )  # fmt: skip
-        shown = trainer.generator.render(scene, camera, settings_of_part)
+        shown = render_latents(trainer, mean, camera, how_of_part)
         color = color_loss(shown.raw, raw[part], marched[part], of=marched)
         loss = color + weighted_mean((shown.alpha - alpha[part]).abs(), marched[part], of=marched)
         (settings.remember_every * settings.remembered * loss).backward()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.camera import Camera
 from models.compute_mode import EXACT, Compute
 from models.families import FAMILIES, Judge, Regularizer
-from models.generator import Control, Generator, Role, Scene
+from models.generator import Control, Generator, Rendering, RenderSettings, Role, Scene
 from models.heads.expression_map import broadcast
 from models.training.augment import PERSON, TARGET, Augmentation
 from models.training.schedules import ema_decay, lazy_adam
@@ -126,6 +127,11 @@ def make_trainer(
     for group in trainer.generator_optimizer.param_groups:
         group["base_lr"] = group["lr"]
     return trainer
+
+
+def render_latents(trainer: Trainer, latents: Tensor, camera: Camera, how: RenderSettings) -> Rendering:
+    """What B cameras see of the heads of w [B,w_dim] or ws [B,num_ws,w_dim]."""
+    return trainer.generator.render(trainer.scene(latents, how.compute), camera, how)
 
 
 def freeze_backbone(generator: Generator, person: Tensor) -> Tensor:

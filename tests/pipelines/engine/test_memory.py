@@ -131,8 +131,8 @@ def run(capture: Path, name: str, changes: Mapping[str, object], count: int = 6,
 @pytest.mark.parametrize(
     ("changes", "place", "short"),
     [
-        ({}, (steps, "render_chosen"), {"most": 2, "images": 1, "from_call": 2}),
-        ({**GROUPS, "micro_batch": 4}, (adversary, "shown"), {"most": 1, "images": 1, "from_call": 10}),
+        ({}, (steps, "render_latents"), {"most": 2, "images": 1, "from_call": 2}),
+        ({**GROUPS, "micro_batch": 4}, (adversary, "images_of"), {"most": 1, "images": 1, "from_call": 10}),
     ],
     ids=["photometric", "generator after the discriminator's step"],
 )
