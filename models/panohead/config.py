@@ -91,7 +91,7 @@ PANOHEAD_TINY128 = PanoHeadConfig(
 """The network of the reference vectors, with few channels."""
 
 PANOHEAD_UNIT = PanoHeadConfig(
-    z_dim=8, w_dim=8, channel_base=128, channel_max=8, plane_resolution=32, plane_channels=4, triplane_depth=2,
+    z_dim=8, w_dim=8, channel_base=512, channel_max=8, plane_resolution=32, plane_channels=4, triplane_depth=2,
     decoder_hidden=8, decoder_features=4, image_size=32, neural_rendering_resolution=16, depth_resolution=6,
     depth_resolution_importance=6, ray_start="auto", ray_end="auto", c_gen_conditioning_zero=True, superresolution="2X",
     superresolution_channels=(8, 4), judged_mask="channel",

@@ -1,0 +1,225 @@
+"""What every family keeps, at the toy size that it offers itself; a new line in `models.families.MODULES` is tested with it."""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.camera import Camera, centered_intrinsics, orbit
+from models.compute_mode import Compute
+from models.families import FAMILIES, Family, UnknownFields
+from models.generator import Control, Generator, RenderSettings, Scene
+from models.image_sizes import IMAGE_SIZES
+from models.rendering.sampling import Sampling
+from tests.reference import largest_difference
+
+HEADS, VIEWS = 2, 2
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> Family:
+    return FAMILIES[request.param]
+
+
+@pytest.fixture
+def generator(family: Family) -> Generator:
+    torch.manual_seed(0)
+    generator = family.build(family.toy)
+    with torch.no_grad():
+        for parameter in generator.parameters():  # many start at 0, where gradients may vanish
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return generator
+
+
+def cameras(count: int) -> Camera:
+    poses = orbit(torch.linspace(1.2, 1.9, count), torch.linspace(1.4, 1.7, count), 2.7)
+    return Camera(world_from_camera=poses, intrinsics=centered_intrinsics(3.0).expand(count, -1, -1))
+
+
+def latents(generator: Generator, count: int = HEADS) -> Tensor:
+    z = torch.randn(count, generator.latent.z_dim, generator=torch.Generator().manual_seed(3))
+    return generator.mapping(z, cameras(1).label().expand(count, -1))
+
+
+def scene_of(generator: Generator, count: int = HEADS) -> Scene:
+    return generator.prepare(Control(ws=latents(generator, count)))
+
+
+def test_the_table_and_the_networks_agree_on_the_name(family: Family, generator: Generator) -> None:
+    assert FAMILIES[family.name] is family and generator.family == family.name
+    assert isinstance(generator, Generator) and generator.config == family.toy and isinstance(family.toy, family.config)
+
+
+def test_pictures_have_their_sizes(generator: Generator) -> None:
+    shown = generator.render(scene_of(generator), cameras(HEADS))
+    size, raw = generator.image_size, generator.raw_size
+    assert shown.image.shape == (HEADS, 3, size, size) and shown.raw.shape == (HEADS, 3, raw, raw)
+    assert shown.depth.shape == shown.alpha.shape == (HEADS, 1, raw, raw)
+    assert all(values.isfinite().all() for values in (shown.image, shown.raw, shown.depth, shown.alpha))
+    assert shown.alpha.min() >= -1e-5 and shown.alpha.max() <= 1 + 1e-5
+
+
+def test_latents_have_their_sizes_and_a_running_mean(generator: Generator) -> None:
+    ws, spec = latents(generator), generator.latent
+    assert ws.shape == (HEADS, spec.num_ws, spec.w_dim) and generator.mean_latent.shape == (spec.w_dim,)
+    before = generator.mean_latent.clone()
+    generator.track(ws[:, 0])
+    assert not torch.equal(generator.mean_latent, before)
+
+
+def test_a_scene_answers_at_points(generator: Generator) -> None:
+    scene = scene_of(generator)
+    points = (torch.rand(HEADS, 50, 3) - 0.5) * 0.2 * scene.box_size
+    colors, density = scene.field(points)
+    assert colors.shape[:2] == density.shape == scene.density(points).shape == (HEADS, 50)
+    assert scene.control.ws.shape[0] == HEADS and scene.box_size > 0
+
+
+@torch.no_grad()
+def test_two_views_of_a_scene_are_two_fresh_renders(generator: Generator) -> None:
+    scene, camera = scene_of(generator), cameras(HEADS * VIEWS)
+    together = generator.render(scene, camera)
+    for view in range(VIEWS):
+        rows = list(range(view, HEADS * VIEWS, VIEWS))
+        apart, again = (generator.render(one, camera[rows]) for one in (scene, scene_of(generator)))
+        assert torch.equal(apart.image, again.image)
+        assert largest_difference(together.image[rows], apart.image) < 1e-5
+
+
+@torch.no_grad()
+def test_some_rays_are_those_of_all(generator: Generator) -> None:
+    scene, camera, size = scene_of(generator), cameras(HEADS), generator.raw_size
+    gray = torch.zeros(1, 3, 1, 1)
+    how = RenderSettings(sampling=generator.config.sampling(), background=gray, raw_only=True)
+    rays = torch.stack([torch.randperm(size**2)[:40] for _ in range(HEADS)])
+    whole, some = generator.render(scene, camera, how), generator.render(scene, camera, replace(how, rays=rays))
+    marched = torch.zeros(HEADS, size**2).scatter(1, rays, 1.0).view(HEADS, 1, size, size)
+    for every, chosen in ((whole.raw, some.raw), (whole.alpha, some.alpha), (whole.depth, some.depth)):
+        assert largest_difference(chosen * marched, every * marched) < 1e-5
+    assert not (some.alpha * (1 - marched)).any()
+
+
+@torch.no_grad()
+def test_a_raw_image_is_that_of_the_whole_picture(generator: Generator) -> None:
+    scene, camera = scene_of(generator), cameras(HEADS)
+    gray = torch.zeros(1, 3, 1, 1)
+    whole = generator.render(scene, camera, RenderSettings(background=gray))
+    raw = generator.render(scene, camera, RenderSettings(background=gray, raw_only=True))
+    assert torch.equal(raw.image, raw.raw) and largest_difference(raw.raw, whole.raw) < 1e-5
+
+
+@torch.no_grad()
+def test_a_frozen_backbone_is_the_backbone(generator: Generator) -> None:
+    ws, camera = latents(generator, 1), cameras(1)
+    plain = generator.prepare(Control(ws=ws))
+    frozen = generator.prepare(Control(ws=ws), frozen=generator.backbone_share(ws))
+    assert torch.equal(generator.render(plain, camera).image, generator.render(frozen, camera).image)
+
+
+def test_recomputing_changes_nothing(generator: Generator) -> None:
+    again = Compute(recompute=True)
+    pictures = [
+        generator.render(generator.prepare(Control(ws=latents(generator)), compute=compute), cameras(HEADS), RenderSettings())
+        for compute in (Compute(), again)
+    ]
+    assert torch.equal(pictures[0].image, pictures[1].image)
+
+
+def test_every_parameter_has_one_role(generator: Generator) -> None:
+    groups = generator.groups()
+    together = [id(parameter) for parameters in groups.values() for parameter in parameters]
+    assert sorted(together) == sorted(id(parameter) for parameter in generator.parameters())
+    assert all(groups.values()) and {"backbone", "mapping"} <= set(groups)
+
+
+def test_gradients_reach_every_role_and_parameter(generator: Generator) -> None:
+    scene = scene_of(generator)
+    random = Sampling(coarse=6, fine=6, jitter="random", generator=torch.Generator().manual_seed(0))
+    shown = generator.render(scene, cameras(HEADS), RenderSettings(sampling=random))
+    (shown.image.square().sum() + shown.raw.square().sum() + shown.alpha.square().sum()).backward()
+    names = {id(parameter): name for name, parameter in generator.named_parameters()}
+    for role, parameters in generator.groups().items():
+        if role != "pose":
+            assert any(parameter.grad is not None and parameter.grad.any() for parameter in parameters), role
+            silent = {names[id(one)] for one in parameters if one.grad is None or (role != "mapping" and not one.grad.any())}
+            assert all(name.endswith("noise_strength") for name in silent), f"{role}: {silent}"
+
+
+def test_a_state_goes_round(family: Family, generator: Generator) -> None:
+    other = family.build(family.toy)
+    other.load_state_dict(generator.state_dict(), strict=True)
+    pictures = [one.render(scene_of(one), cameras(HEADS)).image for one in (generator, other)]
+    assert torch.equal(*pictures)
+
+
+def test_a_config_goes_through_json(family: Family) -> None:
+    for config in (family.toy, *family.presets.values()):
+        assert family.decode(json.loads(json.dumps(asdict(config)))) == config
+    with pytest.raises(UnknownFields, match="no_such_field"):
+        family.decode({"no_such_field": 1})
+
+
+def test_discriminators_judge_what_the_generator_shows(family: Family, generator: Generator) -> None:
+    camera = cameras(4)
+    shown = generator.render(scene_of(generator, 4), camera)
+    judges = family.discriminators(family.toy)
+    assert judges and all(judge.weight > 0 for judge in judges.values())
+    for judge in judges.values():
+        logits = judge.network(shown, camera, torch.Generator().manual_seed(0)).logits
+        assert logits.shape == (4, 1) and judge.network.group_size >= 1
+        assert shown.semantics is not None or not judge.network.needs_mask
+        logits.sum().backward(retain_graph=True)
+        assert all(parameter.grad is not None for parameter in judge.network.parameters())
+        judge.network.load_state_dict(judge.network.state_dict(), strict=True)
+
+
+def test_regularizers_have_gradients(family: Family, generator: Generator) -> None:
+    for regularizer in family.regularizers.values():
+        loss = regularizer(scene_of(generator), torch.Generator().manual_seed(0))
+        assert loss.ndim == 0 and torch.autograd.grad(loss, list(generator.parameters()), allow_unused=True)
+
+
+def test_one_persons_network_sees_no_camera(family: Family) -> None:
+    personal = family.personal(family.toy, paint=2, from_prior=True)
+    generator = family.build(personal)
+    ws = generator.mapping(torch.randn(1, generator.latent.z_dim))
+    assert generator.render(generator.prepare(Control(ws=ws)), cameras(1)).image.isfinite().all()
+
+
+@pytest.mark.parametrize("size", list(IMAGE_SIZES))
+def test_other_sizes_build(family: Family, size: int) -> None:
+    config = family.resized(family.toy, size)
+    with torch.device("meta"):
+        generator, judges = family.build(config), family.discriminators(config)
+    assert generator.image_size == size and judges
+    assert family.resized(config, size) is config
+
+
+@pytest.mark.parametrize("changes", [{"from_prior": True, "size": None}, {"from_prior": True, "size": 128}])
+def test_a_priors_weights_fit_a_person(family: Family, generator: Generator, changes: dict[str, Any]) -> None:
+    size = changes["size"] or family.toy.image_size
+    config = family.personal(family.resized(family.toy, size), paint=1, from_prior=True)
+    person = family.build(config)
+    state = family.transfer(generator.state_dict(), person.state_dict(), resized=size != family.toy.image_size)
+    person.load_state_dict(state, strict=True)
+    kept = {name: value for name, value in generator.state_dict().items() if torch.equal(person.state_dict()[name][: len(value)]
+            if value.ndim else person.state_dict()[name], value)}  # fmt: skip
+    assert len(kept) > len(generator.state_dict()) / 2
+
+
+@torch.no_grad()
+def test_freed_directions_are_not_heard(generator: Generator) -> None:
+    from models.latent_directions import reserve_directions
+
+    spec, person = generator.latent, torch.randn(generator.latent.w_dim)
+    room = torch.linalg.qr(torch.randn(spec.w_dim, 2)).Q.T
+    layers = generator.listeners()
+    before = [listener.layer.weight @ person * listener.layer.weight_gain for listener in layers]
+    assert layers and len(before) == len(layers)
+    reserve_directions(layers, room, person)
+    for listener in layers:
+        others = listener.layer.weight[: len(listener.layer.weight) - listener.own]
+        assert not len(others) or (others @ room.T).abs().max() < 1e-4 * max(float(others.abs().max()), 1.0)
