@@ -1,5 +1,6 @@
 """Where a training begins: written, read, and refused when its arrays do not belong together."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = StartState.load(tmp_path)
     assert again.counts == {"people": 1, "views_to_remember": 2, "opened_frames": 3, "known_latents": 5}
     assert same(again, state) and same(again.to("cpu"), state)
+    assert same(pickle.loads(pickle.dumps(again)), state), "it is sent to the other processes"
 
 
 def test_where_nothing_is_known_there_is_no_file(tmp_path: Path) -> None:
