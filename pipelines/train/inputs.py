@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +26,7 @@ from pipelines.train.settings import TrainSettings
 
 Networks = tuple[Generator, dict[str, Judge], str]
 """Generator, discriminators by name, and one sentence on where their weights come from."""
+ExpressionSpace = Literal["measured", "blendshapes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class TrainInputs:
         return self.processes.device
 
     @cached_property
-    def space(self) -> str:
+    def space(self) -> ExpressionSpace:
         """Of the expressions that the avatar will follow."""
         if self.settings.expression_space != "auto":
             return self.settings.expression_space

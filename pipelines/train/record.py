@@ -24,7 +24,7 @@ from pipelines.avatar.view_limits import view_limits_of
 from pipelines.face.expression import calibrate, space_names
 from pipelines.provenance.consent import consent_in
 from pipelines.train.appearance import Appearance
-from pipelines.train.inputs import TrainInputs
+from pipelines.train.inputs import ExpressionSpace, TrainInputs
 
 
 def write_record(inputs: TrainInputs, appearance: Appearance, expression: np.ndarray) -> None:
@@ -50,7 +50,7 @@ def frame_of(prior: Prior) -> FrameRecord:
     return FrameRecord(prior_from_head=rows, matte_region=prior.frame.matte_region)
 
 
-def range_of(space: Any, expression: np.ndarray) -> ExpressionRange:
+def range_of(space: ExpressionSpace, expression: np.ndarray) -> ExpressionRange:
     """Rest, range, mean and spread of scores [P,E]."""
     channels = calibrate(expression, np.ones(len(expression), bool))
     neutral, low, high, mean, std = (
