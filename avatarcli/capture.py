@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from avatarcli.console import console
-from avatarcli.options import Consent, Overwrite, Set, SettingsFile, chosen
+from avatarcli.options import Consent, Overwrite, Set, SettingsFile, assignments_of
 from avatarcli.settings import resolve
 from pipelines.core.errors import SettingError, UnusableMaterial
 
@@ -47,7 +47,7 @@ def capture(
     from pipelines.provenance.consent import attach, consent_of
 
     given = consent_of(consent) if consent is not None else None
-    flags = chosen(cameras__method=cameras, mattes__model=mattes)
+    flags = assignments_of(cameras__method=cameras, mattes__model=mattes)
     asked = resolve(CaptureSettings(), file=settings, stage="capture", assignments=[*(changes or []), *flags])
     report = make(footage, out, asked, progress=console(), overwrite=overwrite)
     if given:

@@ -28,12 +28,12 @@ def demo(
     for report in reports:
         console().finished(report)
     console().say(console().evaluation(reports[1].figures["evaluation"]))
-    console().table(["against the ground truth", "measured", "goal"], told(score))
+    console().table(["against the ground truth", "measured", "goal"], score_table(score))
     stages = [report_json(report) for report in reports]
     console().result({"status": reports[-1].status, "out": str(driven), "stages": stages, "score": score}, str(driven))
 
 
-def told(score: dict[str, Any]) -> list[list[str]]:
+def score_table(score: dict[str, Any]) -> list[list[str]]:
     """Rows of the score for people."""
     camera, follows, over_run = score["camera"]["rotation_deg"], score["follows"], score["held_out"]["over_run"]
     rose = f"{over_run[0]:.1f} → {over_run[-1]:.1f} dB" if over_run else "–"

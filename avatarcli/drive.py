@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatarcli.console import console, report_json
-from avatarcli.options import MORE, Device, OnDevice, Overwrite, Set, SettingsFile, chosen, pick_device
+from avatarcli.options import MORE, Device, OnDevice, Overwrite, Set, SettingsFile, assignments_of, pick_device
 from avatarcli.settings import resolve
 from avatarcli.train import Torso
 from pipelines.core.errors import SettingError
@@ -48,8 +48,8 @@ def drive(
     """Animate an avatar with a video or with recorded motion."""
     from pipelines.drive import DriveSettings
 
-    shown = chosen(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
-    flags = [*shown, *chosen(retarget__neutral_s=neutral)]
+    shown = assignments_of(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
+    flags = [*shown, *assignments_of(retarget__neutral_s=neutral)]
     asked = resolve(DriveSettings(), file=settings, stage="drive", assignments=[*(changes or []), *flags])
     rest: dict[str, Any] = {"progress": console(), "device": pick_device(device), "overwrite": overwrite}
     if live:

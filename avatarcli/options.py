@@ -76,7 +76,7 @@ def gigabytes(text: str | None) -> float | None:
     return total
 
 
-def chosen(**flags: Any) -> list[str]:
+def assignments_of(**flags: Any) -> list[str]:
     """`key=value` of each flag that is not None; `__` in a name stands for a dot."""
     return [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
 

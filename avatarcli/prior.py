@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from avatarcli.console import FLAGS, console
-from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, chosen, pick_device
+from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, assignments_of, pick_device
 
 Use = Literal["research", "commercial"]
 Recipe = Literal["eg3d", "supervised"]
@@ -46,9 +46,9 @@ def import_(
 def list_(use: ForUse = None) -> None:
     """List everything that can be added: size, license and what it permits."""
     from pipelines.assets.registry import permitted
-    from pipelines.prior.catalog import shelf
+    from pipelines.prior.catalog import list_catalog
 
-    things = [thing for thing in shelf() if use is None or permitted(thing["license"], use)]
+    things = [thing for thing in list_catalog() if use is None or permitted(thing["license"], use)]
     rows = [[t["name"], t["kind"], t["state"], size_of(t["size"]), " ".join(t["permits"]), t["license"]] for t in things]
     console().table(["name", "kind", "", "size", "permits", "license"], rows)
     console().result({"status": "done", "entries": things}, "")
@@ -58,11 +58,13 @@ def list_(use: ForUse = None) -> None:
 def show(name: Named, use: ForUse = None) -> None:
     """Show everything known about one entry."""
     from pipelines.assets.registry import insist
-    from pipelines.prior.catalog import thing_of
+    from pipelines.prior.catalog import find_listed
 
-    thing = thing_of(name)
+    thing = find_listed(name)
     insist(thing["name"], thing["license"], use)
-    console().table(["", ""], [[field, said(field, value)] for field, value in thing.items() if not isinstance(value, dict)])
+    console().table(
+        ["", ""], [[field, field_text(field, value)] for field, value in thing.items() if not isinstance(value, dict)]
+    )
     console().result({"status": "done", "entry": thing}, "")
 
 
@@ -78,9 +80,9 @@ def fetch(
     from pipelines.assets.store import accept
     from pipelines.assets.store import fetch as get
     from pipelines.core.errors import SettingError
-    from pipelines.prior.catalog import fetchable_of
+    from pipelines.prior.catalog import find_fetchable
 
-    entry = fetchable_of(name)
+    entry = find_fetchable(name)
     insist(entry.name, entry.license, use)
     if entry.fetchable:
         accept(entry, accepted, console())
@@ -106,9 +108,9 @@ def register(
 ) -> None:
     """Record the checksum of a local file, such as a rembg model, that has none on record; later uses must match it."""
     from pipelines.assets.store import register as vouch
-    from pipelines.prior.catalog import entry_of
+    from pipelines.prior.catalog import find_entry
 
-    path, content = vouch(entry_of(name), sha256)
+    path, content = vouch(find_entry(name), sha256)
     console().result({"status": "done", "out": str(path), "sha256": content}, f"{content}  {path}")
 
 
@@ -161,7 +163,7 @@ def train(
     from pipelines.prior.train.supervised import SupervisedSettings, train_supervised
     from pipelines.prior.train.training import PriorTrainSettings, train_prior
 
-    named = chosen(config=config, adversarial__kimg=kimg)
+    named = assignments_of(config=config, adversarial__kimg=kimg)
     if recipe == "supervised":
         if named:
             raise SettingError("--config and --kimg belong to --recipe eg3d; with supervised, use --set autodecoder.steps=N.")
@@ -177,7 +179,7 @@ def size_of(size: int | None) -> str:
     return "unknown" if size is None else f"{size / 1e6:.1f} MB"
 
 
-def said(field: str, value: Any) -> str:
+def field_text(field: str, value: Any) -> str:
     if field == "size":
         return size_of(value)
     return " ".join(value) if isinstance(value, list | tuple) else "unknown" if value is None else str(value)

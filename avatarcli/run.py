@@ -16,13 +16,13 @@ from avatarcli.options import (
     Preset,
     Set,
     SettingsFile,
-    chosen,
+    assignments_of,
     gigabytes,
     pick_device,
     preset,
     seconds,
 )
-from avatarcli.settings import resolve, within
+from avatarcli.settings import resolve, with_prefixes
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
     from pipelines.train import PRESETS
 
     base = RunSettings(train=preset(PRESETS, preset_name))
-    asked = resolve(base, file=settings, assignments=[*within(base, changes or []), *chosen(**named)])
+    asked = resolve(base, file=settings, assignments=[*with_prefixes(base, changes or []), *assignments_of(**named)])
     given = consent_of(consent) if consent is not None else None
     reports = make(
         video, driver, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite, consent=given

@@ -69,7 +69,7 @@ def _replaced(base: T, key: str, value: Any, said: str) -> T:
         raise SettingError(f"{said}: {error}") from error
 
 
-def within(base: Any, assignments: Sequence[str]) -> list[str]:
+def with_prefixes(base: Any, assignments: Sequence[str]) -> list[str]:
     """`finetune.steps=9` as `train.finetune.steps=9` where the group was left out; `prior=x` for all groups that have one."""
     return [changed for text in assignments for changed in _within(base, text)]
 
@@ -148,7 +148,7 @@ def _parsed(hint: Any, value: Any, said: str) -> Any:
             return _as(kind, value)
         except (ValueError, TypeError):
             continue
-    raise SettingError(f"{said}: this must be {describe(hint)}.")
+    raise SettingError(f"{said}: this must be {describe_type(hint)}.")
 
 
 def _as(kind: Any, value: Any) -> Any:
@@ -209,16 +209,16 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _bool, int: _int, float: _flo
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", type(None): "none"}
 
 
-def describe(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """A type in a user's words."""
     if _choices(hint):
-        return " or ".join(describe(kind) for kind in _choices(hint))
+        return " or ".join(describe_type(kind) for kind in _choices(hint))
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         count = "any number of values" if parts[-1] is Ellipsis else f"{len(parts)} values"
-        return f"{count} separated by commas, each {describe(parts[0])}"
+        return f"{count} separated by commas, each {describe_type(parts[0])}"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {', '.join(str(choice.value) for choice in hint)}"
     return _WORDS.get(hint, str(hint))

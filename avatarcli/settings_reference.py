@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarcli.settings import describe, group_of, types_of
+from avatarcli.settings import describe_type, group_of, types_of
 
 PIPE = "\\|"
 """A bar that does not end a cell."""
@@ -91,7 +91,7 @@ def _group(name: str, base: Any, presets: Mapping[str, Any]) -> Iterator[str]:
         yield "| setting | default | values | |\n|---|---|---|---|"
         prefix = f"{name}." if name else ""
         for key, kind in single.items():
-            cells = (f"`{prefix}{key}`", _default(key, base, presets), describe(kind), texts.get(key, ""))
+            cells = (f"`{prefix}{key}`", _default(key, base, presets), describe_type(kind), texts.get(key, ""))
             yield f"| {' | '.join(cell.replace('|', PIPE) for cell in cells)} |"
         yield ""
     for key in [key for key in kinds if key not in single]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from avatarcli.console import console
-from avatarcli.options import Out, Overwrite, Set, SettingsFile, chosen
+from avatarcli.options import Out, Overwrite, Set, SettingsFile, assignments_of
 from avatarcli.settings import resolve
 
 Space = Literal["measured", "blendshapes"]
@@ -28,6 +28,6 @@ def track(
     """Track a driver once: write expressions and head poses as a .track, or as a .csv for other tools."""
     from pipelines.drive.motion.record_track import TakeSettings, take
 
-    flags = chosen(space=space, csv="exact" if csv else None)
+    flags = assignments_of(space=space, csv="exact" if csv else None)
     asked = resolve(TakeSettings(), file=settings, stage="track", assignments=[*flags, *(changes or [])])
     console().report(take(driver, out, asked, progress=console(), overwrite=overwrite))

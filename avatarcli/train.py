@@ -15,7 +15,7 @@ from avatarcli.options import (
     Overwrite,
     Set,
     SettingsFile,
-    chosen,
+    assignments_of,
     gigabytes,
     pick_device,
     preset,
@@ -59,7 +59,7 @@ def train(
     from pipelines.train import PRESETS
     from pipelines.train import train as make
 
-    flags = [*(changes or []), *chosen(torso=torso, budget_s=budget_s, memory_gb=memory_gb)]
+    flags = [*(changes or []), *assignments_of(torso=torso, budget_s=budget_s, memory_gb=memory_gb)]
     if further is not None:
         from pipelines.train.continue_training import add, settings_for
 

@@ -24,8 +24,8 @@ from pipelines.face.ict import FaceModel, find_face_model, load_face_model  # no
 from pipelines.face.tracker import FaceTracker  # noqa: E402
 from pipelines.prior.people.person import Person  # noqa: E402
 from pipelines.prior.people.posed import Pose, Posed  # noqa: E402
-from pipelines.prior.people.scene import Picture, draw_backdrop, draw_light, laid_over, render, view_from  # noqa: E402
-from pipelines.prior.people.sheet import tiled  # noqa: E402
+from pipelines.prior.people.scene import Picture, composite_over, draw_backdrop, draw_light, render_person, view_from  # noqa: E402
+from pipelines.prior.people.sheet import tile_images  # noqa: E402
 from pipelines.prior.people.shooting import SynthSettings, draw_pose  # noqa: E402
 from pipelines.prior.people.stock import Stock  # noqa: E402
 from pipelines.prior.people.synth import shard_of  # noqa: E402
@@ -54,7 +54,7 @@ def heads(model: FaceModel, count: int, size: int = 256) -> dict[str, Any]:
         for seed in range(count):
             random = np.random.default_rng([9, seed])
             picture = _picture(stock, 50_000 + seed, float(np.clip(random.normal(0, 9), -20, 20)), random)
-            seen = tracker.track(laid_over(picture.image, picture.alpha, draw_backdrop(random, size))) is not None
+            seen = tracker.track(composite_over(picture.image, picture.alpha, draw_backdrop(random, size))) is not None
             found += seen
             missed += [] if seen else [50_000 + seed]
     return {"tracked": found, "of": count, "missed": missed}
@@ -65,14 +65,14 @@ def orbit(model: FaceModel, path: Path, seed: int = 50_002, count: int = 12, siz
     stock = Stock(model, size)
     person = Person(stock, draw_traits(seed))
     posed, lamps = Posed(person, Pose(np.zeros(len(model.expression_names)))), draw_light(np.random.default_rng(3))
-    pictures = [render(posed, view_from(360 * step / count, 5, 2.7), lamps, size) for step in range(count)]
-    write_image(path, tiled([picture.image for picture in pictures], 6))
+    pictures = [render_person(posed, view_from(360 * step / count, 5, 2.7), lamps, size) for step in range(count)]
+    write_image(path, tile_images([picture.image for picture in pictures], 6))
 
 
 def _picture(stock: Stock, seed: int, yaw_deg: float, random: np.random.Generator) -> Picture:
     posed = Posed(Person(stock, draw_traits(seed)), draw_pose(random, stock))
     view = view_from(yaw_deg, float(np.clip(random.normal(2, 5), -12, 12)), 2.7)
-    return render(posed, view, draw_light(random), stock.size)
+    return render_person(posed, view, draw_light(random), stock.size)
 
 
 def main() -> None:

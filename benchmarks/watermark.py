@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.record import Run, options
 from pipelines.media.encoder import write_video
 from pipelines.media.video import VideoInfo, probe, read_frames
-from pipelines.provenance.finding import FALSE_ALARM, find, find_in_video
+from pipelines.provenance.finding import FALSE_ALARM, find_in_video, find_mark
 from pipelines.provenance.mark import Marker
 
 SECONDS, FOREIGN_S, FOREIGN_STEP_S = 5.0, 2.0, 0.5
@@ -102,7 +102,7 @@ def render(number: int, info: VideoInfo, start_s: float, plain: list[np.ndarray]
 
 def foreign(number: int, info: VideoInfo, pictures: list[np.ndarray]) -> dict[str, Any]:
     size, turn = SIZES[number % len(SIZES)], -1 if number % 2 else 1
-    found = find(squared(picture, size)[:, ::turn] for picture in pictures)
+    found = find_mark(squared(picture, size)[:, ::turn] for picture in pictures)
     return {"kind": "foreign", "number": number, "clip": info.path.name, "found": found.found, "z": found.z}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.capture import page_charts
 from pipelines.core.errors import AvatarError
 from pipelines.core.files import read_arrays, read_image
-from pipelines.face.coverage import cover, shown_by
+from pipelines.face.coverage import measure_coverage, visible_expressions
 from pipelines.face.expression import MEASURED, calibrate
 from pipelines.report import html, svg
 from pipelines.report.parts import ends, image_of, json_of, name_of
@@ -156,7 +156,7 @@ def _coverage(folder: Path, poses: np.ndarray) -> str:
     if not len(poses):
         return ""
     yaw = camera_angles(poses)[0]
-    found = cover(yaw, 1.0, _expressions(folder, len(poses)), np.full(len(yaw), np.nan)).record()
+    found = measure_coverage(yaw, 1.0, _expressions(folder, len(poses)), np.full(len(yaw), np.nan)).record()
     return _coverage_plots(found, "Frames")
 
 
@@ -177,7 +177,7 @@ def _expressions(folder: Path, count: int) -> dict[str, np.ndarray]:
         return {}
     if scores.shape != (count, len(MEASURED)):
         return {}
-    shown = shown_by(scores, calibrate(scores, np.ones(count, bool)).neutral, np.zeros(count))
+    shown = visible_expressions(scores, calibrate(scores, np.ones(count, bool)).neutral, np.zeros(count))
     return {name: values for name, values in shown.items() if name != "teeth"}
 
 

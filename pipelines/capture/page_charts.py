@@ -10,7 +10,7 @@ from pipelines.report.svg import (
     FAINT,
     INK,
     ORANGE,
-    between,
+    blend_color,
     svg,
     text,
 )
@@ -85,7 +85,7 @@ def cameras(poses: Matrix, title: str, *, yaw_deg: float, pitch_deg: float, aspe
     for row in range(len(poses)):
         corners = at(np.vstack([eye[row], tips[row]]) @ turn.T)
         depth = float((eye[row] @ turn.T)[2])
-        parts.append((depth, _pyramid(corners, between(row / max(len(poses) - 1, 1)))))
+        parts.append((depth, _pyramid(corners, blend_color(row / max(len(poses) - 1, 1)))))
     body = "".join(shape for _, shape in sorted(parts, key=lambda part: part[0]))
     return svg(size, size + 24, body, title)
 

@@ -46,13 +46,13 @@ def evaluate(
     from pipelines.evaluate.folders import capture_of, insist_comparable
     from pipelines.evaluate.likeness import recognizer_tool
     from pipelines.evaluate.perceptual import lpips_tool
-    from pipelines.evaluate.recipe import Recipe
+    from pipelines.evaluate.recipe import Evaluation
 
     progress, place = progress or Silent(), out or default_out(avatar, compare)
     capture = capture_of(avatar, capture)
     if compare is not None:
         insist_comparable(avatar, compare)
-    recipe = Recipe(
+    recipe = Evaluation(
         avatar=avatar, capture=capture, compare=compare, lpips=lpips_tool(device), recognizer=recognizer_tool(), device=device,
         progress=progress,
     )  # fmt: skip

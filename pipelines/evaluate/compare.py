@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.core.errors import UnusableMaterial
 
 if TYPE_CHECKING:
-    from pipelines.evaluate.record import Shown
+    from pipelines.evaluate.record import EvaluatedAvatar
 
 COMPARED = (
     ("avatar", "psnr_head"), ("avatar", "psnr_full"), ("avatar", "ssim_head"), ("avatar", "ssim_full"),
@@ -37,7 +37,7 @@ def at(record: dict[str, Any], place: tuple[str, ...]) -> Any:
     return value
 
 
-def insist_same_frames(first: "Shown", second: "Shown") -> None:
+def insist_same_frames(first: "EvaluatedAvatar", second: "EvaluatedAvatar") -> None:
     """UnusableMaterial unless both were judged on the same pictures."""
     same = first.names == second.names and first.truth.image.shape == second.truth.image.shape
     if not same or not np.array_equal(first.truth.image, second.truth.image):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.face.expression import MEASURED, measure, solve_pose
+from pipelines.face.expression import MEASURED, measure_expression, solve_pose
 from pipelines.geometry.angles import rotation_angle_deg
 
 INNER_LIPS, OUTER_CORNERS = (13, 14), (33, 263)
@@ -78,10 +78,10 @@ def look(images: np.ndarray, find: Find, canonical: np.ndarray, intrinsics: np.n
     for number, image in enumerate(images):
         repeated = number > 0 and np.array_equal(image, images[number - 1])
         points.append(points[-1] if repeated else find((image * 255).round().astype(np.uint8)))
-    return describe(points, canonical, intrinsics, images.shape[1])
+    return measure_face(points, canonical, intrinsics, images.shape[1])
 
 
-def describe(points: list[np.ndarray | None], canonical: np.ndarray, intrinsics: np.ndarray, size: int) -> Faces:
+def measure_face(points: list[np.ndarray | None], canonical: np.ndarray, intrinsics: np.ndarray, size: int) -> Faces:
     """What landmarks [478,3] in pixels of a picture of `size` say, None where no face was found."""
     count = len(points)
     found = np.array([one is not None for one in points], bool)
@@ -90,7 +90,7 @@ def describe(points: list[np.ndarray | None], canonical: np.ndarray, intrinsics:
     for row, one in enumerate(points):
         if one is not None:
             fx, center = intrinsics[row, 0, 0] * size, intrinsics[row, :2, 2] * size
-            every[row], opening[row], expression[row] = one, mouth_opening(one), measure(one, canonical)
+            every[row], opening[row], expression[row] = one, mouth_opening(one), measure_expression(one, canonical)
             pose[row] = solve_pose(one, canonical, float(fx), (float(center[0]), float(center[1])))[0]
     return Faces(found=found, points=every, opening=opening, expression=expression, pose=pose)
 
@@ -138,7 +138,7 @@ def mouth_state(render: Faces, truth: Faces) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def distances(render: Faces, truth: Faces) -> dict[str, Any]:
+def face_distances(render: Faces, truth: Faces) -> dict[str, Any]:
     """AED and APD over the frames in which both faces were found (None where there is none), and how many were."""
     both = render.found & truth.found
     if not both.any():

@@ -63,7 +63,7 @@ def likeness(tool: Tool, sequences: dict[str, tuple[np.ndarray, Faces]], truth: 
     if tool.call is None:
         return {**dict.fromkeys(sequences), "why": tool.why}
     known = embeddings(tool.call, *truth)
-    found = {name: similarity(embeddings(tool.call, *one), known) for name, one in sequences.items()}
+    found = {name: mean_cosine(embeddings(tool.call, *one), known) for name, one in sequences.items()}
     return {**found, "network": tool.name, "weights_sha256": list(tool.sha256)}
 
 
@@ -71,27 +71,27 @@ def embeddings(embed: Embed, images: np.ndarray, faces: Faces) -> list[np.ndarra
     """Descriptions of length 1 of the faces in images [N,S,S,3] of 0..1; None where none was found."""
     found: list[np.ndarray | None] = []
     for image, points, there in zip(images, faces.points, faces.found, strict=True):
-        value = embed(upright((image * 255).round().astype(np.uint8), points)) if there else None
+        value = embed(align_face((image * 255).round().astype(np.uint8), points)) if there else None
         found.append(None if value is None else value / max(float(np.linalg.norm(value)), 1e-12))
     return found
 
 
-def similarity(ours: list[np.ndarray | None], theirs: list[np.ndarray | None]) -> float | None:
+def mean_cosine(ours: list[np.ndarray | None], theirs: list[np.ndarray | None]) -> float | None:
     """Mean cosine over the rows that both have; None without one."""
     cosines = [float(a @ b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     return float(np.mean(cosines)) if cosines else None
 
 
-def upright(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+def align_face(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """uint8 [112,112,3]: the face of landmarks [478,3] turned, shifted and scaled to lie on ANCHORS as well as it can."""
     import cv2
 
     seen = np.stack([points[list(group), :2].mean(0) for group in MESH])
-    matrix = fitted(seen - 0.5, ANCHORS)
+    matrix = fit_to_template(seen - 0.5, ANCHORS)
     return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
 
 
-def fitted(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def fit_to_template(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """[2,3] the turn, scale and shift of points [P,2] that come nearest to `target` [P,2] (Umeyama 1991), without mirroring.
 
     With complex numbers: target = a source + b, a = sum conj(s) t / sum |s|^2 of the centered ones.

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.evaluate.compare import at
-from pipelines.evaluate.page_charts import grouped
-from pipelines.evaluate.page_frames import apart, frames, ranked, region_pictures, short, spread
+from pipelines.evaluate.page_charts import grouped_bars
+from pipelines.evaluate.page_frames import evenly_spaced, frames, rank_frames, region_pictures, short, spaced_out
 from pipelines.evaluate.series import BINNED
 from pipelines.evaluate.summary import comparison, verdict
 from pipelines.report import html, svg
 
 if TYPE_CHECKING:
-    from pipelines.evaluate.record import Shown
+    from pipelines.evaluate.record import EvaluatedAvatar
 
 BASELINES = ("mean", "retrieval", "oracle")
 MORE: dict[str, tuple[str, ...]] = {
@@ -25,7 +25,7 @@ Row = tuple[str, Mapping[str, Any], str]
 """What a row of a table is called, the record it is from, and what it is called there."""
 
 
-def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown | None" = None) -> str:
+def evaluation_report(record: Mapping[str, Any], shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None" = None) -> str:
     """The page of one record; `other` is the avatar it is compared with."""
     rows = _rows(record)
     made_of = f"evaluated on {record['frames']} frames of {record['capture']['name']} that it was not trained on"
@@ -36,10 +36,10 @@ def evaluation_report(record: Mapping[str, Any], shown: "Shown", other: "Shown |
         ("Compared with baselines", _figures(record)),
         ("Mouth, motion, likeness", _more(rows)),
         ("Regions", _regions(rows) + region_pictures(shown)),
-        ("Worst frames", frames(apart(ranked(record), record["frames"]), shown, other)),
-        ("Best frames", frames(apart(ranked(record)[::-1], record["frames"]), shown, other)),
-        *([("Wrong mouths", frames(apart(wrong, record["frames"]), shown, other))] if wrong else []),
-        ("Frames over time", frames(spread(len(shown.names)), shown, other) + _curves(record)),
+        ("Worst frames", frames(spaced_out(rank_frames(record), record["frames"]), shown, other)),
+        ("Best frames", frames(spaced_out(rank_frames(record)[::-1], record["frames"]), shown, other)),
+        *([("Wrong mouths", frames(spaced_out(wrong, record["frames"]), shown, other))] if wrong else []),
+        ("Frames over time", frames(evenly_spaced(len(shown.names)), shown, other) + _curves(record)),
         ("By viewing side", _bins(rows, record["yaw_bins"])),
         *([("First minus second", html.facts(record["difference"]))] if other is not None else []),
         ("Seconds, from the raw video", _seconds(record, other)),
@@ -98,7 +98,10 @@ def _more(rows: Sequence[Row]) -> str:
     table = [
         [
             called,
-            *(rounded(at(dict(record), tuple(name if part == "*" else part for part in place))) for place in MORE.values()),
+            *(
+                round_figure(at(dict(record), tuple(name if part == "*" else part for part in place)))
+                for place in MORE.values()
+            ),
         ]
         for called, record, name in (*rows, tracker)
     ]
@@ -109,7 +112,7 @@ def _more(rows: Sequence[Row]) -> str:
     return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet")
 
 
-def rounded(value: Any) -> Any:
+def round_figure(value: Any) -> Any:
     """Numbers to three places."""
     return round(value, 3) if isinstance(value, float) else value
 
@@ -119,7 +122,7 @@ def _regions(rows: Sequence[Row]) -> str:
     figures = {"psnr": "PSNR", "ssim": "SSIM", "sharpness": "sharpness"}
     head = ["", *(f"{name}: {said}" for name in names for said in figures.values())]
     table = [
-        [called, *(rounded(record["regions"][own][name][figure]) for name in names for figure in figures)]
+        [called, *(round_figure(record["regions"][own][name][figure]) for name in names for figure in figures)]
         for called, record, own in rows
     ]
     count = rows[0][1]["regions"]["avatar"]
@@ -141,10 +144,10 @@ def _bins(rows: Sequence[Row], bins: Mapping[str, Any]) -> str:
     labels = [f"{low}° to {high}°" for low, high in zip(edges, edges[1:], strict=False)]
     named = {called: record["yaw_bins"][own] for called, record, own in rows}
     heads = {called: one["psnr_head"] for called, one in named.items()}
-    plot = grouped(labels, bins["frames"], heads, "PSNR in the head by |yaw|", unit="dB")
+    plot = grouped_bars(labels, bins["frames"], heads, "PSNR in the head by |yaw|", unit="dB")
     avatars = {called: figures for (called, _, own), figures in zip(rows, named.values(), strict=True) if own == "avatar"}
     table = [
-        [label, count, *(rounded(one[figure][number]) for one in avatars.values() for figure in BINNED)]
+        [label, count, *(round_figure(one[figure][number]) for one in avatars.values() for figure in BINNED)]
         for number, (label, count) in enumerate(zip(labels, bins["frames"], strict=True)) if count
     ]  # fmt: skip
     head = ["|yaw|", "frames", *(f"{called}: {said}" for called in avatars for said in ("PSNR", "SSIM", "sharpness"))]
@@ -153,7 +156,7 @@ def _bins(rows: Sequence[Row], bins: Mapping[str, Any]) -> str:
     return plot + html.table(table, head=head) + html.sentence(note, "quiet")
 
 
-def _seconds(record: Mapping[str, Any], other: "Shown | None") -> str:
+def _seconds(record: Mapping[str, Any], other: "EvaluatedAvatar | None") -> str:
     parts = []
     for one in [record, *([other.record] if other is not None else [])]:
         seconds = one["seconds"]

@@ -7,7 +7,7 @@ from pipelines.report.svg import BLUE, FAINT, ORANGE, svg, text
 COLORS = (BLUE, ORANGE, "#718096", "#2c7a7b", "#805ad5")
 
 
-def grouped(
+def grouped_bars(
     labels: Sequence[str], counts: Sequence[int], series: Mapping[str, Sequence[float | None]], title: str, *, unit: str = "",
     width: int = 620, height: int = 230,
 ) -> str:  # fmt: skip

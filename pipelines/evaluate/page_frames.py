@@ -10,7 +10,7 @@ from pipelines.report import html
 
 if TYPE_CHECKING:
     from pipelines.evaluate.protocol import Pictures
-    from pipelines.evaluate.record import Shown
+    from pipelines.evaluate.record import EvaluatedAvatar
 
 EACH = 4
 """Best, worst and typical frames shown."""
@@ -20,12 +20,12 @@ SHOWN_PX = 200
 REGION_COLORS = {"mouth": (221, 60, 60), "eyes": (40, 160, 70), "hair": (43, 108, 176)}
 
 
-def ranked(record: Mapping[str, Any]) -> list[int]:
+def rank_frames(record: Mapping[str, Any]) -> list[int]:
     """Numbers of the frames, the worst inside the head first."""
     return sorted(range(record["frames"]), key=lambda number: record["per_frame"][number]["psnr_head"])
 
 
-def apart(order: Sequence[int], count: int) -> list[int]:
+def spaced_out(order: Sequence[int], count: int) -> list[int]:
     """The first EACH of `order` that lie a twelfth of the frames apart, so that not one moment is shown four times."""
     chosen: list[int] = []
     for number in order:
@@ -34,14 +34,14 @@ def apart(order: Sequence[int], count: int) -> list[int]:
     return chosen[:EACH]
 
 
-def spread(count: int) -> list[int]:
+def evenly_spaced(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(EACH, count)).round().astype(int)).tolist()
 
 
-def region_pictures(shown: "Shown") -> str:
+def region_pictures(shown: "EvaluatedAvatar") -> str:
     """The regions in color over some filmed frames."""
     pictures = []
-    for number in spread(len(shown.names)):
+    for number in evenly_spaced(len(shown.names)):
         image = shown.truth.image[number] * 255
         for name, color in REGION_COLORS.items():
             mask = shown.regions.masks[name][number][..., None]
@@ -50,17 +50,19 @@ def region_pictures(shown: "Shown") -> str:
     return html.row(pictures) + html.sentence("Red mouth, green eyes, blue hair.", "quiet")
 
 
-def frames(numbers: Sequence[int], shown: "Shown", other: "Shown | None") -> str:
+def frames(numbers: Sequence[int], shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None") -> str:
     """A strip for each frame: filmed, rendered, difference, and render and difference of the other avatar."""
     wide = 500 if other is None else 1040
-    strips = [html.picture(strip(number, shown, other), _caption(number, shown, other), longest_px=wide) for number in numbers]
+    strips = [
+        html.picture(frame_strip(number, shown, other), _caption(number, shown, other), longest_px=wide) for number in numbers
+    ]
     columns = "filmed, rendered, difference" + (f", and of {short(other.record)}" if other is not None else "")
     note = f"From the left: {columns}; differences are {STRONGER} times as strong, black is equal."
     mouths = f"Mouth: how far it is open as filmed, then as rendered; above {OPEN} is open."
     return html.row(strips) + html.sentence(f"{note} {mouths}", "quiet")
 
 
-def _caption(number: int, shown: "Shown", other: "Shown | None") -> str:
+def _caption(number: int, shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None") -> str:
     frame = shown.record["per_frame"][number]
     second = f", {other.record['per_frame'][number]['psnr_head']:.1f}" if other is not None else ""
     where = f"{frame['time_s']:.1f} s, yaw {round(frame['yaw_deg'])}°"
@@ -71,7 +73,7 @@ def _caption(number: int, shown: "Shown", other: "Shown | None") -> str:
     return f"{frame['name']}: {frame['psnr_head']:.1f}{second} dB in the head, mouth {mouth}, {where}"
 
 
-def strip(number: int, shown: "Shown", other: "Shown | None" = None) -> np.ndarray:
+def frame_strip(number: int, shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None" = None) -> np.ndarray:
     """uint8 [H,W,3] of one frame, its parts side by side."""
     truth = shown.truth
     parts = [truth.image[number]]

@@ -42,7 +42,7 @@ def lpips_tool(device: str = "cpu") -> Tool:
     missing = []
     for network, names in FILES.items():
         try:
-            files = [file_of(name) for name in names]
+            files = [find_metric_file(name) for name in names]
         except MissingTool as error:
             return Tool(name="lpips", why=str(error))
         if None not in files:
@@ -52,7 +52,7 @@ def lpips_tool(device: str = "cpu") -> Tool:
     return Tool(name="lpips", why=f"its weights are not installed; {commands(missing)}.")
 
 
-def file_of(name: str) -> Path | None:
+def find_metric_file(name: str) -> Path | None:
     """The checked file of a registry entry: in the weights folder, torchvision's cache, or the `lpips` package if installed."""
     found = find_weight(name)
     if found is not None:

@@ -13,7 +13,7 @@ from pipelines.evaluate.folders import open_both
 from pipelines.evaluate.page import evaluation_report
 from pipelines.evaluate.perceptual import Tool
 from pipelines.evaluate.protocol import PAGE, RECORD
-from pipelines.evaluate.record import Shown, Tools, measure
+from pipelines.evaluate.record import EvaluatedAvatar, Tools, measure_avatar
 from pipelines.evaluate.seconds import seconds_of_stages
 
 FEW_FOUND = 0.5
@@ -21,7 +21,7 @@ FEW_FOUND = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Evaluation:
     """What is judged, and with what."""
 
     avatar: Path
@@ -54,11 +54,11 @@ class Recipe:
         write_text(partial / PAGE, evaluation_report(record, shown, other))
         return {name: value for name, value in record.items() if name not in ("definitions", "per_frame", "compared")}
 
-    def judged(self, avatar: Path, find: Find, partial: Path) -> Shown:
+    def judged(self, avatar: Path, find: Find, partial: Path) -> EvaluatedAvatar:
         """Everything about one avatar; its record says whose it is and how long it took."""
         model, dataset = open_both(avatar, self.capture, self.device)
         tools = Tools(find=find, lpips=self.lpips, recognizer=self.recognizer, device=self.device)
-        shown = measure(model, dataset, tools, self.progress)
+        shown = measure_avatar(model, dataset, tools, self.progress)
         found, count = shown.record["tracking"]["avatar"]["found"], len(shown.names)
         if found < FEW_FOUND * count:
             self.warn(

@@ -46,7 +46,7 @@ class Tools:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class EvaluatedAvatar:
     """One avatar's held-out frames as they were compared."""
 
     names: list[str]
@@ -57,7 +57,7 @@ class Shown:
     record: dict[str, Any]
 
 
-def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -> Shown:
+def measure_avatar(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -> EvaluatedAvatar:
     """Every figure of an avatar on the held-out frames of a capture."""
     rows, size = dataset.rows("test"), model.image_size
     expression = tracked_expression(dataset, model)
@@ -70,10 +70,10 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
     where = regions.regions_of(dataset, rows, truth, model.prior_landmarks)
     with progress.task("comparing"):
         record = {
-            "schema": SCHEMA, **frozen(scores, size),
+            "schema": SCHEMA, **frozen_record(scores, size),
             "regions": {**where.record(), **{name: regions.region_figures(images, truth, where)
                                              for name, images in sequences.items()}},
-            "flicker": flickers(sequences, truth, dataset, rows),
+            "flicker": measure_flicker(sequences, truth, dataset, rows),
             "yaw_bins": yaw_bins(scores, yaw_pitch_deg(dataset.world_from_camera[rows, :3, 3])[:, 0]),
             "lpips": perceptual.perceptual(tools.lpips, sequences, truth, tools.device),
         }  # fmt: skip
@@ -81,10 +81,10 @@ def measure(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -
         found, mouths = tracked(sequences, truth, dataset, model.prior_landmarks, tools)
     record |= {**found, "definitions": DEFINITIONS, "per_frame": per_frame(dataset, rows, scores["avatar"], mouths)}
     names = [dataset.names[row] for row in rows]
-    return Shown(names=names, renders=renders, truth=truth, regions=where, record=record)
+    return EvaluatedAvatar(names=names, renders=renders, truth=truth, regions=where, record=record)
 
 
-def frozen(scores: dict[str, list[dict[str, float]]], size: int) -> dict[str, Any]:
+def frozen_record(scores: dict[str, list[dict[str, float]]], size: int) -> dict[str, Any]:
     """The record of protocol `heldout-1`."""
     found = {name: mean_of(rows) for name, rows in scores.items()}
     return {
@@ -93,8 +93,8 @@ def frozen(scores: dict[str, list[dict[str, float]]], size: int) -> dict[str, An
     }  # fmt: skip
 
 
-def flickers(sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
-    pairs = series.following(rows, dataset.time_s[rows])
+def measure_flicker(sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
+    pairs = series.consecutive_pairs(rows, dataset.time_s[rows])
     found: dict[str, Any] = {name: series.flicker(images, truth, pairs) for name, images in sequences.items()}
     if not len(pairs):
         return {**found, "pairs": 0, "why": "no two held-out frames follow one another."}
@@ -125,7 +125,7 @@ def tracked(
     record = {
         "mouth_state": {name: faces.mouth_state(one, real) for name, one in compared.items()},
         "tracking": {
-            "filmed_found": int(real.found.sum()), **{name: faces.distances(one, real) for name, one in compared.items()}
+            "filmed_found": int(real.found.sum()), **{name: faces.face_distances(one, real) for name, one in compared.items()}
         },
         "identity": likeness.likeness(tools.recognizer, both, (truth.image, real)),
     }  # fmt: skip
@@ -139,7 +139,7 @@ def captured(dataset: Dataset, rows: np.ndarray, canonical: np.ndarray, size: in
     points[..., :2] -= dataset.box[rows, None, :2]
     points *= size / dataset.box[rows, None, 2:]
     known = [one if here else None for one, here in zip(points, there, strict=True)]
-    return faces.describe(known, canonical, dataset.intrinsics[rows], size)
+    return faces.measure_face(known, canonical, dataset.intrinsics[rows], size)
 
 
 def per_frame(

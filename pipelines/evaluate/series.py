@@ -20,7 +20,7 @@ DEFINITIONS = {
 }
 
 
-def following(rows: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+def consecutive_pairs(rows: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """[P] positions i in `rows` (dataset rows) such that i and i + 1 follow one another; `time_s` [len(rows)] are their times.
 
     Rows 10, 11, 12, 20 at 0, 0.1, 0.2, 0.3 s: 0 and 1.

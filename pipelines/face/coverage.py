@@ -39,7 +39,7 @@ class Coverage:
         }  # fmt: skip
 
 
-def cover(yaw_deg: np.ndarray, step_s: float, shown: dict[str, np.ndarray], turned_deg: np.ndarray) -> Coverage:
+def measure_coverage(yaw_deg: np.ndarray, step_s: float, shown: dict[str, np.ndarray], turned_deg: np.ndarray) -> Coverage:
     """Of looks `step_s` apart: `yaw_deg` [T] (nan = no face), `shown` [T] bool by expression, `turned_deg` of `turned_away`."""
     readable = np.abs(yaw_deg) <= READABLE_DEG
     inferred = _seconds(turned_deg, step_s)
@@ -49,7 +49,7 @@ def cover(yaw_deg: np.ndarray, step_s: float, shown: dict[str, np.ndarray], turn
     )  # fmt: skip
 
 
-def shown_by(scores: np.ndarray, neutral: np.ndarray, teeth: np.ndarray) -> dict[str, np.ndarray]:
+def visible_expressions(scores: np.ndarray, neutral: np.ndarray, teeth: np.ndarray) -> dict[str, np.ndarray]:
     """Which of EXPRESSIONS each look [T] shows, from raw `scores` [T,E], the person's rest [E] and the share of teeth [T]."""
     over = dict(zip(MEASURED, (scores - neutral).T, strict=True))
     lids = np.minimum(over["eyeBlinkLeft"], over["eyeBlinkRight"])

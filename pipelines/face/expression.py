@@ -65,13 +65,13 @@ def expression(landmarks: FaceLandmarks, canonical: np.ndarray, space: str) -> n
     """float32 [E] raw scores of one face; `blendshapes` needs a tracker that was given its model."""
     names = space_names(space)
     if space == "measured":
-        return measure(landmarks.points, canonical)
+        return measure_expression(landmarks.points, canonical)
     if landmarks.blendshapes is None:
         raise SettingError("the blendshapes space needs face_landmarker.task; give its path or choose the measured space.")
     return np.array([landmarks.blendshapes.get(name, 0.0) for name in names], np.float32)
 
 
-def lay_over(points: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def align_to_canonical(points: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The normalized points and the rotation [3,3] that made them upright; its [2,0] is the sine of the head's yaw."""
     upright = np.asarray(points, np.float64) * (1.0, -1.0, -1.0)
     scale, rotation, shift = similarity(upright[RIGID], np.asarray(canonical, np.float64)[RIGID])
@@ -115,12 +115,12 @@ def _first_pose(solid: np.ndarray, seen: np.ndarray, matrix: np.ndarray) -> np.n
     return pose
 
 
-def measure(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
+def measure_expression(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """float32 [len(MEASURED)] raw scores: about 0 at a mean resting face, about 1 at a full expression, not person-normalized.
 
     Heads turned by up to 30 degrees give nearly the same scores; beyond, the points of the far side are the tracker's guesses.
     """
-    laid, rotation = lay_over(points, canonical)
+    laid, rotation = align_to_canonical(points, canonical)
     return channel_scores(laid / np.linalg.norm(canonical[33] - canonical[263]), turn=float(rotation[2, 0]))
 
 

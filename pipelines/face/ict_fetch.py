@@ -54,17 +54,19 @@ def fetch_face_model(progress: Progress, folder: Path | None = None, connect: Co
     source = from_folder(folder) if folder else from_web(connect or over_https)
     kept = path.with_suffix(".partial")
     kept.mkdir(parents=True, exist_ok=True)
-    hashes = {name: sha256 for name, sha256 in listed().items() if name.endswith(".obj")}
+    hashes = {name: sha256 for name, sha256 in known_hashes().items() if name.endswith(".obj")}
     with progress.task("fetching ict-facekit", len(hashes)) as task:
         for name, sha256 in hashes.items():
             _keep(kept / name, source, sha256)
             task.advance()
-    write_arrays(path, **packed({name.removesuffix(".obj"): np.load(kept / f"{name}.npy") for name in hashes}, kept / NEUTRAL))
+    write_arrays(
+        path, **pack_arrays({name.removesuffix(".obj"): np.load(kept / f"{name}.npy") for name in hashes}, kept / NEUTRAL)
+    )
     shutil.rmtree(kept)
     return path
 
 
-def listed() -> dict[str, str]:
+def known_hashes() -> dict[str, str]:
     """sha256 by file name."""
     return {name: sha256 for sha256, name in (line.split() for line in HASHES.read_text().splitlines() if line)}
 
@@ -118,7 +120,7 @@ def rows(content: bytes, word: bytes) -> np.ndarray:
     return np.array([line.split()[1:] for line in content.splitlines() if line.startswith(word)], np.float32)
 
 
-def fanned(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+def fan_triangles(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and texture coordinates [F,3] of an OBJ file's polygons, each fanned from its first corner: (0,1,2), (0,2,3)."""
     corners = [[word.split(b"/")[:2] for word in line.split()[1:]] for line in content.splitlines() if line.startswith(b"f ")]
     fans = [[polygon[0], polygon[k], polygon[k + 1]] for polygon in corners for k in range(1, len(polygon) - 1)]
@@ -126,10 +128,10 @@ def fanned(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     return both[..., 0], both[..., 1]
 
 
-def packed(vertices: dict[str, np.ndarray], neutral: Path) -> dict[str, np.ndarray]:
+def pack_arrays(vertices: dict[str, np.ndarray], neutral: Path) -> dict[str, np.ndarray]:
     """The arrays of the face model's file."""
     content, mean = neutral.read_bytes(), vertices[neutral.stem]
-    faces, faces_uv = fanned(content)
+    faces, faces_uv = fan_triangles(content)
     offsets = {name: (points - mean).astype(np.float16) for name, points in vertices.items() if name != neutral.stem}
     identity = sorted(name for name in offsets if name.startswith("identity"))
     expression = sorted(name for name in offsets if not name.startswith(("identity", *EXTRA)))

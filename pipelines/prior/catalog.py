@@ -9,25 +9,27 @@ from pipelines.assets.store import by_hand, file_of
 from pipelines.core.errors import MissingTool, SettingError
 
 
-def shelf() -> list[dict[str, Any]]:
+def list_catalog() -> list[dict[str, Any]]:
     """Every shipped prior and every entry of the registry."""
-    return [of_prior(load_prior(name), "shipped prior") for name in shipped_priors()] + [of_entry(entry) for entry in ENTRIES]
+    return [describe_prior(load_prior(name), "shipped prior") for name in shipped_priors()] + [
+        describe_entry(entry) for entry in ENTRIES
+    ]
 
 
-def thing_of(name: str) -> dict[str, Any]:
+def find_listed(name: str) -> dict[str, Any]:
     """One of them by its name, or a prior folder; SettingError lists the names there are."""
     if name in shipped_priors():
-        return of_prior(load_prior(name), "shipped prior")
+        return describe_prior(load_prior(name), "shipped prior")
     if Path(name).is_dir():
-        return of_prior(load_prior(name), "prior folder")
+        return describe_prior(load_prior(name), "prior folder")
     found = next((entry for entry in ENTRIES if name in (entry.name, entry.file)), None)
     if found is None:
         names = [*shipped_priors(), *(entry.name for entry in ENTRIES)]
         raise SettingError(f"there is no prior or entry {name!r}; choose one of {', '.join(names)}, or give a prior folder.")
-    return of_entry(found)
+    return describe_entry(found)
 
 
-def of_prior(prior: Prior, kind: str) -> dict[str, Any]:
+def describe_prior(prior: Prior, kind: str) -> dict[str, Any]:
     files = [path for path in prior.folder.iterdir() if path.is_file()]
     parts = [name for name, path in (("generator", prior.weights), ("discriminator", prior.discriminator)) if path]
     planes = prior.config.get("plane_axes", "as configured")
@@ -40,7 +42,7 @@ def of_prior(prior: Prior, kind: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def of_entry(entry: Entry) -> dict[str, Any]:
+def describe_entry(entry: Entry) -> dict[str, Any]:
     path = file_of(entry) if entry.kind == "weight" else None
     return {
         "name": entry.name, "kind": entry.kind, "state": "here" if path else "can be fetched" if entry.fetchable else "by hand",
@@ -49,17 +51,17 @@ def of_entry(entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fetchable_of(name: str) -> Entry:
+def find_fetchable(name: str) -> Entry:
     """The entry of a name; MissingTool for a prior that is here already, SettingError for a name that is nobody's."""
-    thing = thing_of(name)
+    thing = find_listed(name)
     if thing["state"] == "here" and thing["kind"] != "weight":
         raise MissingTool(f"{name} need not be fetched: it is in {thing['folder']}.")
     return next(entry for entry in ENTRIES if entry.name == thing["name"])
 
 
-def entry_of(name: str) -> Entry:
+def find_entry(name: str) -> Entry:
     """The registry's entry of a name; SettingError for one that is not in it."""
-    thing = thing_of(name)
+    thing = find_listed(name)
     found = next((entry for entry in ENTRIES if entry.name == thing["name"]), None)
     if found is None:
         raise SettingError(f"{name} is a prior and not a file of the registry.")

@@ -74,7 +74,7 @@ class Provenance:
                 os.replace(output, unsigned)
         elif not output.suffix:
             unsigned = output.with_name(LISTING)
-            write_text(unsigned, listing(output))
+            write_text(unsigned, list_hashes(output))
         apart = (beside if output.suffix else partial) / f"{output.stem}{SIDECAR}"
         return self._signed(unsigned, output if embeds else apart, composite)
 
@@ -103,6 +103,6 @@ def sidecars(out: Path, settings: ProvenanceSettings) -> list[str]:
     return [sidecar_of(out).name] if settings.manifest and out.suffix.lower() not in EMBEDDED else []
 
 
-def listing(folder: Path) -> str:
+def list_hashes(folder: Path) -> str:
     """`sha256  name` of the pictures in a folder, as sha256sum writes it."""
     return "".join(f"{sha256_file(path)}  {folder.name}/{path.name}\n" for path in sorted(folder.glob("*.png")))

@@ -64,7 +64,7 @@ def consent_in(capture: Path) -> dict[str, Any] | None:
     return read_json(path).get("consent") if path.exists() else None
 
 
-def sentence(consent: dict[str, Any] | None) -> str:
+def consent_sentence(consent: dict[str, Any] | None) -> str:
     """For people: `consent of Anna Muster, 2026-11-21`."""
     if not consent:
         return "no consent is recorded"

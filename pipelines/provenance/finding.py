@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.provenance.mark import BAND, TILE_PX, Code, centered, code, scale_of
+from pipelines.provenance.mark import BAND, TILE_PX, Code, code, pixel_centers, scale_of
 
 FALSE_ALARM = 1e-6
 """Probability that a foreign video is called marked."""
@@ -72,14 +72,14 @@ def find_in_video(path: Path) -> Finding:
 
     step = max(1, math.ceil(probe(path).frames / FRAMES))
     frames = read_frames(path, longest_side_px=LONGEST_PX, wanted=lambda index, time_s: index % step == 0)
-    return find(frame.image for frame in frames)
+    return find_mark(frame.image for frame in frames)
 
 
-def find(images: Iterable[np.ndarray]) -> Finding:
+def find_mark(images: Iterable[np.ndarray]) -> Finding:
     """Search uint8 pictures [H,W,3] or [H,W] of one size."""
     total, count = None, 0
     for image in images:
-        flat = flattened(image)
+        flat = flatten_brightness(image)
         total = flat if total is None else total + flat
         count += 1
     if total is None:
@@ -87,7 +87,7 @@ def find(images: Iterable[np.ndarray]) -> Finding:
     return search(total / count, count)
 
 
-def flattened(image: np.ndarray) -> np.ndarray:
+def flatten_brightness(image: np.ndarray) -> np.ndarray:
     """float32 [H,W]: brightness less its neighborhood's mean, over the variance there, which keeps edges small."""
     import cv2
 
@@ -114,7 +114,7 @@ def _among(flat: np.ndarray, scales: np.ndarray, frames: int) -> Finding:
     known = code()
     peaks = []
     for scale in scales:
-        surface = sync_surface(directions(flat, scale, known), known)
+        surface = sync_surface(weighted_phases(flat, scale, known), known)
         place = int(surface.argmax())
         peaks.append((float(surface.flat[place]), float(scale), place))
     tried = [_closer(flat, scale, place, known) for _, scale, place in sorted(peaks)[-CANDIDATES // 2 :]]
@@ -126,22 +126,22 @@ def _among(flat: np.ndarray, scales: np.ndarray, frames: int) -> Finding:
     )
 
 
-def directions(flat: np.ndarray, scale: float, known: Code) -> np.ndarray:
+def weighted_phases(flat: np.ndarray, scale: float, known: Code) -> np.ndarray:
     """[N] complex w_k F_k / |F_k|, over sqrt(sum w^2 / 2). The weights even out what is strong all around a frequency."""
     height, width = flat.shape
     reach = int(BAND[1])
     across, down = np.arange(-reach, reach + 1), np.arange(reach + 1)
-    turns_x = np.outer(centered(width), across * (2 * np.pi / (TILE_PX * scale))).astype(np.float32)
-    turns_y = np.outer(down * (2 * np.pi / (TILE_PX * scale)), centered(height)).astype(np.float32)
+    turns_x = np.outer(pixel_centers(width), across * (2 * np.pi / (TILE_PX * scale))).astype(np.float32)
+    turns_y = np.outer(down * (2 * np.pi / (TILE_PX * scale)), pixel_centers(height)).astype(np.float32)
     rows = np.cos(turns_y) @ flat - 1j * (np.sin(turns_y) @ flat)
     whole = rows @ (np.cos(turns_x) - 1j * np.sin(turns_x))
     values = whole[known.frequencies[:, 1], known.frequencies[:, 0] + reach]
     size = np.maximum(np.abs(values), 1e-12)
-    weights = np.sqrt(np.minimum(size / around(size, known), 2.0))
+    weights = np.sqrt(np.minimum(size / ring_median(size, known), 2.0))
     return weights * values / size / np.sqrt(np.square(weights).sum() / 2)
 
 
-def around(size: np.ndarray, known: Code) -> np.ndarray:
+def ring_median(size: np.ndarray, known: Code) -> np.ndarray:
     """[N] median of `size` over six rings of frequencies."""
     radius = np.hypot(*known.frequencies.T)
     ring = np.minimum((radius - BAND[0]) / (BAND[1] - BAND[0]) * 6, 5).astype(int)
@@ -164,7 +164,7 @@ def _closer(flat: np.ndarray, scale: float, place: int, known: Code) -> tuple[fl
     shifts = (np.stack([place % CELLS + across, place // CELLS + down]) * (2 * np.pi / CELLS)).T
     tried = []
     for fine in scale * (1 + FINE_SCALES):
-        turned = directions(flat, fine, known)
+        turned = weighted_phases(flat, fine, known)
         waves = np.exp(1j * shifts @ known.frequencies[:count].T)
         fits = np.real(waves @ (turned[:count] * np.exp(-1j * known.sync)))
         tried.append((float(fits.max()), float(fine), shifts[fits.argmax()], turned))

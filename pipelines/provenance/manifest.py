@@ -95,7 +95,7 @@ def sidecar_of(path: Path) -> Path:
     return path.with_suffix(SIDECAR)
 
 
-def read(path: Path) -> Reading:
+def read_manifest(path: Path) -> Reading:
     """The manifest in `path`, else the one beside it."""
     inside = _report(path, EMBEDDED.get(path.suffix.lower(), OTHER), None) if path.suffix.lower() in EMBEDDED else None
     if inside is not None:

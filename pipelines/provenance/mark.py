@@ -88,12 +88,12 @@ def pattern(height: int, width: int, payload: str) -> np.ndarray:
     grid = np.zeros((2 * reach + 1, 2 * reach + 1), complex)
     grid[known.frequencies[:, 1] + reach, known.frequencies[:, 0] + reach] = np.exp(1j * known.phases(payload))
     cycles = np.arange(-reach, reach + 1) / (TILE_PX * scale_of(height, width))
-    waves = [np.exp(2j * np.pi * np.outer(centered(side), cycles)) for side in (height, width)]
+    waves = [np.exp(2j * np.pi * np.outer(pixel_centers(side), cycles)) for side in (height, width)]
     whole = np.real(waves[0] @ grid @ waves[1].T)
     return np.rint(whole * (rms_of(height, width) / np.sqrt(len(known.frequencies) / 2))).astype(np.int16)
 
 
-def centered(side: int) -> np.ndarray:
+def pixel_centers(side: int) -> np.ndarray:
     """Pixel centers from the middle: of 3 pixels -1, 0, 1."""
     return np.arange(side) - (side - 1) / 2
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image
-from pipelines.provenance import LISTING, listing
-from pipelines.provenance.consent import sentence
-from pipelines.provenance.finding import FRAMES, Finding, find, find_in_video
-from pipelines.provenance.manifest import Reading, read
+from pipelines.provenance import LISTING, list_hashes
+from pipelines.provenance.consent import consent_sentence
+from pipelines.provenance.finding import FRAMES, Finding, find_in_video, find_mark
+from pipelines.provenance.manifest import Reading, read_manifest
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -67,7 +67,7 @@ class Verdict:
             return f"The manifest{where} does not match the file ({', '.join(said.problems) or 'invalid'})."
         by = "with this machine's key" if said.issuer == "this machine" else f"by an unknown issuer ({said.signed_as})"
         tool = f"{said.tool} {said.version or ''}".strip()
-        about = f", avatar {said.avatar[:8]}, {sentence(said.consent)}" if said.ours and said.avatar else ""
+        about = f", avatar {said.avatar[:8]}, {consent_sentence(said.consent)}" if said.ours and said.avatar else ""
         return f"The manifest{where} is valid, signed {by}: {tool}{about}."
 
     def _mark(self) -> str:
@@ -85,8 +85,8 @@ def verify(path: Path) -> Verdict:
     if not path.is_file():
         raise UnusableMaterial(f"{path} does not exist.")
     if path.suffix.lower() in PICTURES:
-        return Verdict(manifest=read(path), mark=find([rgb(read_image(path))]))
-    return Verdict(manifest=read(path), mark=find_in_video(path))
+        return Verdict(manifest=read_manifest(path), mark=find_mark([rgb(read_image(path))]))
+    return Verdict(manifest=read_manifest(path), mark=find_in_video(path))
 
 
 def _of_folder(path: Path) -> Verdict:
@@ -96,10 +96,10 @@ def _of_folder(path: Path) -> Verdict:
     if not names:
         raise UnusableMaterial(f"{path} holds no PNG files; give a video, a picture or a folder that `avatarcli drive` made.")
     hashes = frames.with_name(LISTING)
-    manifest = read(hashes) if hashes.is_file() else Reading(state="absent")
-    if manifest.state == "valid" and hashes.read_text() != listing(frames):
+    manifest = read_manifest(hashes) if hashes.is_file() else Reading(state="absent")
+    if manifest.state == "valid" and hashes.read_text() != list_hashes(frames):
         manifest = Reading(**{**asdict(manifest), "state": "tampered", "problems": ["a picture differs from frames.sha256"]})
-    return Verdict(manifest=manifest, mark=find(_some(names)))
+    return Verdict(manifest=manifest, mark=find_mark(_some(names)))
 
 
 def _some(names: list[Path]) -> Iterator[np.ndarray]:

@@ -93,7 +93,7 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.3g}"
 
 
-def between(share: float) -> str:
+def blend_color(share: float) -> str:
     """The color of the first (0) to the last (1) of a row of things."""
     first, last = (43, 108, 176), (221, 107, 32)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(first, last, strict=True))

@@ -1,6 +1,6 @@
 import pytest
 
-from avatarcli.options import chosen, gigabytes, preset, seconds
+from avatarcli.options import assignments_of, gigabytes, preset, seconds
 from pipelines.core.errors import SettingError
 
 
@@ -29,7 +29,7 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_only_given_flags_are_settings() -> None:
-    assert chosen(torso="none", view=None, train__budget_s=3.0) == ["torso=none", "train.budget_s=3.0"]
+    assert assignments_of(torso="none", view=None, train__budget_s=3.0) == ["torso=none", "train.budget_s=3.0"]
 
 
 def test_presets_are_named() -> None:

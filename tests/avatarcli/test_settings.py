@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from avatarcli.settings import keys, resolve, within
+from avatarcli.settings import keys, resolve, with_prefixes
 from pipelines.core.errors import SettingError
 
 
@@ -131,7 +131,7 @@ class Both:
 
 
 def test_the_group_may_be_left_out_and_a_key_of_several_groups_is_set_in_each() -> None:
-    assert within(Both(), ["finetune.steps=3", "first.steps=1", "gamma=2", "unknown=1"]) == [
+    assert with_prefixes(Both(), ["finetune.steps=3", "first.steps=1", "gamma=2", "unknown=1"]) == [
         "second.finetune.steps=3",
         "first.steps=1",
         "first.gamma=2",
@@ -146,4 +146,4 @@ def test_keys_are_dotted() -> None:
 def test_one_prior_is_meant_for_capture_and_training() -> None:
     from pipelines.run import RunSettings
 
-    assert within(RunSettings(), ["prior=mine.prior"]) == ["capture.prior=mine.prior", "train.prior=mine.prior"]
+    assert with_prefixes(RunSettings(), ["prior=mine.prior"]) == ["capture.prior=mine.prior", "train.prior=mine.prior"]

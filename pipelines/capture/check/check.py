@@ -22,9 +22,9 @@ from pipelines.face.coverage import (
     EXPRESSIONS,
     LONGEST_S,
     Coverage,
-    cover,
-    shown_by,
+    measure_coverage,
     turned_away,
+    visible_expressions,
     without_flashes,
 )
 from pipelines.face.expression import calibrate
@@ -122,12 +122,14 @@ def _coverage(looks: list[Glance], step_s: float) -> Coverage:
     yaw = without_flashes(_times(looks), yaw)
     found = ~np.isnan(yaw)
     if not found.any():
-        return cover(yaw, step_s, dict.fromkeys(EXPRESSIONS, found), yaw)
+        return measure_coverage(yaw, step_s, dict.fromkeys(EXPRESSIONS, found), yaw)
     scores = np.array([look.expression for look in looks])
     frontal = found & (np.abs(yaw) < 30)
     rest = calibrate(scores, frontal if frontal.any() else found).neutral
-    shown = shown_by(scores, rest, np.array([look.teeth for look in looks]))
-    return cover(yaw, step_s, {name: values & found for name, values in shown.items()}, turned_away(_times(looks), yaw))
+    shown = visible_expressions(scores, rest, np.array([look.teeth for look in looks]))
+    return measure_coverage(
+        yaw, step_s, {name: values & found for name, values in shown.items()}, turned_away(_times(looks), yaw)
+    )
 
 
 def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> dict[str, Any]:

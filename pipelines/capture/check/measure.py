@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.cameras.candidate import view_angles
-from pipelines.face.expression import MEASURED, measure, solve_pose
+from pipelines.face.expression import MEASURED, measure_expression, solve_pose
 from pipelines.face.tracker import FaceTracker, without_chatter
 
 USUAL_FOCAL = 1.2
@@ -83,7 +83,7 @@ class Glancer:
             side_px=max(x1 - x0, y1 - y0) * self.shrunk, **of_pixels(image, points),
             cut=x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1,
             other=face.other is not None, hand=self._hand(image, face.box) if self.count % HAND_EVERY == 1 else -1.0,
-            expression=tuple(map(float, measure(points, self.canonical))),
+            expression=tuple(map(float, measure_expression(points, self.canonical))),
         )  # fmt: skip
 
     def _hand(self, image: np.ndarray, box: tuple[float, float, float, float]) -> float:

@@ -14,7 +14,7 @@ from pipelines.capture.dataset.crops import Crops, DatasetSettings
 from pipelines.capture.footage.source import Footage
 from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.core.files import write_arrays, write_json
-from pipelines.face.expression import measure
+from pipelines.face.expression import measure_expression
 from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 
 SCHEMA = 1
@@ -95,7 +95,7 @@ def write_transforms(partial: Path, chosen: Scan, crops: Crops, confidence: np.n
 
 def write_tracking(partial: Path, chosen: Scan, crops: Crops, prior: Prior) -> None:
     """tracking.npz: landmarks, measured expression and pose, a row a frame of the dataset."""
-    measured = np.stack([measure(points, prior.landmarks) for points in chosen.points])
+    measured = np.stack([measure_expression(points, prior.landmarks) for points in chosen.points])
     write_arrays(
         partial / "tracking.npz", landmarks=chosen.points.astype(np.float32), expression_measured=measured,
         camera_from_head=crops.camera_from_head,

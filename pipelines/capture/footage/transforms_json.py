@@ -19,7 +19,7 @@ from pipelines.capture.frames.scan import FINDER_CODES, Scan, face_side
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import Progress
-from pipelines.face.expression import RIGID, lay_over
+from pipelines.face.expression import RIGID, align_to_canonical
 from pipelines.media import photos
 from pipelines.media.video import fitted
 
@@ -216,7 +216,7 @@ def _projected(camera_from_world: np.ndarray, head: np.ndarray, focal_px: float,
 
 def _frontal(points: np.ndarray, canonical: np.ndarray) -> float:
     """0..1, how frontal a view is, as the tracker's points say."""
-    sine = float(np.clip(lay_over(points, canonical)[1][2, 0], -1, 1))
+    sine = float(np.clip(align_to_canonical(points, canonical)[1][2, 0], -1, 1))
     return float(1 / (1 + (np.degrees(np.arcsin(abs(sine))) / RELIABLE_DEG) ** 4))
 
 

@@ -15,7 +15,7 @@ from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.core.files import read_arrays, read_image, write_arrays
 from pipelines.core.stage import Progress
 from pipelines.face.alignment_backend import disagreement, fan
-from pipelines.face.expression import lay_over
+from pipelines.face.expression import align_to_canonical
 
 NOT_ASKED = "FAN was not asked: its weights (2DFAN4 or 3DFAN4 of the registry) are not on this machine"
 
@@ -65,7 +65,9 @@ def trusted(disagrees: float, settings: OpinionSettings) -> float:
 
 def _turned(chosen: Scan, prior: Prior, settings: OpinionSettings) -> np.ndarray:
     """Rows of the frames to ask about, evenly among those that are turned far and in which a face was seen."""
-    sine = np.array([lay_over(points, prior.landmarks)[1][2, 0] if np.ptp(points) else 0.0 for points in chosen.points])
+    sine = np.array(
+        [align_to_canonical(points, prior.landmarks)[1][2, 0] if np.ptp(points) else 0.0 for points in chosen.points]
+    )
     rows = np.flatnonzero((np.abs(sine) > np.sin(np.radians(settings.from_yaw_deg))) & (chosen.finder > 0))
     return rows[np.unique(np.linspace(0, len(rows) - 1, settings.most_frames).round().astype(int))] if len(rows) else rows
 

@@ -11,7 +11,7 @@ from pipelines.core.stage import Progress
 from pipelines.drive.motion.blinks import blinks, closure_of, lateness
 from pipelines.drive.motion.retarget import driver_range
 from pipelines.drive.motion.track import between
-from pipelines.face.expression import MEASURED, Calibration, measure
+from pipelines.face.expression import MEASURED, Calibration, measure_expression
 from pipelines.face.track import Track
 from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import read_frames
@@ -39,7 +39,7 @@ def follow_check(
         for image in pictures(output):
             face = tracker.track(image if size is None else np.ascontiguousarray(image[:size, -size:]))
             seen.append(face is not None)
-            rows.append(measure(face.points, canonical) if face is not None else np.zeros(len(MEASURED), np.float32))
+            rows.append(measure_expression(face.points, canonical) if face is not None else np.zeros(len(MEASURED), np.float32))
             task.advance()
     count = min(len(rows), len(driver.valid))
     both = np.array(seen[:count], bool) & driver.valid[:count]

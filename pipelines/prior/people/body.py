@@ -70,7 +70,7 @@ def transforms(posture: Posture, joints: np.ndarray) -> np.ndarray:
     return out
 
 
-def skinned(points: np.ndarray, weights: np.ndarray, joint_transforms: np.ndarray) -> np.ndarray:
+def skin_points(points: np.ndarray, weights: np.ndarray, joint_transforms: np.ndarray) -> np.ndarray:
     """[N,3] rest points moved by blended transforms."""
     blended = (weights @ joint_transforms[:, :3].reshape(len(JOINTS), 12).astype(np.float32)).reshape(-1, 3, 4)
     moved = np.einsum("nij,nj->ni", blended[:, :, :3], points.astype(np.float32)) + blended[:, :, 3]

@@ -47,22 +47,22 @@ def with_gaze(weights: np.ndarray, gaze: tuple[float, float], model: FaceModel) 
 def _of_kind(kind: str, random: np.random.Generator) -> Parts:
     u = random.uniform
 
-    def uneven(weight: float) -> tuple[float, float]:
+    def make_uneven(weight: float) -> tuple[float, float]:
         return weight * u(0.8, 1.1), weight * u(0.8, 1.1)
 
     parts: Parts = {}
     if kind in ("smile", "open smile"):
         strength = u(0.3, 1)
         parts |= {
-            "mouthSmile": uneven(strength),
-            "cheekSquint": uneven(0.6 * strength),
-            "eyeSquint": uneven(0.5 * strength * u()),
+            "mouthSmile": make_uneven(strength),
+            "cheekSquint": make_uneven(0.6 * strength),
+            "eyeSquint": make_uneven(0.5 * strength * u()),
         }
     if kind in ("open", "open smile"):
         parts |= {
             "jawOpen": u(0.08, 0.65 if kind == "open" else 0.4),
-            "mouthLowerDown": uneven(u(0, 0.7)),
-            "mouthUpperUp": uneven(u(0, 0.6)),
+            "mouthLowerDown": make_uneven(u(0, 0.7)),
+            "mouthUpperUp": make_uneven(u(0, 0.6)),
         }
     if kind == "brows":
         parts = {"browInnerUp": u(0.2, 1), "browOuterUp": u(0, 1)}

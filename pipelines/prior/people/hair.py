@@ -7,17 +7,17 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from pipelines.prior.people.hairstyles import KNOTS, STYLES, Style
-from pipelines.prior.people.numbers import smooth, unit
+from pipelines.prior.people.numbers import normalize, smooth
 from pipelines.prior.people.regions import scalp_distance
 from pipelines.prior.people.stock import Stock
-from pipelines.prior.people.strands import Strands, scattered
+from pipelines.prior.people.strands import Strands, scatter_roots
 
 CROWN = np.array([0, 4.0, 0.5])
 """The middle of the skull, cm."""
 FIELDS = {"down": (0, -1, 0), "back": (0, -0.15, -1), "forward": (0, -0.35, 1)}
 
 
-def grown(stock: Stock, name: str, seed: int) -> Strands | None:
+def grow_hair(stock: Stock, name: str, seed: int) -> Strands | None:
     """The hair of a style around the mean head; None for the bald."""
     if name not in STYLES:
         return None
@@ -49,10 +49,10 @@ def _roots(stock: Stock, style: Style, count: int, random: np.random.Generator) 
     hairy = (scalp_distance(center) > 0) & ~ear & (center[:, 1] > -6)
     if style.receding:
         hairy &= ~((center[:, 1] > 8.2 + random.uniform(-1, 1)) & (center[:, 2] > -6.5 + random.uniform(0, 5)))
-    triangle, weights = scattered(stock.model.mean, faces, hairy, count, random)
+    triangle, weights = scatter_roots(stock.model.mean, faces, hairy, count, random)
     corners = faces[triangle]
     points = (stock.model.mean[corners] * weights[..., None]).sum(1)
-    return points, unit((stock.normals[corners] * weights[..., None]).sum(1)), corners[:, 0]
+    return points, normalize((stock.normals[corners] * weights[..., None]).sum(1)), corners[:, 0]
 
 
 def _lengths(style: Style, roots: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -75,7 +75,7 @@ def _fringe(style: Style, roots: np.ndarray) -> np.ndarray:
 
 def comb(name: str, points: np.ndarray, parting: float) -> np.ndarray:
     """[N,3] directions along the skin in which hair at these points is combed."""
-    outward = unit(points - CROWN)
+    outward = normalize(points - CROWN)
     x = points[:, 0]
     if name == "out":
         return outward
@@ -88,7 +88,7 @@ def comb(name: str, points: np.ndarray, parting: float) -> np.ndarray:
         wish = np.array(KNOTS[name][0]) - points
     else:
         wish = np.broadcast_to(np.array(FIELDS[name], float), points.shape)
-    return unit(wish - (wish * outward).sum(1, keepdims=True) * outward)
+    return normalize(wish - (wish * outward).sum(1, keepdims=True) * outward)
 
 
 def _combed(stock, style, roots, normals, lengths, layer, parting, fringe, random) -> np.ndarray:  # type: ignore[no-untyped-def]
@@ -96,7 +96,7 @@ def _combed(stock, style, roots, normals, lengths, layer, parting, fringe, rando
     steps = 20 if style.curl and style.comb != "forward" else 12
     lift = style.lift * random.uniform(0.8, 1.2)
     field = _field(style, roots, parting, fringe)
-    heading = unit(normals * lift + field * (1 - 0.5 * lift) + 0.18 * random.standard_normal(roots.shape))
+    heading = normalize(normals * lift + field * (1 - 0.5 * lift) + 0.18 * random.standard_normal(roots.shape))
     points, met = [roots + normals * 0.02], np.zeros(len(roots), bool)
     for step in range(1, steps):
         here, stride = points[-1], (lengths / (steps - 1))[:, None]
@@ -121,9 +121,9 @@ def _field(style: Style, points: np.ndarray, parting: float, fringe: np.ndarray)
 def _falling(style: Style, here, heading, field, share: float, random: np.random.Generator) -> np.ndarray:  # type: ignore[no-untyped-def]
     weight = style.gravity * min(share / 0.35, 1.0)
     low = smooth(9, 3, here[:, 1])[:, None]
-    field = unit(field * (1 - low * weight) + np.array([0, -1.0, 0]) * (weight * (0.35 + 0.65 * low)))
+    field = normalize(field * (1 - low * weight) + np.array([0, -1.0, 0]) * (weight * (0.35 + 0.65 * low)))
     keep, pull = (0.4, 0.6) if style.long else (0.55, 0.45 if style.gravity > 0 or style.comb != "out" else 0.18)
-    return unit(keep * heading + pull * field + 0.06 * random.standard_normal(here.shape))
+    return normalize(keep * heading + pull * field + 0.06 * random.standard_normal(here.shape))
 
 
 def _tied(style, here, heading, field, stride, met, steps, random):  # type: ignore[no-untyped-def]
@@ -131,10 +131,10 @@ def _tied(style, here, heading, field, stride, met, steps, random):  # type: ign
     knot = np.array(KNOTS[style.comb][1])
     gap = np.linalg.norm(here - knot, axis=1)
     met = met | (gap <= 1.6)
-    wound = unit(np.cross(here - knot, [0.3, 1.0, 0.2]) + 0.6 * (knot - here))
+    wound = normalize(np.cross(here - knot, [0.3, 1.0, 0.2]) + 0.6 * (knot - here))
     after = np.array([0, -1.0, -0.15]) if style.comb == "ponytail" else wound
     field = np.where(met[:, None], after, field)
-    heading = unit(0.35 * heading + 0.65 * field + 0.05 * random.standard_normal(here.shape))
+    heading = normalize(0.35 * heading + 0.65 * field + 0.05 * random.standard_normal(here.shape))
     return heading, np.where(met[:, None], stride, np.maximum(stride, gap[:, None] / (steps * 0.62))), met
 
 
@@ -177,8 +177,8 @@ def _curled(points, lengths, locks, style: Style, random: np.random.Generator) -
     if not radius and not style.long:
         return points
     count = points.shape[1]
-    along = unit(np.gradient(points, axis=1))
-    first = unit(np.cross(along, [0.3, 0.2, 0.93]))
+    along = normalize(np.gradient(points, axis=1))
+    first = normalize(np.cross(along, [0.3, 0.2, 0.93]))
     share = np.linspace(0, 1, count)[None, :, None]
     phase = phase if style.comb == "out" else phase[locks]
     turn = (

@@ -7,13 +7,13 @@ import numpy as np
 from scipy.interpolate import splev, splprep
 
 
-def linear(srgb: Sequence[float] | np.ndarray) -> np.ndarray:
+def to_linear(srgb: Sequence[float] | np.ndarray) -> np.ndarray:
     """Linear light of sRGB values in 0..1: 0.5 -> 0.214."""
     value = np.asarray(srgb, float)
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def srgb(value: np.ndarray) -> np.ndarray:
+def to_srgb(value: np.ndarray) -> np.ndarray:
     """sRGB of linear light; above 0.7 a soft shoulder keeps highlights from clipping."""
     value = np.maximum(value, 0)
     value = np.where(value > 0.7, 0.7 + 0.3 * (1 - np.exp(-(value - 0.7) / 0.3)), value)
@@ -26,7 +26,7 @@ def smooth(start: float, stop: float, value: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def unit(vector: np.ndarray) -> np.ndarray:
+def normalize(vector: np.ndarray) -> np.ndarray:
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
@@ -48,7 +48,7 @@ def noise(size: int, random: np.random.Generator, scales: Sequence[float], weigh
     return total / total.std()
 
 
-def capped(color: np.ndarray, most: float) -> np.ndarray:
+def limit_color(color: np.ndarray, most: float) -> np.ndarray:
     """A color darkened until its largest channel is at most `most`."""
     return np.asarray(color) * min(1.0, most / np.max(color))
 
@@ -56,4 +56,4 @@ def capped(color: np.ndarray, most: float) -> np.ndarray:
 def random_color(random: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]) -> np.ndarray:
     """Linear [3] of a random hue; saturation and value out of 255."""
     hsv = np.array([[[random.integers(0, 180), random.integers(*saturation), random.integers(*value)]]], np.uint8)
-    return linear(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] / 255.0)
+    return to_linear(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] / 255.0)

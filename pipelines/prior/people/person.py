@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.prior.people import body, hair, parts
-from pipelines.prior.people.numbers import capped
+from pipelines.prior.people.numbers import limit_color
 from pipelines.prior.people.raster import vertex_normals
-from pipelines.prior.people.skin import painted
+from pipelines.prior.people.skin import paint_skin
 from pipelines.prior.people.stock import EYES, Stock
 from pipelines.prior.people.strands import Strands, beard, brows
 from pipelines.prior.people.traits import Traits
@@ -43,7 +43,7 @@ class Person:
         self.lash_places = [(lash, np.sort(random.uniform(0.3, 17.7, 8 if lash.lower else 26))) for lash in stock.lashes]
         top = {"bald": -np.inf, "balding": 8.0}.get(traits.hairstyle, 50.0)
         self.part = np.where(stock.rooted < top, parts.HAIR_PART, stock.part).astype(np.int32)
-        self.face, self.scalp = (painted(traits, stock.maps[name], name == "face") for name in ("face", "head_neck"))
+        self.face, self.scalp = (paint_skin(traits, stock.maps[name], name == "face") for name in ("face", "head_neck"))
 
     def _round_eye(self, neutral: np.ndarray, index: int) -> np.ndarray:
         """Takes the cornea's bulge off an eyeball, in place; returns its center."""
@@ -60,7 +60,7 @@ class Person:
 
     def _grown(self, random: np.random.Generator) -> list[tuple[Strands, np.ndarray]]:
         traits, stock = self.traits, self.stock
-        head = hair.grown(stock, traits.hairstyle, traits.seed + 5)
+        head = hair.grow_hair(stock, traits.hairstyle, traits.seed + 5)
         grown = [(head, traits.hair)] if head else []
         grown.append(
             (
@@ -69,7 +69,7 @@ class Person:
             )
         )
         if traits.beard not in ("none", "stubble"):
-            grown.append((beard(stock, traits.beard, traits.beard_length, random), capped(traits.hair, 0.25) * 0.9))
+            grown.append((beard(stock, traits.beard, traits.beard_length, random), limit_color(traits.hair, 0.25) * 0.9))
         return grown
 
     def _fitted(self, strands: Strands, color: np.ndarray, random: np.random.Generator) -> Hairs:

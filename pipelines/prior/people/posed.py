@@ -15,7 +15,7 @@ from pipelines.prior.people.person import Hairs, Person
 from pipelines.prior.people.raster import vertex_normals
 from pipelines.prior.people.stock import EYES, Lash
 from pipelines.prior.people.strands import Strands, ribbon_faces, ribbons
-from pipelines.prior.people.surfaces import Look, Surface, joined, plain
+from pipelines.prior.people.surfaces import Look, Surface, concatenate_surfaces, plain_surface
 from pipelines.prior.people.wardrobe import shade_under_chin
 
 IRIS_RADIANS = 0.43
@@ -49,7 +49,7 @@ class Posed:
         points = person.neutral + offsets
         self.gaze = np.stack([self._turned_eye(points, index, pose.gaze) for index in range(2)]).astype(np.float32)
         self.blink = [float(self.expression[model.index(f"eyeBlink_{side}")]) for side in "LR"]
-        self.points = body.skinned(points, person.weights, self.joint_transforms)
+        self.points = body.skin_points(points, person.weights, self.joint_transforms)
         self.strands = [self._follow(hairs, offsets) for hairs in person.hairs]
         self.lashes = [_between(self.points[lash.vertices], place) for lash, place in person.lash_places]
 
@@ -84,7 +84,7 @@ class Posed:
             pieces.append(_ribbons(points, hairs.width, hairs.color, hairs.strands, eye, least))
         for (lash, _), points in zip(self.person.lash_places, self.lashes, strict=True):
             pieces.append(self._lash(lash, points, eye, least))
-        return joined([piece for piece in pieces if len(piece.faces)])
+        return concatenate_surfaces([piece for piece in pieces if len(piece.faces)])
 
     def _turned_eye(self, points: np.ndarray, index: int, gaze: tuple[float, float]) -> np.ndarray:
         """Rotates an eyeball, in place; returns its direction."""
@@ -97,7 +97,7 @@ class Posed:
 
     def _follow(self, hairs: Hairs, offsets: np.ndarray) -> np.ndarray:
         rest = hairs.points + offsets[hairs.strands.bound] if hairs.strands.on_face else hairs.points
-        return body.skinned(rest.reshape(-1, 3), hairs.weights, self.joint_transforms).reshape(rest.shape)
+        return body.skin_points(rest.reshape(-1, 3), hairs.weights, self.joint_transforms).reshape(rest.shape)
 
     def _body(self) -> Surface:
         stock = self.person.stock
@@ -119,13 +119,17 @@ class Posed:
 
     def _shirt(self) -> Surface:
         cloth = self.person.shirt
-        points = body.skinned(cloth.points, self.person.shirt_weights, self.joint_transforms)
+        points = body.skin_points(cloth.points, self.person.shirt_weights, self.joint_transforms)
         shade = shade_under_chin(cloth.rest)
-        return plain(points, vertex_normals(points, cloth.faces), cloth.faces, cloth.rest, shade, parts.CLOTH, parts.CLOTH_PART)
+        return plain_surface(
+            points, vertex_normals(points, cloth.faces), cloth.faces, cloth.rest, shade, parts.CLOTH, parts.CLOTH_PART
+        )
 
     def _glasses(self, points: np.ndarray, faces: np.ndarray) -> Surface:
         color = np.tile(self.person.traits.frame, (len(points), 1))
-        return plain(points, vertex_normals(points, faces), faces, color, np.ones(len(points)), parts.FRAME, parts.GLASSES_PART)
+        return plain_surface(
+            points, vertex_normals(points, faces), faces, color, np.ones(len(points)), parts.FRAME, parts.GLASSES_PART
+        )
 
     def _lash(self, lash: Lash, points: np.ndarray, eye: np.ndarray, least: float) -> Surface:
         width = 0.018 if lash.lower else 0.05 if self.person.traits.makeup else 0.038

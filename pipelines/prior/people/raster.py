@@ -36,7 +36,7 @@ def _box(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 @njit(**FAST)
-def draw(x, y, inverse_depth, faces, hits) -> None:  # type: ignore[no-untyped-def]
+def rasterize(x, y, inverse_depth, faces, hits) -> None:  # type: ignore[no-untyped-def]
     """Fill `hits` with what is nearer than what is there."""
     nearest, triangle, first, second = hits
     height, width = nearest.shape
@@ -68,7 +68,7 @@ def draw(x, y, inverse_depth, faces, hits) -> None:  # type: ignore[no-untyped-d
 
 
 @njit(**FAST)
-def draw_depth(x, y, depth, faces, nearest) -> None:  # type: ignore[no-untyped-def]
+def rasterize_depth(x, y, depth, faces, nearest) -> None:  # type: ignore[no-untyped-def]
     """The smallest depth of parallel rays in nearest [H,W]; for shadows and occlusion."""
     height, width = nearest.shape
     for t in range(faces.shape[0]):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.face.ict import FaceModel
 from pipelines.prior.people.numbers import noise, smooth, spline
-from pipelines.prior.people.raster import draw, no_hits
+from pipelines.prior.people.raster import no_hits, rasterize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def _unwrapped(model: FaceModel, part: str, size: int, offset: float) -> np.ndar
     triangles = model.part_triangles[part]
     x = ((model.uv[:, 0] - offset) * size).astype(np.float32)
     y = ((1 - model.uv[:, 1]) * size).astype(np.float32)
-    draw(x, y, np.ones(len(x), np.float32), model.faces_uv[triangles], hits := no_hits(size, size))
+    rasterize(x, y, np.ones(len(x), np.float32), model.faces_uv[triangles], hits := no_hits(size, size))
     number, first, second = hits.triangle, hits.first, hits.second
     inside = number >= 0
     weights = np.stack([first, second, 1 - first - second], -1)

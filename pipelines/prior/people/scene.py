@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.face.ict import ORIGIN_CM, UNIT_CM
-from pipelines.prior.people.numbers import random_color, smooth, srgb, unit
+from pipelines.prior.people.numbers import normalize, random_color, smooth, to_srgb
 from pipelines.prior.people.posed import Posed
-from pipelines.prior.people.raster import draw, draw_depth, light_view, no_hits
+from pipelines.prior.people.raster import light_view, no_hits, rasterize, rasterize_depth
 from pipelines.prior.people.shading import shade
 from pipelines.prior.people.surfaces import Lamps, Scene, Shadow, Surface, canvas
 
@@ -51,8 +51,8 @@ def view_from(
     """
     yaw, pitch = np.radians([yaw_deg, pitch_deg])
     eye = radius * np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    forward = unit(-eye)
-    right = unit(np.cross(forward, [0, 1.0, 0]))
+    forward = normalize(-eye)
+    right = normalize(np.cross(forward, [0, 1.0, 0]))
     axes = np.stack([right, np.cross(forward, right), forward], 1) @ _turn(*np.radians([*aim, roll_deg]))
     center = axes.T @ -eye
     focal = center[2] / extent
@@ -107,7 +107,7 @@ def draw_light(random: np.random.Generator) -> Lamps:
     sky = np.zeros((9, 3))
     sky[0] = random.uniform(0.35, 0.65) * 0.846 * np.exp(random.normal(0, 0.04, 3))
     for _ in range(random.integers(2, 5)):
-        blob = unit(random.standard_normal(3) * [1, 0.6, 1] + [0, 0.45, 0.25])
+        blob = normalize(random.standard_normal(3) * [1, 0.6, 1] + [0, 0.45, 0.25])
         sky += harmonics(blob)[:, None] * random.uniform(0.1, 0.5) * np.exp(random.normal(0, 0.12, 3))
     return Lamps(
         np.stack([_toward(*key), _toward(*fill), _toward(*rim)]).astype(np.float32), np.stack(colors).astype(np.float32),
@@ -125,7 +125,7 @@ def light_label(lamps: Lamps) -> np.ndarray:
     return (lamps.ambient + points.T @ lamps.colors).astype(np.float32)
 
 
-def render(posed: Posed, view: View, lamps: Lamps, size: int, samples: int = 2) -> Picture:
+def render_person(posed: Posed, view: View, lamps: Lamps, size: int, samples: int = 2) -> Picture:
     """What the camera sees at size x size pixels with samples x samples rays a pixel."""
     eye = (view.world_from_camera[:3, 3] * UNIT_CM + ORIGIN_CM).astype(np.float32)
     surface = posed.surface(eye, 1.0 / (view.intrinsics[0, 0] * size * samples))
@@ -138,7 +138,7 @@ def render(posed: Posed, view: View, lamps: Lamps, size: int, samples: int = 2) 
         )
         for axis in (0, 1)
     )
-    draw(x, y, inverse, surface.faces, hits := no_hits(fine, fine))
+    rasterize(x, y, inverse, surface.faces, hits := no_hits(fine, fine))
     shadow = _shadow(surface, lamps.directions[0], int(np.clip(1.25 * size, 192, 384)))
     shade(hits, Scene(surface, posed.look(), lamps, shadow, eye), samples, picture := canvas(size))
     return Picture(*_over_gray(picture.color), picture.depth / UNIT_CM, picture.part)
@@ -147,7 +147,7 @@ def render(posed: Posed, view: View, lamps: Lamps, size: int, samples: int = 2) 
 def _over_gray(color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """sRGB of straight color times alpha over gray, so that image - (1 - alpha) gray + (1 - alpha) other is exact."""
     alpha = np.clip(color[..., 3:], 0, 1)
-    straight = np.clip(srgb(color[..., :3] / np.maximum(alpha, 1e-4)), 0, 1)
+    straight = np.clip(to_srgb(color[..., :3] / np.maximum(alpha, 1e-4)), 0, 1)
     image = straight * alpha + GRAY / 255 * (1 - alpha)
     return (image * 255 + 0.5).astype(np.uint8), (alpha[..., 0] * 255 + 0.5).astype(np.uint8)
 
@@ -161,7 +161,7 @@ def _shadow(surface: Surface, direction: np.ndarray, size: int) -> Shadow:
     scale = size / float(max(high[0] - low[0], high[1] - low[1]))
     x, y = (np.ascontiguousarray((seen[:, axis] - low[axis]) * scale) for axis in (0, 1))
     depth = np.full((size, size), 1e9, np.float32)
-    draw_depth(x, y, np.ascontiguousarray(seen[:, 2]), surface.faces, depth)
+    rasterize_depth(x, y, np.ascontiguousarray(seen[:, 2]), surface.faces, depth)
     return Shadow(depth, axes, np.array([low[0], low[1], scale], np.float32))
 
 
@@ -176,10 +176,10 @@ def draw_backdrop(random: np.random.Generator, size: int) -> np.ndarray:
         center, radius = random.uniform(0, 1, 2), random.uniform(0.05, 0.3)
         blob = smooth(radius, 0.6 * radius, np.hypot(x - center[0], y - center[1]))[..., None]
         image = image * (1 - 0.8 * blob) + random_color(random, (0, 120), (40, 240)) * 0.8 * blob
-    return (np.clip(srgb(image), 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(to_srgb(image), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def laid_over(image: np.ndarray, alpha: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
+def composite_over(image: np.ndarray, alpha: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
     """A shard's uint8 image over another background than its gray."""
     free = 1 - alpha[..., None].astype(np.float32) / 255
     return np.clip(image + free * (backdrop.astype(np.float32) - GRAY) + 0.5, 0, 255).astype(np.uint8)

@@ -105,7 +105,7 @@ def read_shards(
         epoch += 1
 
 
-def stacked(rows: Sequence[dict[str, Any]], people: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, np.ndarray]:
+def stack_rows(rows: Sequence[dict[str, Any]], people: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, np.ndarray]:
     """A shard's arrays of its pictures and people."""
     kinds = {"depth": np.float16, "expression": np.float16, "gaze": np.float16, "identity": np.float16}
     of_rows = {name: np.array([row[name] for row in rows]) for name in ROWS}

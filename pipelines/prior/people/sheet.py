@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.core.errors import SettingError
 from pipelines.core.files import check_writable, write_image
-from pipelines.prior.people.scene import draw_backdrop, laid_over
+from pipelines.prior.people.scene import composite_over, draw_backdrop
 from pipelines.prior.people.shards import read_shard, shard_paths
 
 
@@ -30,10 +30,10 @@ def write_sheet(folder: Path, path: Path, columns: int = 6, rows: int = 6, seed:
     while len(tiles) < columns * rows:
         data = read_shard(shard_paths(folder)[0], ("image", "alpha", "person"))
         tiles += _some(data, int(random.choice(np.unique(data["person"]))), random, 1)
-    write_image(path, tiled(tiles[: columns * rows], columns))
+    write_image(path, tile_images(tiles[: columns * rows], columns))
 
 
-def tiled(tiles: list[np.ndarray], columns: int) -> np.ndarray:
+def tile_images(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     """Equal images [H,W,3] row by row; the last row is filled up with gray."""
     blank = np.full_like(tiles[0], 127)
     lines = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
@@ -42,4 +42,4 @@ def tiled(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 def _some(data: dict[str, np.ndarray], person: int, random: np.random.Generator, count: int) -> list[np.ndarray]:
     mine = random.permutation(np.flatnonzero(data["person"] == person))[:count]
-    return [laid_over(data["image"][i], data["alpha"][i], draw_backdrop(random, data["image"].shape[1])) for i in mine]
+    return [composite_over(data["image"][i], data["alpha"][i], draw_backdrop(random, data["image"].shape[1])) for i in mine]

@@ -16,7 +16,7 @@ from pipelines.prior.people import body
 from pipelines.prior.people.expressions import draw_expression
 from pipelines.prior.people.person import Person, with_shape
 from pipelines.prior.people.posed import Pose, Posed
-from pipelines.prior.people.scene import CROP_EXTENT, View, draw_light, draw_view, light_label, render
+from pipelines.prior.people.scene import CROP_EXTENT, View, draw_light, draw_view, light_label, render_person
 from pipelines.prior.people.shards import NO_PAIR, PAIR_FACTORS
 from pipelines.prior.people.stock import Stock
 from pipelines.prior.people.surfaces import Lamps
@@ -98,16 +98,16 @@ def shoot(stock: Stock, settings: SynthSettings, index: int, first_row: int) -> 
         for turn in range(settings.views):
             view = draw_view(random, turn == 0, settings.radii, settings.around, settings.extent)
             shots.append(Shot(person=person, pose=pose, lamps=lamps, view=view, state=index * states + state))
-            rows.append(row(shots[-1], posed, settings) | {"person": index, "pair_of": -1, "pair_factor": NO_PAIR})
+            rows.append(shoot_row(shots[-1], posed, settings) | {"person": index, "pair_of": -1, "pair_factor": NO_PAIR})
     for turn in range(settings.pairs):
         factor, anchor = (
             (index * settings.pairs + turn) % len(PAIR_FACTORS),
             int(random.integers(0, settings.states)) * settings.views,
         )
-        shot = changed(shots[anchor], PAIR_FACTORS[factor], random, settings, index * states + settings.states + turn)
+        shot = change_factor(shots[anchor], PAIR_FACTORS[factor], random, settings, index * states + settings.states + turn)
         pair = {"person": index, "pair_of": first_row + anchor, "pair_factor": factor}
-        rows.append(row(shot, Posed(shot.person, shot.pose), settings) | pair)
-    return rows, record(person, index)
+        rows.append(shoot_row(shot, Posed(shot.person, shot.pose), settings) | pair)
+    return rows, person_record(person, index)
 
 
 def draw_pose(random: np.random.Generator, stock: Stock, neutral: bool = False) -> Pose:
@@ -117,7 +117,7 @@ def draw_pose(random: np.random.Generator, stock: Stock, neutral: bool = False) 
     return Pose(draw_expression(random, stock.model), gaze, body.draw_posture(random))
 
 
-def changed(shot: Shot, factor: str, random: np.random.Generator, settings: SynthSettings, state: int) -> Shot:
+def change_factor(shot: Shot, factor: str, random: np.random.Generator, settings: SynthSettings, state: int) -> Shot:
     """The same but for one factor; a change of view alone keeps the state."""
     if factor == "view":
         return replace(shot, view=draw_view(random, False, settings.radii, settings.around, settings.extent))
@@ -133,9 +133,9 @@ def changed(shot: Shot, factor: str, random: np.random.Generator, settings: Synt
     return replace(shot, pose=replace(shot.pose, **{factor: getattr(other, factor)}), state=state)
 
 
-def row(shot: Shot, posed: Posed, settings: SynthSettings) -> dict[str, Any]:
+def shoot_row(shot: Shot, posed: Posed, settings: SynthSettings) -> dict[str, Any]:
     """One picture and its labels."""
-    picture = render(posed, shot.view, shot.lamps, settings.size, settings.samples)
+    picture = render_person(posed, shot.view, shot.lamps, settings.size, settings.samples)
     return {
         "image": picture.image, "alpha": picture.alpha, "depth": picture.depth, "part": picture.part,
         "camera": shot.view.label(), "expression": posed.expression, "gaze": np.array(shot.pose.gaze),
@@ -145,7 +145,7 @@ def row(shot: Shot, posed: Posed, settings: SynthSettings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def record(person: Person, index: int) -> dict[str, Any]:
+def person_record(person: Person, index: int) -> dict[str, Any]:
     """What is kept of a person: joints, a cloud of skin with its weights, traits."""
     skin = person.neutral[: person.stock.skin_count]
     both = np.concatenate([skin, person.shirt.points])

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipelines.prior.people.numbers import capped, smooth
+from pipelines.prior.people.numbers import limit_color, smooth
 from pipelines.prior.people.regions import SkinMap
 from pipelines.prior.people.traits import Traits
 
@@ -11,7 +11,7 @@ COVER = {"bald": 0.10, "buzz": 0.80, "balding": 0.80}
 """How much of the scalp's color is hair; under other styles nearly all."""
 
 
-def painted(traits: Traits, maps: SkinMap, face: bool) -> np.ndarray:
+def paint_skin(traits: Traits, maps: SkinMap, face: bool) -> np.ndarray:
     """[R,R,4] linear color and strength of the shine."""
     random = np.random.default_rng([traits.seed, 1 if face else 2])
     strength = 0.75 - 0.4 * traits.tone / 7
@@ -58,11 +58,11 @@ def _with_hair_roots(color: np.ndarray, traits: Traits, maps: SkinMap) -> np.nda
     cover = np.clip(smooth(-0.25, 0.75, maps.scalp) * cover * (0.8 + 0.2 * grain), 0, 1)
     if traits.hairstyle == "balding":
         cover = cover * smooth(8.6, 7.4, maps.height)
-    color = _mixed(color, capped(traits.hair, 0.3) * 0.55 + traits.skin * 0.04, cover)
+    color = _mixed(color, limit_color(traits.hair, 0.3) * 0.55 + traits.skin * 0.04, cover)
     if traits.beard == "stubble":
-        return _mixed(color, capped(traits.hair, 0.1), maps["beard"] * (0.18 + 0.22 * np.clip(maps["fine"], -1, 1.5)))
+        return _mixed(color, limit_color(traits.hair, 0.1), maps["beard"] * (0.18 + 0.22 * np.clip(maps["fine"], -1, 1.5)))
     if traits.beard == "full":
-        return _mixed(color, capped(traits.hair, 0.2) * 0.8, maps["beard"] * 0.6)
+        return _mixed(color, limit_color(traits.hair, 0.2) * 0.8, maps["beard"] * 0.6)
     return color
 
 

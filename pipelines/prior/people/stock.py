@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from pipelines.face.ict import FaceModel
 from pipelines.prior.people import parts
-from pipelines.prior.people.raster import draw_depth, light_view, vertex_normals
+from pipelines.prior.people.raster import light_view, rasterize_depth, vertex_normals
 from pipelines.prior.people.regions import SkinMap, landmark_uv, scalp_distance, skin_map
 
 DRAWN = {
@@ -180,7 +180,7 @@ def _occlusion(model: FaceModel, normals: np.ndarray, count: int) -> np.ndarray:
         scale = OCCLUSION_SIZE / float((seen.max(0) + 1 - low)[:2].max())
         x, y = ((seen[:, axis] - low[axis]) * scale for axis in (0, 1))
         nearest = np.full((OCCLUSION_SIZE, OCCLUSION_SIZE), 1e9, np.float32)
-        draw_depth(np.ascontiguousarray(x), np.ascontiguousarray(y), np.ascontiguousarray(seen[:, 2]), faces, nearest)
+        rasterize_depth(np.ascontiguousarray(x), np.ascontiguousarray(y), np.ascontiguousarray(seen[:, 2]), faces, nearest)
         behind = seen[:count, 2] - nearest[y[:count].astype(int), x[:count].astype(int)]
         cosine = np.maximum(normals[:count] @ direction, 0)
         total += cosine

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from pipelines.prior.people.numbers import smooth, spline, unit
+from pipelines.prior.people.numbers import normalize, smooth, spline
 from pipelines.prior.people.raster import FAST
 from pipelines.prior.people.stock import Stock
 
@@ -35,7 +35,7 @@ class Strands:
     """Class of each hair."""
 
 
-def scattered(
+def scatter_roots(
     points: np.ndarray, faces: np.ndarray, allowed: np.ndarray, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Triangles [N] and corner weights [N,3] of points spread over triangles, as densely as `allowed` says."""
@@ -66,7 +66,7 @@ def brows(stock: Stock, thickness: float, density: float, arch: float, random: n
 
 def beard(stock: Stock, kind: str, length: float, random: np.random.Generator) -> Strands:
     faces = stock.model.faces[stock.model.part_triangles["face"]]
-    triangle, weights = scattered(
+    triangle, weights = scatter_roots(
         stock.model.mean,
         faces,
         _beard_place(kind, stock.model.mean[faces].mean(1)),
@@ -101,7 +101,9 @@ def on_skin(stock, roots, heading, lengths, count, shape, random):  # type: igno
     nearest = stock.tree.query(roots)[1]
     normals = stock.normals[nearest]
     base = roots - normals * ((roots - stock.model.mean[nearest]) * normals).sum(1, keepdims=True) * 0.8
-    along = unit(heading - (heading * normals).sum(1, keepdims=True) * normals + shape[1] * random.standard_normal(roots.shape))
+    along = normalize(
+        heading - (heading * normals).sum(1, keepdims=True) * normals + shape[1] * random.standard_normal(roots.shape)
+    )
     shares = [step / (count - 1) for step in range(count)]
     points = [
         base + along * (lengths * s)[:, None] + normals * (0.02 + shape[0] * lengths * np.sin(2.2 * s))[:, None] for s in shares

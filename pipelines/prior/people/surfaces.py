@@ -76,7 +76,7 @@ def canvas(size: int) -> Canvas:
     return Canvas(color, depth, np.zeros((size, size), np.uint8))
 
 
-def plain(points, normals, faces, rest, occlusion, material, part) -> Surface:  # type: ignore[no-untyped-def]
+def plain_surface(points, normals, faces, rest, occlusion, material, part) -> Surface:  # type: ignore[no-untyped-def]
     count = len(points)
     return Surface(
         points, normals, np.zeros((count, 2)), occlusion, rest, np.full(count, -1), faces, np.full(len(faces), material),
@@ -84,7 +84,7 @@ def plain(points, normals, faces, rest, occlusion, material, part) -> Surface:  
     )  # fmt: skip
 
 
-def joined(pieces: list[Surface]) -> Surface:
+def concatenate_surfaces(pieces: list[Surface]) -> Surface:
     starts = np.cumsum([0, *(len(piece.points) for piece in pieces)])
     moved = [piece._replace(faces=piece.faces + start) for piece, start in zip(pieces, starts, strict=False)]
     kinds = [np.float32] * 6 + [np.int32] * 3

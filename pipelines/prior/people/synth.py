@@ -21,7 +21,7 @@ import numpy as np
 from pipelines.core.errors import AvatarError, SettingError
 from pipelines.core.stage import Progress, Report, run_stage, step
 from pipelines.face.ict import arkit_name, find_face_model, load_face_model
-from pipelines.prior.people.shards import shard_path, stacked, write_shard
+from pipelines.prior.people.shards import shard_path, stack_rows, write_shard
 from pipelines.prior.people.shooting import SynthSettings, shoot
 from pipelines.prior.people.stock import Stock
 
@@ -147,4 +147,4 @@ def shard_of(stock: Stock, settings: SynthSettings, number: int) -> dict[str, np
         shot, person = shoot(stock, settings, index, len(rows))
         rows += shot
         people.append(person)
-    return stacked(rows, people, [arkit_name(name) for name in stock.model.expression_names])
+    return stack_rows(rows, people, [arkit_name(name) for name in stock.model.expression_names])

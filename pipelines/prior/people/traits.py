@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.prior.people.numbers import linear, random_color
+from pipelines.prior.people.numbers import random_color, to_linear
 
 TONES = (
-    linear(
+    to_linear(
         np.array(
             [
                 [240, 206, 186],
@@ -110,9 +110,10 @@ def draw_traits(seed: int, identity_sigma: float = 0.75) -> Traits:
     return Traits(
         seed=seed, identity=identity, tone=tone, skin=skin * np.exp(random.normal(0, 0.05, 3)), age=age, feminine=feminine,
         hairstyle=_choice(random, LONGER if feminine else SHORTER), hair_name=hair_name, hair=hair,
-        brow=np.minimum(hair, linear(np.array([105, 82, 64]) / 255.0)) * random.uniform(0.6, 1.0),
-        iris=linear(np.array(IRISES[random.integers(0, 3 if tone > 3.5 else len(IRISES))]) * random.uniform(0.9, 1.35) / 255.0),
-        pupil=float(random.uniform(0.30, 0.48)), makeup=makeup, lips=_lip_tint(random, tone, makeup),
+        brow=np.minimum(hair, to_linear(np.array([105, 82, 64]) / 255.0)) * random.uniform(0.6, 1.0),
+        iris=to_linear(
+            np.array(IRISES[random.integers(0, 3 if tone > 3.5 else len(IRISES))]) * random.uniform(0.9, 1.35) / 255.0
+        ), pupil=float(random.uniform(0.30, 0.48)), makeup=makeup, lips=_lip_tint(random, tone, makeup),
         beard=_beard(random) if not feminine else "none", beard_length=float(random.uniform(0.35, 1.4)),
         brow_thickness=float(random.uniform(0.5, 0.8) if feminine else random.uniform(0.7, 1.1)),
         brow_density=float(random.uniform(0.7, 1.2)),
@@ -121,7 +122,7 @@ def draw_traits(seed: int, identity_sigma: float = 0.75) -> Traits:
         oily=float(random.uniform(0.5, 1.5)), moles=int(random.integers(0, 3)), cloth=_cloth(random),
         collar=int(random.integers(0, 3)), glasses=bool(random.random() < 0.14), lens_cm=float(random.uniform(2.35, 2.75)),
         shoulders_cm=float(random.uniform(18, 19.5) if feminine else random.uniform(19.5, 22.5)),
-        lens_square=float(random.uniform(2, 4)), frame=linear(np.array(FRAMES[random.integers(0, len(FRAMES))]) / 255.0),
+        lens_square=float(random.uniform(2, 4)), frame=to_linear(np.array(FRAMES[random.integers(0, len(FRAMES))]) / 255.0),
     )  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def _hair_color(random: np.random.Generator, tone: float, age: float) -> tuple[s
     name = _choice(random, shares)
     color = random.uniform(30, 190, 3) if name == "dyed" else np.array(HAIR_COLORS[name], float)
     varied = color * random.uniform(0.85, 1.15) + random.normal(0, 4, 3)
-    return name, linear(np.clip(varied, 4, 240) / 255.0)
+    return name, to_linear(np.clip(varied, 4, 240) / 255.0)
 
 
 def _lip_tint(random: np.random.Generator, tone: float, makeup: bool) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.prior.people.numbers import smooth, unit
+from pipelines.prior.people.numbers import normalize, smooth
 from pipelines.prior.people.stock import Stock
 from pipelines.prior.people.traits import Traits
 
@@ -103,8 +103,8 @@ def glasses(stock: Stock, traits: Traits, points: np.ndarray, eyes: np.ndarray) 
 
 def _tube(path: np.ndarray, radius: float, closed: bool, sides: int = 6) -> tuple[np.ndarray, np.ndarray]:
     """A tube of six sides around a path."""
-    along = unit(np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0))
-    first = unit(np.cross(along, [0.1, 0.2, 0.97]))
+    along = normalize(np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0))
+    first = normalize(np.cross(along, [0.1, 0.2, 0.97]))
     second = np.cross(along, first)
     angle = (np.arange(sides) / sides * 2 * np.pi)[None, :, None]
     points = path[:, None] + radius * (np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None])

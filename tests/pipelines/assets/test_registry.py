@@ -28,7 +28,7 @@ from pipelines.assets.store import accept, fetch, over_https
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import sha256_file
 from pipelines.core.stage import Silent
-from pipelines.prior.catalog import fetchable_of, shelf, thing_of
+from pipelines.prior.catalog import find_fetchable, find_listed, list_catalog
 from tests.material import shared
 from tests.worlds import write_unit_prior
 
@@ -221,19 +221,19 @@ def test_an_unknown_file_is_got_by_hand(folder: Path, missing: str) -> None:
 
 def test_published_networks_say_how_to_import_them() -> None:
     with pytest.raises(MissingTool, match="prior import ffhq-fixed-triplanes512-128.pkl .*--license-of eg3d-ffhq512-fixed"):
-        fetch(fetchable_of("eg3d-ffhq512-fixed"), Silent())
+        fetch(find_fetchable("eg3d-ffhq512-fixed"), Silent())
 
 
 def test_the_shelf_lists_priors_and_entries(tmp_path: Path, folder: Path) -> None:
-    names = [thing["name"] for thing in shelf()]
+    names = [thing["name"] for thing in list_catalog()]
     assert names[0] == "quick" and "face_landmarker.task" in names and "eg3d-ffhq512-fixed" in names
-    assert thing_of("quick")["weights"] == ["generator"]
-    assert thing_of(str(write_unit_prior(tmp_path / "unit.prior").resolve()))["kind"] == "prior folder"
-    assert thing_of("face_landmarker.task")["state"] == "can be fetched"
+    assert find_listed("quick")["weights"] == ["generator"]
+    assert find_listed(str(write_unit_prior(tmp_path / "unit.prior").resolve()))["kind"] == "prior folder"
+    assert find_listed("face_landmarker.task")["state"] == "can be fetched"
     folder.mkdir()
     (folder / "face_landmarker.task").write_bytes(b"x")
-    assert thing_of("face_landmarker.task")["state"] == "here"
+    assert find_listed("face_landmarker.task")["state"] == "here"
     with pytest.raises(SettingError, match="choose one of quick, eg3d-ffhq512-fixed"):
-        thing_of("nobody")
+        find_listed("nobody")
     with pytest.raises(MissingTool, match="need not be fetched"):
-        fetchable_of("quick")
+        find_fetchable("quick")

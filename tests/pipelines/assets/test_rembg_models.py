@@ -13,7 +13,7 @@ from pipelines.core.errors import MissingTool, SettingError
 from pipelines.core.files import sha256_file
 from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import read_frames
-from pipelines.prior.catalog import entry_of
+from pipelines.prior.catalog import find_entry
 from tests.material import shared
 
 
@@ -43,7 +43,7 @@ def test_a_file_is_used_only_when_somebody_vouches_for_it(home: Path) -> None:
     path.write_bytes(b"a network")
     with pytest.raises(MissingTool, match=rf"sha256 {sha256_file(path)}.*avatarcli prior register u2net_human_seg"):
         matting(MatteSettings(model="u2net_human_seg"))
-    assert register(entry_of("u2net_human_seg")) == (path, sha256_file(path))
+    assert register(find_entry("u2net_human_seg")) == (path, sha256_file(path))
     assert registered("u2net_human_seg") == sha256_file(path)
     assert vouched_file("u2net_human_seg") == path
     path.write_bytes(b"another network")
@@ -53,18 +53,18 @@ def test_a_file_is_used_only_when_somebody_vouches_for_it(home: Path) -> None:
 
 def test_registering_compares_and_needs_a_file_and_an_unknown_hash(home: Path) -> None:
     with pytest.raises(MissingTool, match=r"no u2net\.onnx"):
-        register(entry_of("u2net"))
+        register(find_entry("u2net"))
     (home / "u2net.onnx").write_bytes(b"a network")
     with pytest.raises(MissingTool, match="not 00ff"):
-        register(entry_of("u2net"), "00ff")
+        register(find_entry("u2net"), "00ff")
     assert registered("u2net") is None
     with pytest.raises(SettingError, match="need not be registered"):
-        register(entry_of("face_landmarker.task"))
+        register(find_entry("face_landmarker.task"))
 
 
 def test_every_model_of_the_list_is_one_of_rembg_and_has_a_license() -> None:
     assert len(REMBG_MODELS) >= 7
-    assert all(entry_of(name).license and entry_of(name).file == f"{name}.onnx" for name in REMBG_MODELS)
+    assert all(find_entry(name).license and find_entry(name).file == f"{name}.onnx" for name in REMBG_MODELS)
 
 
 def test_a_known_network_needs_no_registering(home: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_drive_that_is_killed_while_it_signs_signs_the_same_video(
     monkeypatch.setattr(Painter, "paint", None)
     figures = drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent()).figures
     assert figures["provenance"]["unsigned_sha256"] == hashlib.sha256(unsigned).hexdigest()
-    assert manifest.read(tmp_path / "out.mp4").state == "valid"
+    assert manifest.read_manifest(tmp_path / "out.mp4").state == "valid"
     assert not list(tmp_path.glob(".*")) and not (tmp_path / "out.mp4.partial").exists()
 
 

@@ -21,7 +21,7 @@ from pipelines.evaluate import default_out, evaluate, evaluate_model, faces, ser
 from pipelines.evaluate.compare import COMPARED, at, difference
 from pipelines.evaluate.faces import Find
 from pipelines.evaluate.page import sentences
-from pipelines.evaluate.page_frames import apart
+from pipelines.evaluate.page_frames import spaced_out
 from pipelines.evaluate.summary import comparison
 from tests.pipelines.train.test_page import check
 from tests.tiny import write_tiny_avatar
@@ -94,7 +94,7 @@ def test_what_is_there_already_is_not_measured_again(place: Path, monkeypatch: p
         raise AssertionError("measured again")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.evaluate.recipe.measure", never)
+        patched.setattr("pipelines.evaluate.recipe.measure_avatar", never)
         assert evaluate(place / "anna.avatar") == first
     change(place / "anna.avatar" / "stage.json", fingerprint="9" * 64)
     assert evaluate(place / "anna.avatar")["fingerprint"] == "9" * 64, "beside the avatar it is renewed"
@@ -294,8 +294,8 @@ def test_sentences_say_when_a_figure_proves_little(place: Path) -> None:
 
 
 def test_shown_frames_are_not_all_of_one_moment() -> None:
-    assert apart([20, 21, 19, 22, 5, 40, 41, 6, 30], 48) == [20, 5, 40, 30]
-    assert apart([1, 0, 2], 3) == [1, 0, 2]
+    assert spaced_out([20, 21, 19, 22, 5, 40, 41, 6, 30], 48) == [20, 5, 40, 30]
+    assert spaced_out([1, 0, 2], 3) == [1, 0, 2]
 
 
 def test_every_definition_is_in_the_record(place: Path) -> None:

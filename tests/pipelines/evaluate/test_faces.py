@@ -10,9 +10,9 @@ from pipelines.demo import demo_clips
 from pipelines.evaluate.faces import (
     Faces,
     correlation,
-    describe,
-    distances,
+    face_distances,
     look,
+    measure_face,
     mouth_opening,
     mouth_state,
     mouths,
@@ -80,7 +80,7 @@ def test_lost_faces_count_nowhere_and_are_counted() -> None:
     assert (found["share"], found["asked"], found["not_tracked"]) == (1.0, 1, 2)
     nothing = mouth_state(faces([0.2], [False]), faces([0.2]))
     assert nothing["share"] is None and nothing["correlation"] is None
-    lost = distances(faces([0.2], [False]), faces([0.2]))
+    lost = face_distances(faces([0.2], [False]), faces([0.2]))
     assert (lost["found"], lost["aed"], lost["apd_deg"], lost["apd_shift"]) == (0, None, None, None)
 
 
@@ -89,7 +89,7 @@ def test_distances_of_known_faces() -> None:
     b.expression[:, 0] = 0.27
     b.pose[:] = turned(10)
     b.pose[:, 0, 3] = 0.02
-    found = distances(a, b)
+    found = face_distances(a, b)
     assert found["aed"] == pytest.approx(0.27 / 27) and found["channels"]["jawOpen"] == pytest.approx(0.27)
     assert found["apd_deg"] == pytest.approx(10) and found["apd_shift"] == pytest.approx(2.0)
     assert rotation_angle_deg(np.eye(3)[None], turned(30)[None, :3, :3]) == pytest.approx([30])
@@ -106,13 +106,13 @@ def test_opening_does_not_grow_with_the_turn_of_the_head() -> None:
 def test_what_landmarks_say() -> None:
     canonical = load_prior("quick").landmarks
     points: list[np.ndarray | None] = [seen(canonical, front(0)), None, seen(canonical, front(12))]
-    found = describe(points, canonical, np.tile(INTRINSICS, (3, 1, 1)), 200)
+    found = measure_face(points, canonical, np.tile(INTRINSICS, (3, 1, 1)), 200)
     assert found.found.tolist() == [True, False, True]
     assert rotation_angle_deg(found.pose[:1, :3, :3], found.pose[2:, :3, :3]) == pytest.approx([12], abs=0.1)
     assert found.pose[0, :3, 3] == pytest.approx([0, 0, 1.6], abs=0.01)
-    still = describe(points[:1], canonical, INTRINSICS[None], 200)
+    still = measure_face(points[:1], canonical, INTRINSICS[None], 200)
     moved = replace(still, pose=found.pose[2:])
-    assert distances(moved, still)["apd_deg"] == pytest.approx(12, abs=0.1) and distances(still, still)["aed"] == 0
+    assert face_distances(moved, still)["apd_deg"] == pytest.approx(12, abs=0.1) and face_distances(still, still)["aed"] == 0
 
 
 def test_a_picture_that_repeats_is_looked_at_once() -> None:
@@ -145,4 +145,4 @@ def test_the_tracker_on_a_small_picture_of_a_true_face() -> None:
         again = look(images, find, canonical, np.tile(INTRINSICS, (2, 1, 1)))
     assert found.found.tolist() == [True, False]
     assert np.array_equal(found.points, again.points)
-    assert mouth_state(found, again)["not_tracked"] == 1 and distances(found, again)["aed"] == 0
+    assert mouth_state(found, again)["not_tracked"] == 1 and face_distances(found, again)["aed"] == 0

@@ -17,15 +17,15 @@ from pipelines.evaluate.faces import Faces
 from pipelines.evaluate.likeness import (
     ANCHORS,
     MESH,
+    align_face,
     embeddings,
-    fitted,
+    fit_to_template,
     likeness,
     load_recognizer,
+    mean_cosine,
     recognizer_tool,
-    similarity,
-    upright,
 )
-from pipelines.evaluate.perceptual import Tool, file_of, lpips_tool, perceptual
+from pipelines.evaluate.perceptual import Tool, find_metric_file, lpips_tool, perceptual
 from pipelines.face.expression import MEASURED
 
 
@@ -142,26 +142,26 @@ def test_torchvisions_cache_and_the_package_are_looked_at(folder: Path, publishe
     (inside / "weights" / "v0.1").mkdir(parents=True)
     (inside / "__init__.py").write_text("raise ImportError('torchvision')")
     (folder / KNOWN["lpips-alex"].file).rename(inside / "weights" / "v0.1" / "alex.pth")
-    assert file_of("lpips-alex") is None
+    assert find_metric_file("lpips-alex") is None
     monkeypatch.syspath_prepend(str(inside.parent))
-    assert file_of("lpips-alex") == inside / "weights" / "v0.1" / "alex.pth"
+    assert find_metric_file("lpips-alex") == inside / "weights" / "v0.1" / "alex.pth"
     assert lpips_tool().name == "alex"
     (cache / KNOWN["alexnet"].file).write_bytes(b"other")
-    assert file_of("alexnet") is None
+    assert find_metric_file("alexnet") is None
 
 
 def test_a_face_is_laid_on_the_anchors() -> None:
     angle, scale = np.radians(20), 0.7
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     source = (ANCHORS - (5, 9)) @ np.linalg.inv(matrix).T
-    assert fitted(source, ANCHORS) == pytest.approx(np.column_stack([matrix, (5, 9)]), abs=1e-9)
+    assert fit_to_template(source, ANCHORS) == pytest.approx(np.column_stack([matrix, (5, 9)]), abs=1e-9)
     points = np.zeros((478, 3))
     for group, anchor in zip(MESH, ANCHORS, strict=True):
         points[list(group), :2] = 0.5 + anchor * 2 + 10
     image = np.zeros((260, 260, 3), np.uint8)
     x, y = (2 * ANCHORS[2] + 10).round().astype(int)
     image[y - 4 : y + 5, x - 4 : x + 5] = 255
-    found = upright(image, points)
+    found = align_face(image, points)
     row, column = np.argwhere(found[..., 0] > 128).mean(0)
     assert found.shape == (112, 112, 3) and (column, row) == pytest.approx(tuple(ANCHORS[2]), abs=0.6)
 
@@ -181,8 +181,8 @@ def test_likeness_is_the_cosine_of_descriptions() -> None:
     assert likeness(tool, {"avatar": (image, both)}, (image, both))["avatar"] == pytest.approx(1)
     assert likeness(tool, {"avatar": (image[::-1], both)}, (image, both))["avatar"] == pytest.approx(0, abs=1e-6)
     known = embeddings(embed, image, one)
-    assert known[1] is None and similarity(known, embeddings(embed, image, both)) == pytest.approx(1)
-    assert similarity([None], known[:1]) is None
+    assert known[1] is None and mean_cosine(known, embeddings(embed, image, both)) == pytest.approx(1)
+    assert mean_cosine([None], known[:1]) is None
 
 
 def test_a_recognizer_is_an_onnx_network(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluate import Pictures
-from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, flicker, following
+from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, consecutive_pairs, flicker
 
 
 @pytest.fixture
@@ -45,10 +45,12 @@ def test_a_still_picture_flickers_as_much_as_the_film_moves(truth: Pictures) -> 
 
 def test_who_follows_whom() -> None:
     rows, times = np.array([10, 11, 12, 20, 21, 22]), np.array([0, 0.1, 0.2, 0.3, 0.4, 1.0])
-    assert following(rows[:4], times[:4]).tolist() == [0, 1]
-    assert following(rows, times).tolist() == [0, 1, 3], "half a second later is no next frame"
-    assert following(np.array([3, 10, 17]), np.array([0.0, 0.1, 0.2])).tolist() == [], "pictures held out here and there"
-    assert following(rows[:1], times[:1]).tolist() == []
+    assert consecutive_pairs(rows[:4], times[:4]).tolist() == [0, 1]
+    assert consecutive_pairs(rows, times).tolist() == [0, 1, 3], "half a second later is no next frame"
+    assert consecutive_pairs(np.array([3, 10, 17]), np.array([0.0, 0.1, 0.2])).tolist() == [], (
+        "pictures held out here and there"
+    )
+    assert consecutive_pairs(rows[:1], times[:1]).tolist() == []
 
 
 def test_bins() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.face.coverage import EXPRESSIONS, cover, reach_deg, shown_by, turned_away, without_flashes
+from pipelines.face.coverage import EXPRESSIONS, measure_coverage, reach_deg, turned_away, visible_expressions, without_flashes
 from pipelines.face.expression import MEASURED
 
 NAN = np.nan
@@ -9,7 +9,7 @@ NAN = np.nan
 
 def test_seconds_fall_into_the_bin_of_their_side() -> None:
     yaw = np.array([-75.0, -10.0, -10.0, 10.0, 45.0, NAN])
-    found = cover(yaw, 0.5, {"teeth": np.array([True, False, True, False, True, True])}, np.full(6, NAN))
+    found = measure_coverage(yaw, 0.5, {"teeth": np.array([True, False, True, False, True, True])}, np.full(6, NAN))
     assert found.seconds.tolist() == [0, 0, 0, 0.5, 0, 1.0, 0.5, 0.5, 0, 0, 0, 0]
     assert found.expressions["teeth"].tolist() == [0, 0, 0, 0, 0, 0.5, 0, 0.5, 0, 0, 0, 0]  # at -75 nothing can be read
     assert found.record()["yaw_edges_deg"] == list(range(-180, 181, 30))
@@ -48,7 +48,7 @@ def test_a_face_that_stays_away_for_long_is_not_placed() -> None:
 
 def test_the_reach_ends_at_the_first_gap() -> None:
     yaw = np.array([-5.0, 5, 5, 45, 45, 75, 75, 170, -170, -95, -95, -5])
-    found = cover(yaw, 1.0, {}, np.full(len(yaw), NAN))
+    found = measure_coverage(yaw, 1.0, {}, np.full(len(yaw), NAN))
     assert (reach_deg(found, 1, 2.0), reach_deg(found, -1, 2.0)) == (90, 30)
 
 
@@ -57,7 +57,7 @@ def test_expressions_are_told_from_the_persons_own_rest() -> None:
     scores = np.tile(rest, (5, 1))
     for row, names in enumerate((("jawOpen",), ("eyeBlinkLeft", "eyeBlinkRight"), ("eyeBlinkLeft",), ("browInnerUp",))):
         scores[row, [MEASURED.index(name) for name in names]] += 0.7
-    shown = shown_by(scores, rest, np.array([0.5, 0, 0, 0, 0]))
+    shown = visible_expressions(scores, rest, np.array([0.5, 0, 0, 0, 0]))
     assert tuple(shown) == EXPRESSIONS
     assert shown["mouth open"].tolist() == shown["teeth"].tolist() == [True, False, False, False, False]
     assert shown["eyes closed"].tolist() == [False, True, False, False, False]  # a wink is none

@@ -12,10 +12,10 @@ from pipelines.face.expression import (
     MEASURED,
     OPPOSITE,
     RIGID,
+    align_to_canonical,
     calibrate,
     expression,
-    lay_over,
-    measure,
+    measure_expression,
     solve_pose,
     space_names,
 )
@@ -35,7 +35,7 @@ def seen(head: np.ndarray, yaw_deg: float = 0.0, pitch_deg: float = 0.0, size: f
 
 
 def score(head: np.ndarray, canonical: np.ndarray, name: str, **view: float) -> float:
-    return float(measure(seen(head, **view), canonical)[MEASURED.index(name)])
+    return float(measure_expression(seen(head, **view), canonical)[MEASURED.index(name)])
 
 
 def test_names_are_arkits_and_opposites_are_channels():
@@ -58,19 +58,19 @@ def test_similarity_is_recovered_in_spite_of_outliers():
 
 
 def test_laying_over_undoes_pose_and_size(canonical: np.ndarray):
-    back = lay_over(seen(canonical, yaw_deg=25, pitch_deg=-10, size=150), canonical)[0]
+    back = align_to_canonical(seen(canonical, yaw_deg=25, pitch_deg=-10, size=150), canonical)[0]
     assert np.abs(back - canonical).max() < 1e-6
 
 
 def test_a_rotated_face_scores_as_the_frontal_one_but_for_the_known_bend(canonical: np.ndarray):
-    frontal, turned = (measure(seen(canonical, yaw_deg=yaw), canonical) for yaw in (0, 15))
+    frontal, turned = (measure_expression(seen(canonical, yaw_deg=yaw), canonical) for yaw in (0, 15))
     assert np.abs(frontal - turned).max() < 0.5  # the correction for the tracker's own bending, which a rigid turn lacks
-    nodded = measure(seen(canonical, pitch_deg=15), canonical)
+    nodded = measure_expression(seen(canonical, pitch_deg=15), canonical)
     assert np.abs(frontal - nodded).max() < 1e-3
 
 
 def test_the_mean_resting_face_is_near_zero(canonical: np.ndarray):
-    rest = measure(seen(canonical), canonical)
+    rest = measure_expression(seen(canonical), canonical)
     assert np.abs(rest).max() < 0.75 and np.abs(rest).mean() < 0.3
 
 
@@ -80,7 +80,7 @@ def test_opening_the_jaw_raises_jaw_open_most(canonical: np.ndarray):
     chin = [152, 148, 176, 149, 150, 377, 400, 378, 379, 175, 199, 200, 18, 17, 84, 181, 314, 405, 14, 87, 178, 317, 402]
     opened[chin, 1] -= 0.25 * eyes
     opened[[152, 175, 199], 2] -= 0.08 * eyes
-    change = measure(seen(opened), canonical) - measure(seen(canonical), canonical)
+    change = measure_expression(seen(opened), canonical) - measure_expression(seen(canonical), canonical)
     assert change[MEASURED.index("jawOpen")] > 0.6
 
 
@@ -93,7 +93,7 @@ def test_left_is_the_persons_left(canonical: np.ndarray):
     assert left > 0.9 and right < 0.4
     looking = canonical.copy()
     looking[[468, 473], 0] += 0.15 * np.linalg.norm(canonical[33] - canonical[133])
-    change = measure(seen(looking), canonical) - measure(seen(canonical), canonical)
+    change = measure_expression(seen(looking), canonical) - measure_expression(seen(canonical), canonical)
     assert change[MEASURED.index("eyeLookOutLeft")] > 0.2 and change[MEASURED.index("eyeLookOutRight")] < -0.2
 
 
@@ -102,7 +102,10 @@ def test_mirroring_a_face_swaps_left_and_right(canonical: np.ndarray):
     mirror[[468, 473]] = [473, 468]
     random = np.random.default_rng(1)
     face = canonical + random.normal(scale=0.004, size=canonical.shape)
-    plain, other = measure(seen(face, yaw_deg=8), canonical), measure(seen((face * (-1, 1, 1))[mirror], yaw_deg=-8), canonical)
+    plain, other = (
+        measure_expression(seen(face, yaw_deg=8), canonical),
+        measure_expression(seen((face * (-1, 1, 1))[mirror], yaw_deg=-8), canonical),
+    )
     for index, name in enumerate(MEASURED):
         if name in ("jawLeft", "mouthLeft"):
             assert other[index] == pytest.approx(-plain[index], abs=0.05)

@@ -87,7 +87,7 @@ def test_the_parts_are_those_of_the_packed_model() -> None:
     assert list(ict_fetch.LANDMARKS) == data["landmarks68"].tolist()
     spans = dict(zip(data["part_names"].tolist(), data["part_triangles"].tolist(), strict=True))
     assert ict_fetch.spans_of(data["faces"]).tolist() == [spans[name] for name in ict_fetch.PARTS]
-    listed = [name.removesuffix(".obj") for name in ict_fetch.listed() if name.endswith(".obj")]
+    listed = [name.removesuffix(".obj") for name in ict_fetch.known_hashes() if name.endswith(".obj")]
     shapes = sorted(name for name in listed if not name.startswith(("identity", "generic", *ict_fetch.EXTRA)))
     assert shapes == data["expression_names"].tolist()
 

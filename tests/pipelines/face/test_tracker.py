@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import MissingTool
-from pipelines.face.expression import MEASURED, measure
+from pipelines.face.expression import MEASURED, measure_expression
 from pipelines.face.tracker import FaceTracker, without_chatter
 from pipelines.media.video import read_frames
 from tests.material import shared
@@ -90,7 +90,9 @@ def test_a_render_of_128_pixels_gives_the_same_expression():
         large = [tracker.track(image) for image in images]
         small = [tracker.track(cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)) for image in images]
     assert all(face is not None for face in [*large, *small])
-    a, b = (np.array([measure(face.points, canonical) for face in faces if face is not None]) for faces in (large, small))
+    a, b = (
+        np.array([measure_expression(face.points, canonical) for face in faces if face is not None]) for faces in (large, small)
+    )
     for name in ("jawOpen", "eyeBlinkLeft", "mouthSmileLeft"):
         column = MEASURED.index(name)
         assert np.corrcoef(a[:, column], b[:, column])[0, 1] > 0.9, name
@@ -105,7 +107,7 @@ def test_the_synthetic_capture_is_read_right():
         images = read_frames(shared("synth/capture/capture.mp4"), indices=set(rows))
         faces = [tracker.track(frame.image) for frame in images]
     assert all(face is not None for face in faces)
-    scores = np.array([measure(face.points, canonical) for face in faces if face is not None])
+    scores = np.array([measure_expression(face.points, canonical) for face in faces if face is not None])
     pairs = {"jawOpen": ("jawOpen", 0.9), "eyeBlinkLeft": ("eyeBlink_L", 0.8), "browInnerUp": ("browInnerUp_L", 0.8)}
     for ours, (theirs, least) in pairs.items():
         found = np.corrcoef(scores[:, MEASURED.index(ours)], weights[60:122, names.index(theirs)])[0, 1]

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.core.errors import SettingError
 from pipelines.core.files import read_json, write_json
-from pipelines.provenance.consent import attach, carry, consent_in, consent_of, sentence
+from pipelines.provenance.consent import attach, carry, consent_in, consent_of, consent_sentence
 from tests.avatarcli.cli import avatarcli
 from tests.folders import write_avatar, write_capture
 
@@ -16,7 +16,7 @@ def test_a_sentence_with_a_name() -> None:
     found = consent_of("Anna Muster: I agree that an avatar of me is made: also of my voice.")
     assert found["who"] == "Anna Muster" and found["statement"] == "I agree that an avatar of me is made: also of my voice."
     assert found["clip_sha256"] is None and len(str(found["when"])) == 10
-    assert consent_of("I agree.")["who"] is None and "without a name" in sentence(consent_of("I agree."))
+    assert consent_of("I agree.")["who"] is None and "without a name" in consent_sentence(consent_of("I agree."))
 
 
 def test_a_text_file(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_spoken_clip_is_hashed(tmp_path: Path) -> None:
     (tmp_path / "c.wav").write_bytes(b"spoken")
     found = consent_of(str(tmp_path / "c.wav"))
     assert found["clip_sha256"] == hashlib.sha256(b"spoken").hexdigest() and found["statement"] is None
-    assert "spoken clip" in sentence(found)
+    assert "spoken clip" in consent_sentence(found)
 
 
 def test_a_table_says_it_all(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_table_says_it_all(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"spoken").hexdigest()
     expected = {"who": "Anna", "when": "2026-01-02", "statement": "I agree.", "clip_sha256": digest}
     assert consent_of(str(tmp_path / "c.toml")) == expected
-    assert sentence(expected) == "consent of Anna, 2026-01-02, with a spoken clip"
+    assert consent_sentence(expected) == "consent of Anna, 2026-01-02, with a spoken clip"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pipelines.media.encoder import write_video
 from pipelines.media.open import open_container
 from pipelines.provenance import identity as keys
 from pipelines.provenance.identity import config_folder, identity, known_identity
-from pipelines.provenance.manifest import manifest, read, sidecar_of, sign
+from pipelines.provenance.manifest import manifest, read_manifest, sidecar_of, sign
 
 CONSENT = {"who": "Anna", "when": "2026-11-21", "statement": "I agree.", "clip_sha256": None}
 SAID = manifest("x.mp4", avatar="1" * 64, consent=CONSENT, mark="11111111", composite=False)
@@ -47,7 +47,7 @@ def test_signing_leaves_the_streams_alone_and_reads_back(tmp_path: Path, film: M
     plain = film(name)
     out = sign(plain, tmp_path / f"signed.{name[2:]}", SAID)
     assert packets(out) == packets(plain) and out.stat().st_size > plain.stat().st_size
-    found = read(out)
+    found = read_manifest(out)
     assert (found.state, found.issuer, found.ours, found.sidecar) == ("valid", "this machine", True, False)
     assert (found.avatar, found.mark, found.consent, found.synthetic) == (
         "1" * 64,
@@ -62,9 +62,11 @@ def test_signing_leaves_the_streams_alone_and_reads_back(tmp_path: Path, film: M
 def test_elsewhere_the_issuer_is_unknown(tmp_path: Path, film: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     out = sign(film("a.mp4"), tmp_path / "b.mp4", SAID)
     monkeypatch.setenv("AVATARCLI_CONFIG", str(tmp_path / "another machine"))
-    assert (read(out).state, read(out).issuer) == ("valid", "unknown") and not (tmp_path / "another machine").exists()
+    assert (read_manifest(out).state, read_manifest(out).issuer) == ("valid", "unknown") and not (
+        tmp_path / "another machine"
+    ).exists()
     identity()  # another key of the same names
-    assert (read(out).state, read(out).issuer) == ("valid", "unknown")
+    assert (read_manifest(out).state, read_manifest(out).issuer) == ("valid", "unknown")
 
 
 def changed_at(path: Path, place: int) -> Path:
@@ -76,13 +78,13 @@ def changed_at(path: Path, place: int) -> Path:
 
 def test_a_changed_picture_is_tampering(tmp_path: Path, film: Make) -> None:
     out = changed_at(sign(film("a.mp4"), tmp_path / "b.mp4", SAID), -20)
-    assert read(out).state == "tampered" and read(out).problems == ["assertion.bmffHash.mismatch"]
+    assert read_manifest(out).state == "tampered" and read_manifest(out).problems == ["assertion.bmffHash.mismatch"]
 
 
 def test_a_changed_manifest_is_tampering(tmp_path: Path, film: Make) -> None:
     out = sign(film("a.mp4"), tmp_path / "b.mp4", SAID)
     changed_at(out, out.read_bytes().index(b"I agree."))
-    assert read(out).state == "tampered" and "assertion.hashedURI.mismatch" in read(out).problems
+    assert read_manifest(out).state == "tampered" and "assertion.hashedURI.mismatch" in read_manifest(out).problems
 
 
 def test_a_broken_manifest_is_no_crash(tmp_path: Path, film: Make) -> None:
@@ -91,19 +93,23 @@ def test_a_broken_manifest_is_no_crash(tmp_path: Path, film: Make) -> None:
     start = data.index(b"jumb")
     data[start : start + 600] = bytes(600)
     out.write_bytes(data)
-    assert read(out).state == "tampered"
+    assert read_manifest(out).state == "tampered"
 
 
 def test_other_formats_have_it_beside_them(tmp_path: Path, film: Make) -> None:
     plain = film("a.webm")
     before = plain.read_bytes()
-    assert read(plain).state == "absent"
+    assert read_manifest(plain).state == "absent"
     sign(plain, sidecar_of(plain), SAID)
-    assert plain.read_bytes() == before and (read(plain).state, read(plain).sidecar, read(plain).ours) == ("valid", True, True)
+    assert plain.read_bytes() == before and (
+        read_manifest(plain).state,
+        read_manifest(plain).sidecar,
+        read_manifest(plain).ours,
+    ) == ("valid", True, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.c2pa", "a.webm", "config"]
-    assert read(changed_at(plain, -3)).problems == ["assertion.dataHash.mismatch"]
+    assert read_manifest(changed_at(plain, -3)).problems == ["assertion.dataHash.mismatch"]
     sidecar_of(plain).write_bytes(b"no manifest")
-    assert read(plain).state == "tampered"
+    assert read_manifest(plain).state == "tampered"
 
 
 def test_what_was_filmed_makes_it_a_composite() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.media.encoder import write_video
 from pipelines.provenance import finding
-from pipelines.provenance.finding import FALSE_ALARM, TESTS, find, find_in_video
+from pipelines.provenance.finding import FALSE_ALARM, TESTS, find_in_video, find_mark
 from pipelines.provenance.mark import GROUPS, WORDS, Marker, code, pattern, payload_of, rms_of, scale_of
 
 SIZE = 256
@@ -80,7 +80,7 @@ def test_the_same_payload_is_the_same_pattern_and_another_one_is_not() -> None:
 
 
 def test_found_in_its_own_pictures(marked: list[np.ndarray]) -> None:
-    found = find(marked)
+    found = find_mark(marked)
     assert found.found and found.payload == PAYLOAD and found.sure and found.frames == 24
     assert found.z > 15 and found.false_alarm < 1e-30 and found.scale == pytest.approx(0.707, rel=0.005)
 
@@ -88,13 +88,13 @@ def test_found_in_its_own_pictures(marked: list[np.ndarray]) -> None:
 def test_found_in_a_crop_at_another_size(marked: list[np.ndarray]) -> None:
     """5 % cut off, then 1.2 times as large: nothing near the scale that is tried first."""
     cut = [cv2.resize(frame[9:-4, 3:-10], None, fx=1.2, fy=1.2, interpolation=cv2.INTER_CUBIC) for frame in marked]
-    found = find(cut)
+    found = find_mark(cut)
     assert found.payload == PAYLOAD and found.scale == pytest.approx(1.2 * 0.707, rel=0.005)
 
 
 def test_found_beside_other_pictures(scene: list[np.ndarray], marked: list[np.ndarray]) -> None:
     """As --side-by-side shows it."""
-    assert find(np.hstack([other[:, ::-1], own]) for other, own in zip(scene, marked, strict=True)).payload == PAYLOAD
+    assert find_mark(np.hstack([other[:, ::-1], own]) for other, own in zip(scene, marked, strict=True)).payload == PAYLOAD
 
 
 def test_found_in_an_encoded_video(tmp_path: Path, marked: list[np.ndarray]) -> None:
@@ -103,7 +103,7 @@ def test_found_in_an_encoded_video(tmp_path: Path, marked: list[np.ndarray]) -> 
 
 
 def test_nothing_is_found_where_nothing_is(scene: list[np.ndarray]) -> None:
-    found = find(scene)
+    found = find_mark(scene)
     assert not found.found and found.payload is None and not found.sure and found.false_alarm > 1e-3
     assert found.z == pytest.approx(found.record()["z"]) and found.record()["confidence"] == 1 - found.false_alarm
 
@@ -114,15 +114,15 @@ def test_another_code_is_not_found(monkeypatch: pytest.MonkeyPatch, marked: list
     monkeypatch.setattr(mark, "KEY", b"somebody else")
     other = mark.code.__wrapped__()
     monkeypatch.setattr(finding, "code", lambda: other)
-    assert not find(marked).found
+    assert not find_mark(marked).found
 
 
 def test_no_pictures_hold_no_mark() -> None:
-    assert not find([]).found
+    assert not find_mark([]).found
 
 
 def test_flat_and_black_pictures_hold_no_mark() -> None:
-    assert not find([np.zeros((64, 64, 3), np.uint8)]).found
+    assert not find_mark([np.zeros((64, 64, 3), np.uint8)]).found
 
 
 def test_the_bound_is_kept_by_random_phases() -> None:

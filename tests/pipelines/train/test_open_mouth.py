@@ -12,7 +12,7 @@ from models.camera import Camera, orbit
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import load_codes, load_prior
 from pipelines.evaluate.faces import Find, mouth_opening, tracker
-from pipelines.face.expression import measure
+from pipelines.face.expression import measure_expression
 from pipelines.train import TrainSettings, open_mouth
 from pipelines.train.appearance import FrameLatents, fit_appearance
 from pipelines.train.frames import Frames, face_detail
@@ -93,7 +93,7 @@ def test_the_tracker_reads_mouths_that_open_step_by_step(frames: Frames, opened:
     with tracker() as find:
         points = [find(cv2.resize(image, (320, 320), interpolation=cv2.INTER_CUBIC)) for image in shown]
     gaps = [mouth_opening(one) for one in points if one is not None]
-    jaws = [float(measure(one, MEAN)[0]) for one in points if one is not None]
+    jaws = [float(measure_expression(one, MEAN)[0]) for one in points if one is not None]
     assert len(gaps) == 4 and gaps == sorted(gaps) and gaps[0] < 0.05 and gaps[-1] > 0.2
     assert jaws == sorted(jaws) and jaws[-1] - jaws[0] > 0.25
 

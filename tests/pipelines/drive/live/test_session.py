@@ -28,7 +28,7 @@ from pipelines.drive.render.painter import Painter
 from pipelines.drive.settings import LiveSettings
 from pipelines.face.expression import MEASURED
 from pipelines.media.video import probe, read_frames
-from pipelines.provenance.manifest import read
+from pipelines.provenance.manifest import read_manifest
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.tiny import write_tiny_avatar
 
@@ -93,7 +93,7 @@ def test_live_records_what_the_driver_did_in_its_own_time(tmp_path: Path, avatar
     assert figures["frames"] == 20 == figures["shown"] + figures["dropped"]
     assert 0 < figures["latency_ms"] <= figures["latency_95_ms"]
     assert read_json(tmp_path / "out.json")["figures"]["shown"] == figures["shown"]
-    assert read(tmp_path / "out.mp4").state == "valid" and figures["provenance"]["mark"] == "1" * 8
+    assert read_manifest(tmp_path / "out.mp4").state == "valid" and figures["provenance"]["mark"] == "1" * 8
     with pytest.raises(SettingError, match="already exists"):
         live(avatar, str(driver), tmp_path / "out.mp4", SMALL, Silent())
 

@@ -7,9 +7,9 @@ import pytest
 
 from models.camera import Camera
 from pipelines.prior.people import body
-from pipelines.prior.people.numbers import linear, smooth, srgb
-from pipelines.prior.people.raster import draw, draw_depth, no_hits, vertex_normals
-from pipelines.prior.people.scene import harmonics, laid_over, view_from
+from pipelines.prior.people.numbers import smooth, to_linear, to_srgb
+from pipelines.prior.people.raster import no_hits, rasterize, rasterize_depth, vertex_normals
+from pipelines.prior.people.scene import composite_over, harmonics, view_from
 from pipelines.prior.people.shading import irradiance
 
 QUAD = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
@@ -17,7 +17,7 @@ QUAD = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 def drawn(x: Sequence[float], y: Sequence[float], z: Sequence[float], faces: np.ndarray) -> tuple[np.ndarray, ...]:
     inverse = np.array([1 / value if value > 0 else 0 for value in z], np.float32)
-    draw(np.array(x, np.float32), np.array(y, np.float32), inverse, faces, hits := no_hits(8, 8))
+    rasterize(np.array(x, np.float32), np.array(y, np.float32), inverse, faces, hits := no_hits(8, 8))
     return hits
 
 
@@ -43,7 +43,7 @@ def test_parallel_depth_keeps_the_smallest() -> None:
     nearest = np.full((8, 8), 9, np.float32)
     corners = np.array([0, 8, 8, 0], np.float32), np.array([0, 0, 8, 8], np.float32)
     for depth in (5.0, 3.0, 4.0):
-        draw_depth(*corners, np.full(4, depth, np.float32), QUAD, nearest)
+        rasterize_depth(*corners, np.full(4, depth, np.float32), QUAD, nearest)
     assert (nearest == 3).all()
 
 
@@ -55,8 +55,8 @@ def test_normals_point_out_of_a_tetrahedron() -> None:
 
 def test_colors_there_and_back() -> None:
     values = np.linspace(0, 0.7, 9)
-    np.testing.assert_allclose(srgb(linear(srgb(values))), srgb(values), atol=1e-6)
-    assert linear([0.5])[0] == pytest.approx(0.214, abs=1e-3)
+    np.testing.assert_allclose(to_srgb(to_linear(to_srgb(values))), to_srgb(values), atol=1e-6)
+    assert to_linear([0.5])[0] == pytest.approx(0.214, abs=1e-3)
     assert smooth(2, 0, np.array([0, 1, 2])).tolist() == [1, 0.5, 0]
 
 
@@ -83,7 +83,7 @@ def test_light_from_one_side_falls_on_that_side() -> None:
 def test_the_background_changes_exactly() -> None:
     alpha = np.array([[0, 255, 128]], np.uint8)
     image = np.full((1, 3, 3), 127, np.uint8)
-    assert laid_over(image, alpha, np.zeros((1, 3, 3), np.uint8))[0, :, 0].tolist() == [0, 127, 64]
+    assert composite_over(image, alpha, np.zeros((1, 3, 3), np.uint8))[0, :, 0].tolist() == [0, 127, 64]
 
 
 def test_joints_move_what_belongs_to_them() -> None:
@@ -92,13 +92,13 @@ def test_joints_move_what_belongs_to_them() -> None:
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     assert weights[0, 1] == 1 and weights[1, 0] == 1 and weights[2, 5] > 0.8 and weights[3, 6] > 0.8
     joints = body.rest_joints(20)
-    turned = body.skinned(points, weights, body.transforms(body.Posture((30, 0, 0)), joints))
+    turned = body.skin_points(points, weights, body.transforms(body.Posture((30, 0, 0)), joints))
     assert turned[0, 2] == pytest.approx(-1.5 + 1.5 * np.cos(np.radians(30)) + 0.0, abs=1.0)
     np.testing.assert_allclose(turned[1:4], points[1:4], atol=0.1)
-    raised = body.skinned(points, weights, body.transforms(body.Posture((0, 0, 0), (10, 10)), joints))
+    raised = body.skin_points(points, weights, body.transforms(body.Posture((0, 0, 0), (10, 10)), joints))
     assert raised[2, 1] > points[2, 1] + 1 and raised[3, 1] > points[3, 1] + 1
     np.testing.assert_allclose(raised[0], points[0], atol=1e-5)
     nose = np.array([[0, 0, 13.0]])
-    left = body.skinned(nose, body.skinning_weights(nose, 20), body.transforms(body.Posture((20, 0, 0)), joints))
-    up = body.skinned(nose, body.skinning_weights(nose, 20), body.transforms(body.Posture((0, 10, 0)), joints))
+    left = body.skin_points(nose, body.skinning_weights(nose, 20), body.transforms(body.Posture((20, 0, 0)), joints))
+    up = body.skin_points(nose, body.skinning_weights(nose, 20), body.transforms(body.Posture((0, 10, 0)), joints))
     assert left[0, 0] > 3 and up[0, 1] > 1

@@ -18,7 +18,7 @@ from pipelines.face.ict import load_face_model
 from pipelines.prior.people import parts, synth
 from pipelines.prior.people.person import Person
 from pipelines.prior.people.posed import Pose, Posed
-from pipelines.prior.people.scene import draw_light, render, view_from
+from pipelines.prior.people.scene import draw_light, render_person, view_from
 from pipelines.prior.people.shards import NO_PAIR, PAIR_FACTORS, read_shard, shard_paths
 from pipelines.prior.people.sheet import check_sheet, write_sheet
 from pipelines.prior.people.shooting import SynthSettings
@@ -223,7 +223,7 @@ def test_lids_close_fully_and_the_mouth_opens(stock: Stock) -> None:
         expression = np.zeros(53)
         for name, weight in weights.items():
             expression[stock.model.index(name)] = weight
-        part = render(Posed(person, Pose(expression)), view, lamps, 96).part
+        part = render_person(Posed(person, Pose(expression)), view, lamps, 96).part
         return np.bincount(part.ravel(), minlength=19)
 
     open_, closed, jaw = shares(), shares(eyeBlink_L=1, eyeBlink_R=1), shares(jawOpen=0.8)
@@ -238,7 +238,7 @@ def test_the_persons_left_is_on_the_right_of_a_frontal_image(stock: Stock) -> No
     person = Person(stock, draw_traits(11))
     posed = Posed(person, Pose(np.zeros(53), (25.0, 0.0)))
     assert posed.gaze[:, 0].min() > 0.3 and posed.expression[stock.model.index("eyeLookOut_L")] > 0.8
-    part = render(posed, view_from(0, 0, 2.7), draw_light(np.random.default_rng(0)), 64).part
+    part = render_person(posed, view_from(0, 0, 2.7), draw_light(np.random.default_rng(0)), 64).part
     assert np.argwhere(part == parts.LEFT_EAR)[:, 1].mean() > 32 > np.argwhere(part == parts.RIGHT_EAR)[:, 1].mean()
 
 

@@ -17,7 +17,7 @@ from pipelines.assets.store import register
 from pipelines.core.errors import AvatarError, MissingTool, SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
-from pipelines.prior.catalog import entry_of
+from pipelines.prior.catalog import find_entry
 from pipelines.prior.people.shards import shard_path, write_shard
 from pipelines.prior.train.adversarial import AdversarialSettings, Iteration, draw, make_adversaries
 from pipelines.prior.train.images import open_images
@@ -206,7 +206,7 @@ def test_a_torchscript_network_runs_once_it_is_vouched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: torch.nn.Module, scale: float
 ) -> None:
     monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path))
-    entry = entry_of("feature-network")
+    entry = find_entry("feature-network")
     with pytest.raises(MissingTool, match=r"no features.pt .* prior register feature-network"):
         network_features(entry.name)
     torch.jit.script(network).save(tmp_path / entry.file)
@@ -234,7 +234,7 @@ def test_a_torchscript_network_runs_once_it_is_vouched_for(
 def test_a_feature_network_gives_kid_and_fid(data: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVATARCLI_WEIGHTS", str(tmp_path))
     torch.jit.script(Colors()).save(tmp_path / "features.pt")
-    register(entry_of("feature-network"))
+    register(find_entry("feature-network"))
     players, images = begin(*network_of(settings_of(config)), settings_of(config), "cpu"), open_images(data)
     figures = distances(players.average, images, 8, network_features("feature-network"), "cpu")
     assert figures.keys() == {"kid", "fid"} and figures["fid"] > 0 and np.isfinite(figures["kid"])
