@@ -17,6 +17,10 @@ GENERATED = {"settings.md", "RESULTS.md"}
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), ROOT / "benchmarks/RESULTS.md"])
 FILES = (".json", ".npz", ".py", ".png", ".md", ".toml", ".safetensors")
 PLACES = re.compile(r"`((?:avatarcli|pipelines|models|tests|benchmarks|examples|docs)/[\w./-]*)`")
+TOPS = ("pipelines", "models")
+ROOMS = sorted(path.name for top in TOPS for path in (ROOT / top).iterdir() if path.is_dir() and "_" not in path.name)
+ROOM_PLACES = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./]*)`")
+"""Places as a page names them that speaks of pipelines or models alone."""
 LINKS = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 LINES = re.compile(r"(?:^|`|&& |-m )(avatarcli [^`\n#]+)", re.MULTILINE)
 EVERYWHERE = {"--json", "--quiet", "--debug", "--help", "--version"}
@@ -35,6 +39,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text()
     lost = [link for link in LINKS.findall(text) if "://" not in link and not (page.parent / link).exists()]
     lost += [place for place in PLACES.findall(text) if not (ROOT / place).exists() and "mine" not in place]
+    lost += [place for place in ROOM_PLACES.findall(text) if not any((ROOT / top / place).exists() for top in TOPS)]
     assert lost == []
 
 
