@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.rendering.sampling import Jitter, Limits, Sampling, Volume
+from models.volumes.config_checks import check_volume_config
 from models.volumes.decoders import DensityPrior
 
 COARSE = 16
@@ -91,8 +92,7 @@ class EG3DConfig:
             object.__setattr__(self, "density_prior", DensityPrior(**prior))
         if self.superresolution_channels is not None:
             object.__setattr__(self, "superresolution_channels", tuple(self.superresolution_channels))
-        if (self.ray_start == "auto") != (self.ray_end == "auto"):
-            raise ValueError(f"ray_start {self.ray_start!r} and ray_end {self.ray_end!r}: either both are `auto` or none")
+        check_volume_config(self)
 
     def sampling(self, jitter: Jitter = "mid") -> Sampling:
         """As many samples as the config says."""

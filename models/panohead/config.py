@@ -5,6 +5,7 @@ from typing import Literal
 
 from models.networks.dual_discriminator import MASK_SIZE
 from models.rendering.sampling import Jitter, Limits, Sampling, Volume
+from models.volumes.config_checks import check_volume_config
 from models.volumes.decoders import Activation
 
 JudgedMask = Literal["channel", "branch", "none"]
@@ -68,8 +69,7 @@ class PanoHeadConfig:
     """Side of the mask in the discriminator's branch, where it has one."""
 
     def __post_init__(self) -> None:
-        if (self.ray_start == "auto") != (self.ray_end == "auto"):
-            raise ValueError(f"ray_start {self.ray_start!r} and ray_end {self.ray_end!r}: either both are `auto` or none")
+        check_volume_config(self)
 
     def sampling(self, jitter: Jitter = "mid") -> Sampling:
         """As many samples as the config says."""

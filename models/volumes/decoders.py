@@ -77,6 +77,8 @@ class DensityPrior:
     def __post_init__(self) -> None:
         for name in ("center", "radii"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not (min(self.radii) > 0 and self.softness > 0):
+            raise ValueError("the density prior's radii and softness have to be above 0")
 
     def __call__(self, points: Tensor) -> Tensor:
         """[B,N,3] -> [B,N]"""

@@ -188,8 +188,7 @@ def _from_schema_1(value: dict[str, Any], avatar: Path) -> dict[str, Any]:
     pairs = (PAIRS,) if isinstance(figures, dict) and figures.get("pairs") else ()
     known = {name: part for name, part in value.items() if part is not None and name != "turns"}
     return {
-        "family": "eg3d", **known, "schema": SCHEMA, "view_limits": value.get("turns"),
-        "weights": dict.fromkeys((*WEIGHTS, *pairs)),
+        **known, "schema": SCHEMA, "view_limits": value.get("turns"), "weights": dict.fromkeys((*WEIGHTS, *pairs)),
     }  # fmt: skip
 
 

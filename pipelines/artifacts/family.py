@@ -6,6 +6,7 @@ from typing import Any
 from models.families import FAMILIES, Family, UnknownFields
 from pipelines.artifacts.prior import Prior
 from pipelines.core.errors import UnusableMaterial
+from pipelines.core.records import as_record
 
 
 def family_of(name: str, owner: str) -> Family:
@@ -17,6 +18,7 @@ def family_of(name: str, owner: str) -> Family:
 
 def config_from(family: Family, values: Mapping[str, Any], owner: str) -> Any:
     """The config of a record; UnusableMaterial names the fields of `owner` that the family does not know or cannot have."""
+    as_record(dict(values), family.config, owner)
     try:
         return family.decode(values)
     except UnknownFields as error:

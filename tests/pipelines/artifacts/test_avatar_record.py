@@ -1,5 +1,6 @@
 """avatar.json: what it holds comes back, older records are read, and whatever does not fit is one sentence."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.artifacts.avatar_record import (
     save_avatar_record,
 )
 from pipelines.avatar.latent_correction import corrected
+from pipelines.avatar.portrait import Portrait
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_json, write_arrays, write_json
 from tests.tiny import write_tiny_avatar
@@ -62,7 +64,7 @@ def test_a_record_of_schema_1_is_the_same_avatar(avatar: Path) -> None:
 
 def test_the_oldest_records_lack_samples_limits_torso_and_license(avatar: Path) -> None:
     record = schema_1(avatar)
-    for name in ("sampling", "turns", "torso", "family", "consent"):
+    for name in ("sampling", "turns", "torso", "consent"):
         del record[name]
     write_json(avatar / "avatar.json", record)
     known = load_avatar(avatar).record
@@ -71,7 +73,7 @@ def test_the_oldest_records_lack_samples_limits_torso_and_license(avatar: Path) 
 
 def changed(record: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
     result = deepcopy(record)
-    *path, last = place.split(".")
+    *path, last = place.split("/")
     part: Any = result
     for name in path:
         part = part[int(name)] if isinstance(part, list) else part[name]
@@ -84,17 +86,18 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("image_size", -5, "image_size"), ("image_size", 10**9, "image_size"), ("image_size", "32", "has a text in `image_size`"),
     ("image_size", None, "has nothing in `image_size`"), ("image_size", 64, "another one in its config"),
     ("frontal_camera", [1.0] * 25, "frontal_camera that is no camera"), ("frontal_camera", [0.0] * 24, "frontal_camera"),
-    ("frontal_camera.0", float("nan"), "frontal_camera"), ("expression.neutral.3", float("nan"), "expression.neutral"),
-    ("expression.low", [0.0], "has 1 numbers in expression.low"), ("expression.high.0", 1e9, "expression.high"),
-    ("expression.names.0", "jawOpenn", "jawOpen"), ("expression.space", "flame", "expression.space"),
-    ("config.plane_resolution", 10**7, "config.plane_resolution"), ("config.plane_resolution", "big", "do not belong together"),
-    ("config.plane_resolution", 4096, "do not belong together"), ("config.mapping_layers", -3, "do not belong together"),
-    ("config.w_dim", 12, "do not belong together"), ("config.unheard_of", 1, "unheard_of"), ("config", 3, "config"),
-    ("family", "gram", "family gram"), ("sampling.coarse", 10**6, "sampling.coarse"), ("sampling.fine", -1, "sampling.fine"),
+    ("frontal_camera/0", float("nan"), "frontal_camera"), ("expression/neutral/3", float("nan"), "expression.neutral"),
+    ("expression/low", [0.0], "has 1 numbers in expression.low"), ("expression/high/0", 1e9, "expression.high"),
+    ("expression/names/0", "jawOpenn", "jawOpen"), ("expression/space", "flame", "expression.space"),
+    ("config/plane_resolution", 10**7, "config.plane_resolution"),
+    ("config/plane_resolution", "big", "has a text in `plane_resolution`"),
+    ("config/plane_resolution", 4096, "do not belong together"), ("config/mapping_layers", -3, "do not belong together"),
+    ("config/w_dim", 12, "do not belong together"), ("config/unheard_of", 1, "unheard_of"), ("config", 3, "config"),
+    ("family", "gram", "family gram"), ("sampling/coarse", 10**6, "sampling.coarse"), ("sampling/fine", -1, "sampling.fine"),
     ("torso", "sideways", "torso"), ("torso", "follow", "torso.png is missing"), ("consent", "yes", "consent"),
     ("weights", {"../x": "a"}, "weights"), ("weights", {"pairs.npz": None}, "pairs.npz is missing"),
     ("view_limits", {"yaw_deg": [-999, 0], "pitch_deg": [0, 0]}, "view_limits"),
-    ("capture.fingerprint", 5, "capture.fingerprint"),
+    ("capture/fingerprint", 5, "capture.fingerprint"),
 ]  # fmt: skip
 
 
@@ -105,6 +108,48 @@ def test_what_does_not_fit_is_one_sentence(avatar: Path, place: str, value: Any,
         load_avatar(avatar)
     text = str(caught.value)
     assert said in text and "anna.avatar" in text and "\n" not in text and text.endswith(".")
+
+
+NASTY: tuple[Any, ...] = (
+    None,
+    "",
+    [],
+    {},
+    -5,
+    0,
+    10**9,
+    1e308,
+    -0.5,
+    True,
+    "x" * 300,
+    [[1]],
+    {"a": 1},
+    "\x1b[31m",
+    [[[[]]]] * 3,
+)
+
+
+def places(value: Any, path: str = "") -> Iterator[str]:
+    """Places of everything in a JSON value; of a list the first and the last."""
+    keys = list(value) if isinstance(value, dict) else sorted({0, len(value) - 1}) if isinstance(value, list) and value else []
+    for key in keys:
+        yield f"{path}{key}"
+        yield from places(value[key], f"{path}{key}/")
+
+
+def test_a_record_with_anything_anywhere_is_shown_or_refused(avatar: Path) -> None:
+    record, random = read_json(avatar / "avatar.json"), np.random.default_rng(0)
+    every, refused = list(places(record)), 0
+    for _ in range(80):
+        place, value = every[random.integers(len(every))], NASTY[random.integers(len(NASTY))]
+        write_json(avatar / "avatar.json", changed(record, place, value))
+        try:
+            portrait = Portrait(load_avatar(avatar))
+            portrait.render(portrait.scene(portrait.avatar.neutral[None]), portrait.avatar.frontal)
+        except UnusableMaterial as error:
+            refused += 1
+            assert "\n" not in str(error), (place, value)
+    assert refused > 40
 
 
 def test_pairs_that_are_gone_or_another_persons_do_not_change_the_pictures_silently(avatar: Path) -> None:
