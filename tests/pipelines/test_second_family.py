@@ -19,7 +19,8 @@ from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.files import read_json, write_arrays, write_json
 from pipelines.core.stage import Silent
-from pipelines.drive import DriveSettings, TrackSettings, drive
+from pipelines.drive import DriveSettings, drive
+from pipelines.drive.settings import ViewSettings
 from pipelines.evaluate import evaluate
 from pipelines.evaluate.faces import Find
 from pipelines.face.track import save_track
@@ -34,7 +35,7 @@ from tests.training import TOOLS, align
 from tests.worlds import write_solid_capture
 
 FINETUNE = FinetuneSettings(
-    steps=8, coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.0, r1_every=2, augment="fixed"
+    steps=9, coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.0, r1_every=2, augment="fixed"
 )
 SMALL = {"finetune": FINETUNE, "pairs": PairSettings(count=20, render_px=32), "expression_map": MapSettings(steps=40, hidden=8)}
 
@@ -100,7 +101,7 @@ def go_the_whole_way(prior: Path, place: Path) -> None:
     losses = (avatar / "train_log.jsonl").read_text()
     assert all(name in losses for name in ("adversarial", "density", "image", "augment"))
     figures = evaluate(avatar)
-    assert figures["frames"] == 3 and np.isfinite(figures["psnr_full"])
+    assert figures["frames"] == 3 and np.isfinite(figures["avatar"]["psnr_full"])
     save_track(place / "moves.track", moving(8, rate_hz=10.0))
     turned(avatar, place)
     added(avatar, prior, place)
@@ -108,7 +109,7 @@ def go_the_whole_way(prior: Path, place: Path) -> None:
 
 def turned(avatar: Path, place: Path) -> None:
     """Seen from all around: what is behind is another picture than the front."""
-    around = DriveSettings(size=32, segment=8, batch=4, view="turntable", turntable_s=0.8, track=TrackSettings(chunk=8))
+    around = DriveSettings(size=32, segment=8, batch=4, view="turntable", views=ViewSettings(turn_period_s=0.8))
     drive(avatar, place / "moves.track", place / "around.mp4", around, Silent())
     frames = np.stack([frame.image for frame in read_frames(place / "around.mp4")]).astype(int)
     assert probe(place / "around.mp4").frames == len(frames) == 8
