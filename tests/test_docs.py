@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from typer.main import get_command
 from avatarcli.app import app
 from avatarcli.settings import keys
 from avatarcli.settings_reference import chapters
+from tests.avatarcli.cli import environment
 from tests.material import ROOT
+from tests.tiny import write_tiny_avatar
 
 GENERATED = {"settings.md", "RESULTS.md"}
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), ROOT / "benchmarks/RESULTS.md"])
@@ -68,6 +72,17 @@ def _is_setting(name: str) -> bool:
     """A full name, one behind its stage, or the last part alone as `run` takes it."""
     stage, _, rest = name.partition(".")
     return name in SETTINGS or (stage in ("capture", "train", "drive") and rest in SETTINGS)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_code_that_shows_an_avatar_runs(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    folders = {block: re.findall(r'"([\w/]+\.avatar)"', block) for block in blocks if "capture(" not in block}
+    for name in {name for names in folders.values() for name in names}:
+        write_tiny_avatar(tmp_path / name)
+    code = "\n".join(folders)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert folders and done.returncode == 0, done.stderr
 
 
 def test_the_readme_is_short() -> None:
