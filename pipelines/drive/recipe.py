@@ -20,7 +20,7 @@ from pipelines.drive.motion.follow_check import follow_check
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts, write_frames
 from pipelines.drive.motion.retarget import retarget
-from pipelines.drive.motion.track import cautions, crowded_frames, longest_loss_s, resampled, states
+from pipelines.drive.motion.track import cautions, longest_loss_s, resampled, seen_beside, states
 from pipelines.drive.motion.view_path import seen_with, shot
 from pipelines.drive.render.output import make_background, picture_size, segment_paths, write_pictures, write_segments
 from pipelines.drive.render.painter import Painter, portrait_of
@@ -102,13 +102,14 @@ class Recipe:
         found = driver.track(self.avatar.space, self.avatar.prior_landmarks, settings, folder, self.progress)
         track = replace(resampled(found, driver.even_times_s()), rate_hz=float(driver.rate), duration_s=driver.length_s)
         save_track(self.partial / "track.npz", track)
-        lost, crowded = int((~track.valid).sum()), crowded_frames(folder)
-        for said in cautions(track, crowded):
+        lost, beside = int((~track.valid).sum()), seen_beside(folder)
+        for said in cautions(track, beside):
             self.warn(said)
         longest = round(longest_loss_s(track), 3)
         return {
             "frames": self.count, "rate_hz": float(driver.rate), "lost_frames": lost, "longest_loss_s": longest,
-            "crowded_frames": crowded,
+            "crowded_frames": int(beside["others"].sum()), "other_person_frames": int(beside["stranger"].sum()),
+            "covered_frames": track.covered.sum(0).tolist(),
         }  # fmt: skip
 
     def retarget(self) -> dict[str, Any]:

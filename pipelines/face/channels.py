@@ -167,3 +167,10 @@ def half_features(p: np.ndarray, half: Half) -> dict[str, float]:
     values["iris_x"] = half.sign * (p[half.iris, 0] - middle[0]) / width
     values["iris_y"] = (p[half.iris, 1] - middle[1]) / width
     return values
+
+
+def region_of(name: str) -> str:
+    """`mouth`, `lids`, `brows` or `gaze` of an ARKit name; cheeks and nose move with the mouth."""
+    if name.startswith("eyeLook"):
+        return "gaze"
+    return "lids" if name.startswith("eye") else "brows" if name.startswith("brow") else "mouth"

@@ -37,6 +37,10 @@ class Track:
     confidence: np.ndarray
     valid: np.ndarray
     """[T] bool; False where the face was lost and the row is interpolated or held."""
+    shot: np.ndarray | None = None
+    """[T] int, number of the shot of a row: nothing is smoothed across a cut. None: one shot."""
+    hidden: np.ndarray | None = None
+    """[T,2] bool, mouth and eyes, where something lies before them and their channels are held. None: nowhere."""
     duration_s: float | None = None
     """Length of what was tracked, where that is known: the last row's own length is in it."""
 
@@ -44,12 +48,22 @@ class Track:
     def length_s(self) -> float:
         return self.duration_s or float(self.times_s[-1] - self.times_s[0]) + 1 / self.rate_hz
 
+    @property
+    def shots(self) -> np.ndarray:
+        return self.shot if self.shot is not None else np.zeros(len(self.valid), int)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """[T,2] bool, mouth and eyes."""
+        return self.hidden if self.hidden is not None else np.zeros((len(self.valid), 2), bool)
+
 
 def save_track(path: Path, track: Track) -> None:
     write_arrays(
         path, space=np.array(track.space), names=np.array(track.names), rate_hz=np.array(track.rate_hz), times_s=track.times_s,
         expression=track.expression, world_from_head=track.world_from_head, confidence=track.confidence, valid=track.valid,
         duration_s=np.array(track.duration_s or 0.0), schema=np.array(SCHEMA),
+        **{name: value for name, value in (("shot", track.shot), ("hidden", track.hidden)) if value is not None},
     )  # fmt: skip
 
 
@@ -65,7 +79,8 @@ def load_track(path: Path) -> Track:
     track = Track(
         space=str(values["space"]), names=tuple(map(str, values["names"])), rate_hz=float(values["rate_hz"]),
         duration_s=float(values.get("duration_s", 0.0)) or None, valid=values["valid"].astype(bool),
-        **{name: values[name] for name in ROWS if name != "valid"},
+        **{name: values[name] for name in ROWS if name != "valid"}, shot=values.get("shot"),
+        hidden=values["hidden"].astype(bool) if "hidden" in values else None,
     )  # fmt: skip
     if wrong := _of_values(track):
         raise UnusableMaterial(f"{path} cannot drive: {wrong}; {_again(path)}.")
@@ -89,7 +104,7 @@ def _of_arrays(values: dict[str, np.ndarray]) -> str:
         return "names are no list of different channels"
     shapes = {
         "times_s": (count,), "expression": (count, len(names)), "world_from_head": (count, 4, 4), "confidence": (count,),
-        "valid": (count,), "rate_hz": (), "space": (), "duration_s": (), "schema": (),
+        "valid": (count,), "shot": (count,), "hidden": (count, 2), "rate_hz": (), "space": (), "duration_s": (), "schema": (),
     }  # fmt: skip
     for name, shape in shapes.items():
         value = values.get(name)

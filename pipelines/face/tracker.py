@@ -77,14 +77,15 @@ class FaceTracker:
 
     `video=True` follows one face from frame to frame; two trackers that start at the same frame give the same points.
     `video=False` treats every image alone. `blendshapes` is the path of `face_landmarker.task`; MissingTool if it is not it.
-    `second` says where a face is when mediapipe finds none; `largest` looks around for larger faces.
+    `second` says where a face is when mediapipe finds none; `largest` begins with the largest face and moves on to a larger
+    one, `stay` begins so and stays.
     """
 
     def __init__(
         self, *, video: bool, blendshapes: Path | None = None, second: Callable[[np.ndarray], Any] | None = None,
-        largest: bool = False,
+        largest: bool = False, stay: bool = False,
     ):  # fmt: skip
-        self._video, self._second, self._largest = video, second, largest
+        self._video, self._second, self._largest, self._stay = video, second, largest or stay, stay
         self._window: Window | None = None
         self._last: Box | None = None
         self._other: Box | None = None
@@ -126,6 +127,29 @@ class FaceTracker:
             box = _box(points)
         self._last, self._misses = (box if self._video else None), 0
         return FaceLandmarks(points, box, self._scores(image, box), self._finder_name, self._other)
+
+    def restart(self) -> None:
+        """Forget who was followed: the next picture is another shot."""
+        self._window = self._last = self._other = None
+
+    def look_at(self, image: np.ndarray, box: Box) -> FaceLandmarks | None:
+        """Follow the face in a box of uint8 [H,W,3] from now on; None where the mesh sees none there."""
+        points = self._settled(image, _window_around(box, image, 3.0))
+        if points is None:
+            return None
+        box = _box(points)
+        self._last, self._finder_name = (box if self._video else None), "detector"
+        return FaceLandmarks(points, box, self._scores(image, box), self._finder_name, self._other)
+
+    def others(self, image: np.ndarray, face: FaceLandmarks) -> list[FaceLandmarks]:
+        """All other faces in a picture; `face` is followed as before."""
+        window, last = self._window, self._last
+        boxes = [box for box, _ in self._faces(image) if not _holds(face.box, _middle(box))]
+        found = [one for box in boxes if (one := self.look_at(image, box)) is not None]
+        self._window, self._last = window, last
+        if boxes and window is not None:
+            self._settled(image, window)
+        return found
 
     def _followed(self, image: np.ndarray) -> np.ndarray | None:
         assert self._window is not None
@@ -194,7 +218,7 @@ class FaceTracker:
         box = _box(points)
         others = [face for face, score in self._faces(image) if score >= CERTAIN and not _holds(box, _middle(face))]
         self._other = max(others, key=_side, default=None)
-        if self._other is None or _side(self._other) < CLEARLY_LARGER * _side(box):
+        if self._stay or self._other is None or _side(self._other) < CLEARLY_LARGER * _side(box):
             return points
         window = self._window
         larger = self._settled(image, _window_around(self._other, image, 3.0))

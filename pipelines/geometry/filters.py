@@ -1,5 +1,7 @@
 """Filters of signals over time."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -28,3 +30,9 @@ def low_pass(values: np.ndarray, share: np.ndarray) -> np.ndarray:
     for row in range(1, len(result)):
         result[row] = result[row - 1] + share[row] * (values[row] - result[row - 1])
     return result
+
+
+def by_shots(smooth: Callable[[np.ndarray], np.ndarray], values: np.ndarray, shots: np.ndarray) -> np.ndarray:
+    """`smooth` of each run of rows [T,C] of one number in `shots` [T], so that nothing is smoothed across a cut."""
+    edges = np.flatnonzero(np.diff(shots)) + 1
+    return np.concatenate([smooth(part) for part in np.split(values, edges)])

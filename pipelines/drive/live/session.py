@@ -249,7 +249,7 @@ def _see(source: Source, frames: Slot[Seen], stopped: threading.Event, seconds: 
 def _read(frames: Slot[Seen], faces: Slot[Read], avatar: Avatar, settings: DriveSettings, ready: threading.Event) -> None:
     """The face of the newest frame, again and again."""
     space, pose = avatar.space, None
-    with FaceTracker(video=True, blendshapes=needed_model(space), largest=True) as tracker:
+    with FaceTracker(video=True, blendshapes=needed_model(space), stay=True) as tracker:
         ready.set()
         for seen in frames:
             row = read_face(tracker, seen.image, space, avatar.prior_landmarks, settings.track.focal, pose)

@@ -56,7 +56,7 @@ class Driver:
         """Its motion in an avatar's space, at its own times, without holes; chunk files of a video's tracking in `folder`."""
         if self.video is not None:
             found = track_video(self.video, space, canonical, settings, folder, progress)
-            return without_gaps(found, settings.bridge_s)
+            return without_gaps(found, settings.bridge_s, stands=True)
         assert self.rows is not None
         return without_gaps(in_space(self.rows, space, self.path.name), settings.bridge_s, refill=self.path.suffix != ".track")
 
@@ -68,13 +68,8 @@ def open_driver(path: Path, settings: TrackSettings) -> Driver:
     if path.suffix.lower() not in NUMBERS:
         info = probe(path)
         rate = asked_rate(settings.rate_hz) or lowered(info.rate)
-        return Driver(
-            path=path,
-            rate=rate,
-            length_s=info.duration_s,
-            video=info,
-            remarks=(*info.remarks, *_of_rate(info.rate, rate, settings)),
-        )
+        remarks, sound = (*info.remarks, *_of_rate(info.rate, rate, settings)), path if info.has_audio else None
+        return Driver(path=path, rate=rate, length_s=info.duration_s, video=info, sound=sound, remarks=remarks)
     rows = read_rows(path, settings)
     if rows.valid.sum() < LEAST_SEEN:
         raise UnusableMaterial(f"{path} has {rows.valid.sum()} rows with a face; a driver needs {LEAST_SEEN}.")

@@ -98,7 +98,7 @@ def verdicts(
     """
     result = []
     for state, cut, fade, out, back in zip(states, np.asarray(clamped.any(1)), faded, flagged, back_deg, strict=True):
-        bad, eased = out or state in ("held", "turned"), cut or fade > 0.02 or back > NOTED_DEG
+        bad, eased = out or state in ("held", "turned") or state.endswith("covered"), cut or fade > 0.02 or back > NOTED_DEG
         result.append("flagged" if bad else "care" if eased or state != "tracked" else "fine")
     return result
 

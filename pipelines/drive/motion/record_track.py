@@ -10,7 +10,7 @@ from pipelines.core.stage import Progress, Report, run_stage, step
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.track import save_track
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progre
     from pipelines.artifacts.prior import load_prior
     from pipelines.core.stage import BESIDE, warn_in_record
     from pipelines.drive.motion.retarget import driver_range
-    from pipelines.drive.motion.track import cautions, crowded_frames, longest_loss_s, states
+    from pipelines.drive.motion.track import cautions, longest_loss_s, seen_beside, states
     from pipelines.face.livelink import write_livelink
 
     canonical = np.array(load_prior(settings.prior).landmarks)
@@ -65,12 +65,14 @@ def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progre
         shown = replace(track, expression=(track.expression - rest).astype(np.float32)) if plain else track
         path = partial / out.name if out.suffix == ".csv" else partial / BESIDE / out.with_suffix(".csv").name
         write_livelink(path, shown, plain=plain)
-    for said in cautions(track, crowded := crowded_frames(partial / "track")):
+    beside = seen_beside(partial / "track")
+    for said in cautions(track, beside):
         progress.warn(said)
         warn_in_record(partial, said)
     held = [kind for kind in states(track, settings.track.bridge_s) if kind != "tracked"]
     return {
         "frames": len(track.times_s), "rate_hz": track.rate_hz, "length_s": track.length_s, "space": track.space,
-        "crowded_frames": crowded, "lost_frames": int((~track.valid).sum()), "longest_loss_s": round(longest_loss_s(track), 3),
+        "crowded_frames": int(beside["others"].sum()), "lost_frames": int((~track.valid).sum()),
+        "longest_loss_s": round(longest_loss_s(track), 3),
         "not_tracked": {kind: held.count(kind) for kind in sorted(set(held))},
     }  # fmt: skip

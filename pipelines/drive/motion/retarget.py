@@ -12,9 +12,10 @@ import numpy as np
 
 from pipelines.core.errors import SettingError
 from pipelines.drive.settings import RetargetSettings
+from pipelines.face.channels import region_of
 from pipelines.face.expression import Calibration, calibrate
 from pipelines.face.track import Track
-from pipelines.geometry.filters import one_euro
+from pipelines.geometry.filters import by_shots, one_euro
 
 LEAST_RANGE = 0.25
 """A driver's range below this is taken as this: a face that hardly smiles is not blown up to a grin."""
@@ -44,7 +45,12 @@ def retarget(track: Track, avatar: Calibration, settings: RetargetSettings) -> R
     found = driver_range(track, settings.neutral_s)
     span = np.maximum(found.high - found.low, LEAST_RANGE)
     scores = carry_gaze(track.expression, found, track.names)
-    calm = one_euro(scores / span, track.rate_hz, settings.smooth_hz, settings.smooth_speed) * span
+    calm = (
+        by_shots(
+            lambda part: one_euro(part, track.rate_hz, settings.smooth_hz, settings.smooth_speed), scores / span, track.shots
+        )
+        * span
+    )
     moved = keep_closures(scores, calm, found, track.names) - found.neutral
     gain = np.where(moved >= 0, *(side_gain(found, avatar, side, track.names, settings) for side in ("high", "low")))
     target = avatar.neutral + strengths(track.names, settings) * gain * moved
@@ -110,13 +116,6 @@ def paired(values: np.ndarray, names: tuple[str, ...], joined: Callable[[list[fl
 def strengths(names: tuple[str, ...], settings: RetargetSettings) -> np.ndarray:
     """[E] the strength of each channel's region."""
     return np.array([getattr(settings, region_of(name)) for name in names])
-
-
-def region_of(name: str) -> str:
-    """`mouth`, `lids`, `brows` or `gaze` of an ARKit name; cheeks and nose move with the mouth."""
-    if name.startswith("eyeLook"):
-        return "gaze"
-    return "lids" if name.startswith("eye") else "brows" if name.startswith("brow") else "mouth"
 
 
 def keep_closures(scores: np.ndarray, calm: np.ndarray, driver: Calibration, names: tuple[str, ...]) -> np.ndarray:

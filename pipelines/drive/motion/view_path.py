@@ -18,7 +18,7 @@ from pipelines.avatar.view_limits import ViewLimits, turned_back
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.settings import ViewSettings
 from pipelines.face.track import Track
-from pipelines.geometry.filters import one_euro
+from pipelines.geometry.filters import by_shots, one_euro
 from pipelines.geometry.rigid import nearest_rotation, rotation_vectors, rotations, soft_limit
 
 VIEWS = ("driver", "still", "orbit", "turntable")
@@ -142,7 +142,10 @@ def driver_view(frontal: np.ndarray, track: Track, settings: ViewSettings) -> np
     good = track.valid & (track.confidence > 0.25)
     good = good if good.any() else np.ones(len(track.valid), bool)
     moves = driver_moves(track.world_from_head, resting_pose(track.world_from_head[good]), settings)
-    return seen_from(frontal, one_euro(moves * MOVES_UNIT, track.rate_hz, settings.smooth_hz, MOVES_SPEED) / MOVES_UNIT)
+    calm = by_shots(
+        lambda part: one_euro(part, track.rate_hz, settings.smooth_hz, MOVES_SPEED), moves * MOVES_UNIT, track.shots
+    )
+    return seen_from(frontal, calm / MOVES_UNIT)
 
 
 def resting_pose(poses: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class ScriptedTracker:
 
     started = 0
 
-    def __init__(self, *, video: bool, blendshapes: Path | None = None, largest: bool = False):
+    def __init__(self, *, video: bool, blendshapes: Path | None = None, stay: bool = False):
         type(self).started += 1
         self.canonical = load_prior("quick").landmarks.astype(np.float64)
 
@@ -33,6 +33,12 @@ class ScriptedTracker:
 
     def __exit__(self, *error: object) -> None:
         pass
+
+    def restart(self) -> None:
+        pass
+
+    def others(self, image: np.ndarray, face: FaceLandmarks) -> list[FaceLandmarks]:
+        return []
 
     def track(self, image: np.ndarray, time_s: float | None = None) -> FaceLandmarks | None:
         bright = float(image.mean())

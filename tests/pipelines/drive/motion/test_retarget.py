@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.core.errors import SettingError
-from pipelines.drive.motion.retarget import carry_gaze, driver_range, paired, region_of, retarget, side_gain
+from pipelines.drive.motion.retarget import carry_gaze, driver_range, paired, retarget, side_gain
 from pipelines.drive.settings import RetargetSettings
+from pipelines.face.channels import region_of
 from pipelines.face.expression import ARKIT_52, MEASURED, Calibration
 from pipelines.face.track import Track
 from pipelines.geometry.filters import one_euro
