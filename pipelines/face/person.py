@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.face.expression import lay_over
+from pipelines.face.expression import align_to_canonical
 
 SCALES = (0.03, 0.3, 3.0)
 """S, P and C."""
@@ -76,7 +76,7 @@ def looks_of(image: np.ndarray, points: np.ndarray, canonical: np.ndarray) -> Lo
     """Of the face at `points` [478,3] in uint8 [H,W,3]."""
     import cv2
 
-    laid, turn = lay_over(points, canonical)
+    laid, turn = align_to_canonical(points, canonical)
     shape = laid[list(SHAPE)] / np.linalg.norm(laid[33] - laid[263])
     face = upright(image, points, np.array(canonical)[:, :2] * (1, -1), SIDE_PX)
     lab = cv2.cvtColor(cv2.GaussianBlur(face, (0, 0), 1.2), cv2.COLOR_RGB2LAB).astype(np.float32)
