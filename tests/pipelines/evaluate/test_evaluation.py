@@ -136,7 +136,7 @@ def test_two_avatars_beside_each_other(place: Path) -> None:
     assert [row[0] for row in comparison(found)[1]] == ["avatar", "compared: bert.avatar", "mean", "retrieval", "oracle"]
     page = (out / "report.html").read_text()
     check(page)
-    assert "First minus second" in page and "anna lies 0.00 dB above bert" in page
+    assert "First minus second" in page and "anna is 0.00 dB above bert" in page
     assert page.count("<td>bert</td>") >= 3
 
 
@@ -163,7 +163,7 @@ def test_avatars_of_other_captures_or_sizes_are_not_compared(place: Path) -> Non
     with pytest.raises(UnusableMaterial, match="cannot be compared: their pictures have"):
         evaluate(place / "anna.avatar", compare=place / "bert.avatar")
     change(place / "bert.avatar" / "avatar.json", capture={"fingerprint": "b" * 64, "name": "b.capture"})
-    with pytest.raises(UnusableMaterial, match=r"one was made of the capture a\.capture \(aaaaaaaa\), the other of b\.capture"):
+    with pytest.raises(UnusableMaterial, match=r"one was made from the capture a\.capture \(aaaaaaaa\), the other of b\.capture"):
         evaluate(place / "anna.avatar", compare=place / "bert.avatar")
     with pytest.raises(UnusableMaterial, match=r"nobody\.avatar does not exist"):
         evaluate(place / "anna.avatar", compare=place / "nobody.avatar")
@@ -175,7 +175,7 @@ def test_the_capture_is_found_where_it_lies_and_under_another_name(place: Path) 
     assert evaluate(place / "anna.avatar")["frames"] == 3
     (place / "far").mkdir()
     (place / "renamed.capture").rename(place / "far" / "a.capture")
-    with pytest.raises(UnusableMaterial, match=r"a\.capture \(aaaaaaaa\) that bert\.avatar was made of does not lie beside it"):
+    with pytest.raises(UnusableMaterial, match=r"a\.capture \(aaaaaaaa\) that bert\.avatar was made from is not next to it"):
         evaluate(place / "bert.avatar")
     assert evaluate(place / "bert.avatar", place / "far" / "a.capture")["frames"] == 3
 
@@ -286,7 +286,7 @@ def test_sentences_say_when_a_figure_proves_little(place: Path) -> None:
     found = evaluate(place / "anna.avatar")
     mouth = {"share": 0.5, "right": 1, "asked": 2, "open": 1, "open_right": 1, "closed": 1, "closed_right": 0}
     both = " ".join(sentences({**found, "mouth_state": {"avatar": mouth}}))
-    assert "right, open or closed, in 1 of 2 frames (50%): 1 of 1 filmed open, 0 of 1 filmed closed." in both
+    assert "correctly open or closed in 1 of 2 frames (50%): 1 of 1 filmed open, 0 of 1 filmed closed." in both
     assert "says little" not in both
     one = " ".join(sentences({**found, "mouth_state": {"avatar": {**mouth, "open": 0, "open_right": 0}}}))
     assert "says little" in one and "LPIPS is not measured: " in one
