@@ -30,8 +30,6 @@ HEAVY = {
 """Third-party packages that may be imported inside a function, because loading them takes long or they may be missing."""
 POSIX = {"fcntl", "resource"}
 """Of the standard library, not on every system."""
-TO_MEND = {("pipelines.train.adversary", "pipelines.train.steps")}
-"""Arrows between files that are known to be wrong."""
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in PACKAGES
@@ -63,11 +61,7 @@ def room_of(module: str) -> str:
 
 def arrows_of_files() -> dict[str, set[str]]:
     return {
-        module: {
-            target
-            for name in imports(tree)
-            if name.partition(".")[0] in PACKAGES and (target := module_of(name)) != module and (module, target) not in TO_MEND
-        }
+        module: {module_of(name) for name in imports(tree) if name.partition(".")[0] in PACKAGES} - {module}
         for module, tree in TREES.items()
     }
 

@@ -9,7 +9,6 @@ Notable choices:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,12 +25,10 @@ from models.training.schedules import clean_gradients, r1_gamma
 from pipelines.engine.judges import Images, group_size, logits_of, need_mask, parameters_of, require_gradients
 from pipelines.engine.memory import batch_limit, within_memory
 from pipelines.engine.microbatches import LossSums, group_batches, sampling, slice_of, with_uniforms
+from pipelines.train.context import Step
 from pipelines.train.ray_subset import gray
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import Trainer, render_latents
-
-if TYPE_CHECKING:
-    from pipelines.train.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +44,7 @@ class Drawn:
     how: Sampling
 
 
-def adversarial_step(step: "Step") -> None:
+def adversarial_step(step: Step) -> None:
     """The discriminator's step, then the generator's gradients of softplus(-D); see the EG3D losses."""
     settings, random = step.settings, step.random("adversarial")
     views, real = (step.batches.draw(settings.adversarial_batch, random) for _ in range(2))
@@ -74,7 +71,7 @@ def adversarial_step(step: "Step") -> None:
     require_gradients(step.trainer.judges, True)
 
 
-def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: list[Images]) -> None:
+def discriminator_step(step: Step, seen: Drawn, groups: list[Tensor], fakes: list[Images]) -> None:
     """softplus(D(fake)) + softplus(-D(real)) of every judge, every `r1_every` steps with R1 over all that it sees.
 
     Where this process has one group alone, its fakes are left in `fakes` for the generator.
@@ -106,7 +103,7 @@ def discriminator_step(step: "Step", seen: Drawn, groups: list[Tensor], fakes: l
     step.judged = figures | {"augment": float(trainer.augmentation.p)}
 
 
-def group_loss(step: "Step", seen: Drawn, group: Tensor, fakes: Images) -> tuple[Tensor, Tensor]:
+def group_loss(step: Step, seen: Drawn, group: Tensor, fakes: Images) -> tuple[Tensor, Tensor]:
     """The group's share of the discriminators' loss, and their mean sign on its real images."""
     frames, own, judges = step.batches.frames, seen.real[group], step.trainer.judges
     images = real_images(step, own)
@@ -120,7 +117,7 @@ def group_loss(step: "Step", seen: Drawn, group: Tensor, fakes: Images) -> tuple
     return total(losses) * share(group, seen), signs
 
 
-def lazy_penalty(step: "Step", logits: Tensor, images: Images) -> Tensor | float:
+def lazy_penalty(step: Step, logits: Tensor, images: Images) -> Tensor | float:
     """R1 of a judge's logits of real images, where it is its turn, times the steps between."""
     settings = step.settings
     if (step.trainer.step // settings.adversarial_every) % settings.r1_every:
@@ -129,7 +126,7 @@ def lazy_penalty(step: "Step", logits: Tensor, images: Images) -> Tensor | float
     return settings.r1_every * (gamma / 2) * r1_penalty(logits, *images.values()).mean()
 
 
-def real_images(step: "Step", own: Tensor) -> Images:
+def real_images(step: Step, own: Tensor) -> Images:
     """What a discriminator sees of frames, with gradients for R1."""
     batches = step.batches
     image = batches.frames.image[own].clone()
@@ -140,7 +137,7 @@ def real_images(step: "Step", own: Tensor) -> Images:
     return {name: values.requires_grad_(True) for name, values in images.items()}
 
 
-def fake(step: "Step", seen: Drawn, group: Tensor) -> Images:
+def fake(step: Step, seen: Drawn, group: Tensor) -> Images:
     """The generator's images of a group; where fewer fit at once, backward renders them again, so many at a time."""
     size = batch_limit(step.settings, step.processes.count)
     if len(group) <= size:
@@ -152,7 +149,7 @@ def fake(step: "Step", seen: Drawn, group: Tensor) -> Images:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def images_of(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Images:
+def images_of(step: Step, ws: Tensor, seen: Drawn, part: Tensor) -> Images:
     trainer, frames = step.trainer, step.batches.frames
     sampled = slice_of(seen.how, part, step.device)
     how = RenderSettings(sampling=sampled, background=gray(frames.image), compute=step.compute)
@@ -163,7 +160,7 @@ def images_of(step: "Step", ws: Tensor, seen: Drawn, part: Tensor) -> Images:
     return images
 
 
-def judged(step: "Step", images: Images, camera: Camera, group: Tensor, purpose: str) -> dict[str, Tensor]:
+def judged(step: Step, images: Images, camera: Camera, group: Tensor, purpose: str) -> dict[str, Tensor]:
     """Logits [B,1] of every judge, which see augmented images; `group` are their places in the batch."""
     shown = augmented(step, images, group, purpose)
 
@@ -173,7 +170,7 @@ def judged(step: "Step", images: Images, camera: Camera, group: Tensor, purpose:
     return {name: logits(judge) for name, judge in step.trainer.judges.items()}
 
 
-def augmented(step: "Step", images: Images, places: Tensor, purpose: str) -> Images:
+def augmented(step: Step, images: Images, places: Tensor, purpose: str) -> Images:
     """Every group that a discriminator compares with random numbers of its own, whichever groups come at once."""
     if step.trainer.augmentation.p == 0:
         return images

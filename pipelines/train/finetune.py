@@ -25,7 +25,7 @@ from pipelines.engine.memory import OutOfMemory, describe_batches, release_memor
 from pipelines.engine.tensorboard_log import EventLog
 from pipelines.train.context import Batches
 from pipelines.train.settings import FinetuneSettings
-from pipelines.train.steps import Step
+from pipelines.train.steps import Step, run_step
 from pipelines.train.trainer import Trainer
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
@@ -130,7 +130,7 @@ class Finetuning:
         )  # fmt: skip
         while True:
             try:
-                return step.run()
+                return run_step(step)
             except OutOfMemory:
                 less = smaller(self.settings, self.processes.count)
                 if less is None:

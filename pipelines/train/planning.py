@@ -17,7 +17,7 @@ from pipelines.train.pairs import render_face
 from pipelines.train.preparation import prepare
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start_state import StartState
-from pipelines.train.steps import Step, train_step
+from pipelines.train.steps import Step, run_step, train_step
 
 LATE = 1000
 """Turns of everything rare after which a measured step is made: the schedules are in the middle."""
@@ -71,7 +71,7 @@ def step_memory(inputs: TrainInputs, start: StartState, settings: FinetuneSettin
     step = Step(
         trainer=trainer, batches=ready.batches, settings=settings, steps=trainer.step + 1, seed=0, processes=processes
     )  # fmt: skip
-    before_gb, peak_gb = measure_peak(step.run, inputs.device)
+    before_gb, peak_gb = measure_peak(lambda: run_step(step), inputs.device)
     return processes.most(int(before_gb * GB)) / GB, processes.most(int(peak_gb * GB)) / GB
 
 

@@ -6,92 +6,58 @@ the discriminator. No expression of a training frame is looked at. Beside them, 
 showed them. How a batch is divided changes nothing but rounding (pipelines.engine.microbatches).
 """
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from models.compute_mode import Compute
 from models.generator import Rendering, RenderSettings
 from models.training.photometric import color_loss, contrast_loss, gradient_loss, weighted_mean
 from models.training.schedules import clean_gradients
 from pipelines.engine.distributed import ALONE, Processes
-from pipelines.engine.keyed_random import keyed
 from pipelines.engine.memory import within_memory
 from pipelines.engine.microbatches import LossSums, micro_batches, sampling, slice_of, with_uniforms
 from pipelines.train.adversary import adversarial_step, draw_latents, latents_of
-from pipelines.train.context import Batches
+from pipelines.train.context import Batches, Step
 from pipelines.train.ray_subset import choose_rays, foreground, gray, marched_of
 from pipelines.train.remembered_views import Views
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.trainer import REGULARIZED_EVERY, Trainer, render_latents, set_learning_rate, update_average
 
-__all__ = ["Batches", "Step", "sampling", "train_step"]
+__all__ = ["Batches", "Step", "run_step", "sampling", "train_step"]
 
 
 def train_step(
     trainer: Trainer, batches: Batches, settings: FinetuneSettings, *, steps: int, seed: int, processes: Processes = ALONE
 ) -> dict[str, float]:
     """One optimizer step of the generator, and one of the discriminator when it is its turn."""
-    return Step(trainer=trainer, batches=batches, settings=settings, steps=steps, seed=seed, processes=processes).run()
+    step = Step(trainer=trainer, batches=batches, settings=settings, steps=steps, seed=seed, processes=processes)
+    return run_step(step)
 
 
-@dataclass(kw_only=True)
-class Step:
-    """One step. OutOfMemory may end `run` before the generator moved; after a change of `settings` it can be run again."""
-
-    trainer: Trainer
-    batches: Batches
-    settings: FinetuneSettings
-    steps: int
-    """Of the whole training: schedules follow."""
-    seed: int
-    processes: Processes = ALONE
-    losses: LossSums = field(default_factory=LossSums)
-    judged: dict[str, float] = field(default_factory=dict)
-    """Figures of the discriminator's step once it is made, which no second `run` repeats."""
-
-    def run(self) -> dict[str, float]:
-        trainer, settings, step = self.trainer, self.settings, self.trainer.step
-        set_learning_rate(trainer, settings, step / self.steps)
-        trainer.generator_optimizer.zero_grad(set_to_none=True)
-        self.losses = LossSums()
-        if settings.photometric > 0:
-            with within_memory(self.processes):
-                photometric_step(self)
-        if (
-            settings.adversarial > 0
-            and step >= settings.adversarial_from * self.steps
-            and step % settings.adversarial_every == 0
-        ):
-            adversarial_step(self)
-        if settings.density > 0 and step % REGULARIZED_EVERY == 0:
-            with within_memory(self.processes):
-                regularizing_step(self)
-        self.processes.add_gradients([*trainer.generator.parameters(), trainer.latents])
-        clean_gradients(trainer.generator.parameters())
-        trainer.generator_optimizer.step()
-        trainer.keep()
-        trainer.step += 1
-        update_average(trainer, settings)
-        return self.figures()
-
-    def figures(self) -> dict[str, float]:
-        """The losses over the whole batch, the discriminator's in front of what it says about the generator."""
-        own = self.losses.total(self.processes)
-        after = {name: own.pop(name) for name in ("adversarial", *self.trainer.regularizers) if name in own}
-        return own | self.judged | after
-
-    def random(self, purpose: str) -> torch.Generator:
-        return keyed(self.seed, self.trainer.step, purpose)
-
-    @property
-    def device(self) -> torch.device:
-        return self.trainer.latents.device
-
-    @property
-    def compute(self) -> Compute:
-        return Compute(recompute=self.settings.memory == "light")
+def run_step(step: Step) -> dict[str, float]:
+    """The step's figures once the generator has moved; OutOfMemory before that, and it can be run again with other settings."""
+    trainer, settings, number = step.trainer, step.settings, step.trainer.step
+    set_learning_rate(trainer, settings, number / step.steps)
+    trainer.generator_optimizer.zero_grad(set_to_none=True)
+    step.losses = LossSums()
+    if settings.photometric > 0:
+        with within_memory(step.processes):
+            photometric_step(step)
+    if (
+        settings.adversarial > 0
+        and number >= settings.adversarial_from * step.steps
+        and number % settings.adversarial_every == 0
+    ):
+        adversarial_step(step)
+    if settings.density > 0 and number % REGULARIZED_EVERY == 0:
+        with within_memory(step.processes):
+            regularizing_step(step)
+    step.processes.add_gradients([*trainer.generator.parameters(), trainer.latents])
+    clean_gradients(trainer.generator.parameters())
+    trainer.generator_optimizer.step()
+    trainer.keep()
+    trainer.step += 1
+    update_average(trainer, settings)
+    return step.figures()
 
 
 def photometric_step(step: Step) -> None:

@@ -163,7 +163,7 @@ def test_avatars_of_other_captures_or_sizes_are_not_compared(place: Path) -> Non
     with pytest.raises(UnusableMaterial, match="cannot be compared: their pictures have"):
         evaluate(place / "anna.avatar", compare=place / "bert.avatar")
     change(place / "bert.avatar" / "avatar.json", capture={"fingerprint": "b" * 64, "name": "b.capture"})
-    with pytest.raises(UnusableMaterial, match=r"one was made from the capture a\.capture \(aaaaaaaa\), the other of b\.capture"):
+    with pytest.raises(UnusableMaterial, match=r"made from the capture a\.capture \(aaaaaaaa\), the other of b\.capture"):
         evaluate(place / "anna.avatar", compare=place / "bert.avatar")
     with pytest.raises(UnusableMaterial, match=r"nobody\.avatar does not exist"):
         evaluate(place / "anna.avatar", compare=place / "nobody.avatar")
