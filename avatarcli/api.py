@@ -85,8 +85,8 @@ class Avatar:
     def _channel(self, name: str) -> int:
         if name not in self.channels:
             near = get_close_matches(name, self.channels, 1)
-            known = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.channels)}."
-            raise SettingError(f"the avatar {self.portrait.avatar.folder.name} has no channel {name!r}; {known}")
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.channels)}."
+            raise SettingError(f"the avatar {self.portrait.avatar.folder.name} has no channel {name!r}; {hint}")
         return self.channels.index(name)
 
     def _torso(self, side: int) -> Torso | None:

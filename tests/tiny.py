@@ -2,15 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 
-def write_tiny_avatar(folder: Path) -> Path:
+def write_tiny_avatar(folder: Path, family: str = "eg3d") -> Path:
     import torch
     from safetensors.torch import save
 
     from models.camera import Camera
-    from models.eg3d.config import UNIT
-    from models.eg3d.generator import EG3D
+    from models.families import FAMILIES
     from models.heads.expression_map import ExpressionMap
     from pipelines.artifacts.avatar_record import (
         WEIGHTS,
@@ -27,18 +27,18 @@ def write_tiny_avatar(folder: Path) -> Path:
     from pipelines.face.expression import space_names
 
     torch.manual_seed(0)
-    generator, prior, names = EG3D(UNIT), load_prior("quick"), space_names("measured")
+    config, prior, names = FAMILIES[family].toy, load_prior("quick"), space_names("measured")
+    generator: Any = FAMILIES[family].build(config)
     zero, one = torch.zeros(len(names)), torch.ones(len(names))
-    mapping = ExpressionMap(
-        mean=zero, std=0.3 * one, mean_w=torch.zeros(UNIT.w_dim), basis=torch.eye(UNIT.w_dim), hidden=8, latent=generator.latent
-    )
+    middle, basis = torch.zeros(config.w_dim), torch.eye(config.w_dim)
+    mapping = ExpressionMap(mean=zero, std=0.3 * one, mean_w=middle, basis=basis, hidden=8, latent=generator.latent)
     for name, module in (("generator", generator), ("expression_map", mapping)):
         state = {key: value.detach().contiguous().clone() for key, value in module.state_dict().items()}
         write_bytes(folder / f"{name}.safetensors", save(state))
     write_arrays(folder / "landmarks.npz", landmarks=prior.landmarks)
     values = {"mean": zero, "std": 0.3 * one, "neutral": 0.1 * one, "low": zero, "high": 0.8 * one}
     record = AvatarRecord(
-        family="eg3d", config=asdict(UNIT), image_size=UNIT.image_size, crop_extent=prior.crop_extent,
+        family=family, config=asdict(config), image_size=config.image_size, crop_extent=prior.crop_extent,
         prior=PriorOrigin(name=prior.name, sha256=prior.sha256), capture=Origin(fingerprint="0" * 64, name="tiny.capture"),
         frontal_camera=tuple(Camera.frontal(distance=2.7, focal=2.6).label()[0].tolist()),
         sampling=SamplesPerRay(coarse=6, fine=6), weights=hashed(folder, WEIGHTS),

@@ -104,18 +104,18 @@ def correct(
     `filmed` are latents [A,w_dim] of frames and what the tracker read off these [A,E].
     """
     device = plain.mean.device
-    asked = torch.as_tensor(expression, dtype=torch.float32, device=device)
-    known = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
-    missed = known - coordinates(plain.w(asked), plain).double().cpu().numpy()
-    center, response, left = linear(known, np.asarray(expression, np.float64))
+    scores = torch.as_tensor(expression, dtype=torch.float32, device=device)
+    rendered = coordinates(torch.as_tensor(w, dtype=torch.float32, device=device), plain).double().cpu().numpy()
+    missing = rendered - coordinates(plain.w(scores), plain).double().cpu().numpy()
+    center, response, residual = linear(rendered, np.asarray(expression, np.float64))
     farthest = np.inf
     if filmed is not None:  # else the difference between a camera's pictures and renders would be corrected, too
         at = coordinates(torch.as_tensor(filmed[0], dtype=torch.float32, device=device), plain).double().cpu().numpy()
         center = (filmed[1] - at @ response.T).mean(0)
         farthest = float(np.linalg.norm(at, axis=1).max())
-    spread = missed.T @ missed / len(missed)
+    spread = missing.T @ missing / len(missing)
     weight = np.array([IMPORTANCE if name in IMPORTANT else 1.0 for name in names])
-    doubt = response @ spread @ response.T + np.diag(np.square(left).mean(0) / weight)
+    doubt = response @ spread @ response.T + np.diag(np.square(residual).mean(0) / weight)
     correction = strength * np.linalg.solve(doubt, response @ spread).T
     c, g, k, far = (
         torch.as_tensor(part, dtype=torch.float32, device=device) for part in (center, response, correction, farthest)
@@ -124,7 +124,7 @@ def correct(
 
 
 def linear(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """c [E], G [E,K] and what is left [P,E] of outputs [P,E] = c + G inputs [P,K], by least squares with a ridge."""
+    """c [E], G [E,K] and the residual [P,E] of outputs [P,E] = c + G inputs [P,K], by least squares with a ridge."""
     middle, base = inputs.mean(0), outputs.mean(0)
     x = inputs - middle
     response = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (outputs - base)).T

@@ -70,8 +70,8 @@ def unpremultiplied(picture: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    own = picture[..., :3] / np.maximum(picture[..., 3:], 1e-4)
+    straight = picture[..., :3] / np.maximum(picture[..., 3:], 1e-4)
     around = cv2.GaussianBlur(picture, (0, 0), max(1.0, 0.03 * len(picture)))
     share = np.clip(2 * picture[..., 3:] / FADING_ALPHA - 1, 0.0, 1.0)
-    color = share * own + (1 - share) * around[..., :3] / np.maximum(around[..., 3:], 1e-2)
+    color = share * straight + (1 - share) * around[..., :3] / np.maximum(around[..., 3:], 1e-2)
     return np.dstack([color, picture[..., 3]])

@@ -53,8 +53,8 @@ class Portrait:
 
         `background` and `torso` are premultiplied layers [size,size,4] or [B,size,size,4]; None: transparent, and none.
         """
-        shown = self.avatar.generator.render(scene, camera.to(self.device), self.how)
-        pairs = zip(colors(shown.image), shown.alpha.permute(0, 2, 3, 1).cpu().numpy(), strict=True)
+        rendering = self.avatar.generator.render(scene, camera.to(self.device), self.how)
+        pairs = zip(colors(rendering.image), rendering.alpha.permute(0, 2, 3, 1).cpu().numpy(), strict=True)
         heads = [resized(color, alpha, size or self.avatar.image_size) for color, alpha in pairs]
         return Layers(generator=np.stack(heads), torso=torso, background=background)
 

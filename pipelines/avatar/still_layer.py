@@ -57,8 +57,8 @@ def face_in(head: np.ndarray, expected: np.ndarray) -> np.ndarray:
         face = tracker.track(picture)
     if face is None:
         return expected
-    found = face.points[:, :2] / len(head)
-    return found if np.abs(found.mean(0) - expected.mean(0)).max() < ELSEWHERE else expected
+    points = face.points[:, :2] / len(head)
+    return points if np.abs(points.mean(0) - expected.mean(0)).max() < ELSEWHERE else expected
 
 
 def face_share(face: np.ndarray, size: int, jaw: float = 1.0) -> np.ndarray:

@@ -40,7 +40,8 @@ def test_a_picture_by_numbers(folder: Path) -> None:
     picture = anna.render(**ASKED, yaw_deg=10, size=64)
     assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
     assert np.array_equal(picture, Avatar.load(str(folder)).render({"jawOpen": 0.6}, yaw_deg=10, size=64))
-    others = [anna.render(**view, size=64) for view in ({"yaw_deg": 10}, ASKED, {**ASKED, "yaw_deg": 10, "pitch_deg": 9})]
+    views: list[dict[str, Any]] = [{"yaw_deg": 10}, ASKED, {**ASKED, "yaw_deg": 10, "pitch_deg": 9}]
+    others = [anna.render(**view, size=64) for view in views]
     assert all((picture != other).any() for other in others)
     assert anna.render().shape == (256, 256, 3), "the avatar's 32 px, doubled"
     assert anna.render(size=48, background="transparent").shape == (48, 48, 4)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.families import FAMILIES
 from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.artifacts.dataset import Dataset, load_dataset
 from pipelines.avatar.layers import Layers
-from pipelines.avatar.portrait import Portrait, gray
+from pipelines.avatar.portrait import Portrait, gray, turned
 from pipelines.core.files import read_json, write_json
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.render.painter import Painter
@@ -64,6 +65,19 @@ def test_a_scene_serves_every_camera_and_size(tmp_path: Path) -> None:
     assert kept.shape == (1, 48, 48, 4) and np.array_equal(kept, fresh)
     assert portrait.render(scene, camera).pixels().shape == (1, portrait.avatar.image_size, portrait.avatar.image_size, 4)
     assert portrait.render(scene, camera, size=48, background=gray(48)).pixels().shape == (1, 48, 48, 3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_shown_through_it(tmp_path: Path, family: str) -> None:
+    portrait = Portrait(load_avatar(write_tiny_avatar(tmp_path / "a.avatar", family)))
+    avatar = portrait.avatar
+    rest, open_jaw = avatar.neutral.copy(), avatar.neutral.copy()
+    open_jaw[avatar.names.index("jawOpen")] = 1.0
+    scene = portrait.scene(np.stack([rest, open_jaw]))
+    front = portrait.render(scene, avatar.frontal[[0, 0]], background=gray(avatar.image_size)).pixels()
+    aside = portrait.render(scene, turned(avatar.frontal, 40, 0)[[0, 0]], background=gray(avatar.image_size)).pixels()
+    assert front.shape == (2, avatar.image_size, avatar.image_size, 3)
+    assert (front[0] != front[1]).any() and (front != aside).any()
 
 
 def test_layers_are_laid_over_each_other_from_the_back() -> None:
