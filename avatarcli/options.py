@@ -32,7 +32,11 @@ SettingsFile = Annotated[
 OnDevice = Annotated[
     Device, typer.Option("--device", help="Where to compute; auto uses a GPU if there is one.", rich_help_panel=MORE)
 ]
-Preset = Annotated[str, typer.Option("--preset", help="quick (minutes on a laptop), workstation or paper (both need a GPU).")]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="quick (minutes on a laptop), workstation or paper (both need a GPU).", show_default="quick"),
+]
+DEFAULT_PRESET = "quick"
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="TIME", help="Time limit of the training, such as 90s, 10m or 1h30m.")
 ]

@@ -7,6 +7,7 @@ import typer
 
 from avatarcli.console import console, report_json
 from avatarcli.options import (
+    DEFAULT_PRESET,
     Budget,
     Consent,
     Device,
@@ -29,7 +30,7 @@ def run(
     video: Annotated[Path, typer.Argument(help="Footage of the person who becomes an avatar.", show_default=False)],
     driver: Annotated[Path, typer.Option("--drive", help="The driver: footage of anybody.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.", show_default=False)],
-    preset_name: Preset = "quick",
+    preset_name: Preset = None,
     budget: Budget = None,
     memory: Memory = None,
     consent: Consent = None,
@@ -45,7 +46,7 @@ def run(
     from pipelines.run import run as make
     from pipelines.train import PRESETS
 
-    base = RunSettings(train=preset(PRESETS, preset_name))
+    base = RunSettings(train=preset(PRESETS, preset_name or DEFAULT_PRESET))
     asked = resolve(base, file=settings, assignments=[*with_prefixes(base, changes or []), *assignments_of(**named)])
     given = consent_of(consent) if consent is not None else None
     reports = make(

@@ -7,12 +7,14 @@ import typer
 
 from avatarcli.console import console
 from avatarcli.options import (
+    DEFAULT_PRESET,
     Budget,
     Device,
     Memory,
     OnDevice,
     Out,
     Overwrite,
+    Preset,
     Set,
     SettingsFile,
     assignments_of,
@@ -25,12 +27,6 @@ from avatarcli.settings import resolve
 from pipelines.core.errors import SettingError
 
 Torso = Literal["none", "still", "follow"]
-
-
-Preset = Annotated[
-    str | None,
-    typer.Option("--preset", help="quick (minutes on a laptop), workstation or paper (both need a GPU).", show_default="quick"),
-]
 
 
 def train(
@@ -70,5 +66,5 @@ def train(
         return
     if originals:
         raise SettingError(f"{originals[0]}: an avatar is made from one capture; add another one with --add.")
-    asked = resolve(preset(PRESETS, preset_name or "quick"), file=settings, stage="train", assignments=flags)
+    asked = resolve(preset(PRESETS, preset_name or DEFAULT_PRESET), file=settings, stage="train", assignments=flags)
     console().report(make(capture, out, asked, progress=console(), device=pick_device(device), overwrite=overwrite))

@@ -95,25 +95,33 @@ def seen_with(frontal: np.ndarray, intrinsics: np.ndarray, fov_deg: float | None
 
 
 def read_path(path: Path) -> dict[str, np.ndarray]:
-    """Keys of a camera path by column, in the order of time."""
+    """Keys of a camera path by column, in the order of time.
+
+    SettingError when there is no such file, UnusableMaterial when it is not a camera path.
+    """
     if not path.is_file():
         raise SettingError(f"view {str(path)!r} is neither {', '.join(VIEWS)} nor the file of a camera path.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-        keys = {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ()) if name}
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise UnusableMaterial(f"{path} is not a camera path ({error}); write a CSV with time_s, {', '.join(REST)}.") from error
-    unknown = set(keys) - {"time_s", *REST}
+    keys = _read_columns(path)
+    unknown = sorted(set(keys) - {"time_s", *REST})
     if "time_s" not in keys or unknown or not all(np.isfinite(column).all() for column in keys.values()):
-        said = f"it has the column {sorted(unknown)[0]!r}" if unknown else "it needs numbers and a column time_s"
-        raise UnusableMaterial(f"{path} is not a camera path: {said}; there are time_s, {', '.join(REST)}.")
+        problem = f"it has the column {unknown[0]!r}" if unknown else "it needs numbers and a column time_s"
+        raise UnusableMaterial(f"{path} is not a camera path: {problem}; the columns are time_s, {', '.join(REST)}.")
     if (np.diff(keys["time_s"]) <= 0).any():
         raise UnusableMaterial(f"{path}: the times of a camera path must increase from row to row.")
     for name, (low, high) in LIMITS.items():
         if name in keys and not ((keys[name] >= low) & (keys[name] <= high)).all():
             raise UnusableMaterial(f"{path}: {name} must lie between {low:g} and {high:g}.")
     return keys
+
+
+def _read_columns(path: Path) -> dict[str, np.ndarray]:
+    """[T] numbers of a CSV file by column; empty for an empty file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+        return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ()) if name}
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
+        raise UnusableMaterial(f"{path} is not a camera path ({error}); write a CSV with time_s, {', '.join(REST)}.") from error
 
 
 def path_view(frontal: np.ndarray, keys: dict[str, np.ndarray], times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
