@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from pipelines.artifacts.avatar_record import PAIRS
 from pipelines.artifacts.prior import load_codes
 from pipelines.core.files import read_arrays, write_arrays, write_bytes
 from pipelines.engine.microbatches import sampling
@@ -19,7 +20,7 @@ from pipelines.train.expression_map import fit_expression_map
 from pipelines.train.inputs import TrainInputs
 from pipelines.train.pairs import Pairs, make_pairs, propose, unfilmed, with_anchors
 
-PAIRS, MAP = "pairs.npz", "expression_map.safetensors"
+MAP = "expression_map.safetensors"
 SMALL_JAW_RANGE = 0.2
 """Opening of the jaw, from the 2nd to the 98th percentile of the renders, below which speech looks mumbled."""
 

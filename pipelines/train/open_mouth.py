@@ -20,6 +20,7 @@ from torch import Tensor
 from models.camera import Camera
 from pipelines.evaluate.faces import INNER_LIPS, OUTER_CORNERS, Find, mouth_opening
 from pipelines.geometry.angles import yaw_pitch_deg
+from pipelines.media.pixels import colors, to_bytes
 from pipelines.train.frames import Frames
 
 LOOKED_AT, PLAIN, WIDE = 32, 5, 3
@@ -150,7 +151,7 @@ def turns_deg(frames: Frames) -> np.ndarray:
 
 def picture(frames: Frames, number: int) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [DRAWN_PX,DRAWN_PX,3] and its matte 0..1, enlarged."""
-    image = ((frames.image[number].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).clip(0, 255).round().astype(np.uint8)
+    image = to_bytes(colors(frames.image[[number]])[0])
     alpha = frames.alpha[number, 0].cpu().numpy()
     size = (DRAWN_PX, DRAWN_PX)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
