@@ -1,0 +1,438 @@
+"""Checks of ../shared/bugs/cases.toml: sound, names, clocks, forms of film and devices; one function a case."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bugs import Ended, Try  # type: ignore[import-not-found]
+
+Check = Callable[["Try"], None]
+CHECKS: dict[str, Check] = {}
+NAMES = "03_names"
+
+
+def case(name: str) -> Callable[[Check], Check]:
+    def note(check: Check) -> Check:
+        CHECKS[name] = check
+        return check
+
+    return note
+
+
+def numbers(t: "Try", table: str, column: str) -> np.ndarray:
+    return np.array([float(row[column]) for row in t.rows(table)])
+
+
+def steps(t: "Try", table: str, *columns: str) -> np.ndarray:
+    """Length of the step between neighboring rows, all columns together."""
+    values = [numbers(t, table, column) for column in columns]
+    return np.linalg.norm(np.diff(np.array(values), axis=1), axis=0)
+
+
+def tracked(t: "Try", table: str, count: int, least: int | None = None) -> None:
+    states = t.states(table)
+    t.expect(len(states) == count, f"{table} has {len(states)} rows, not {count}")
+    good = states.count("tracked")
+    t.expect(good >= (count if least is None else least), f"{good} of {len(states)} rows of {table} are tracked")
+
+
+def one_sentence(t: "Try", ended: "Ended", pattern: str) -> None:
+    """A refusal is one line that begins with `error:` and says the right thing."""
+    lines = [line for line in ended.err.splitlines() if line.startswith("error:")]
+    t.expect(len(lines) == 1, f"{len(lines)} error lines")
+    t.says(ended, pattern)
+
+
+# ------------------------------------------------------------------------------------------------------------------ sound
+
+
+@case("01")
+def spatial_sound(t: "Try") -> None:
+    for end, codec in (("mp4", "aac"), ("mov", "aac"), ("webm", "opus")):
+        t.drive("01_iphone16_spatial_sound.mov", f"01.{end}")
+        film = t.film(f"01.{end}", frames=60, rate=30, sound=codec)
+        lengths = [abs(sound["seconds"] - 2) < 0.1 for sound in film.sounds] if film else []
+        t.expect(all(lengths), "the sound is not 2 s long")
+
+
+@case("02")
+def spatial_sound_first(t: "Try") -> None:
+    t.drive("02_spatial_sound_first.mov", "02.mp4")
+    t.film("02.mp4", frames=60, sound="aac")
+
+
+@case("28a")
+def long_sound(t: "Try") -> None:
+    done = t.drive("14_forehead_cut_off.mp4", "28a.mp4", f"--set=sound={t.inputs / '28a_voice_message.ogg'}")
+    film = t.film("28a.mp4", frames=90, sound="aac")
+    t.expect(not film or film.sounds[0]["seconds"] <= 3.07, "the sound is longer than the film")
+    t.says(done, r"sound.*(8(\.0)? s).*|(8(\.0)? s).*sound")
+
+
+@case("28b")
+def studio_sound(t: "Try") -> None:
+    sound = f"--set=sound={t.inputs / '28b_studio_5.1_24bit.wav'}"
+    for end, codec in (("mp4", "aac"), ("webm", "opus")):
+        done = t.drive("14_forehead_cut_off.mp4", f"28b.{end}", sound)
+        film = t.film(f"28b.{end}", frames=90, sound=codec)
+        t.expect(not film or abs(film.seconds - 3) < 0.05, "the picture is not 3 s long")
+        t.expect(not film or all(stream["rate"] <= 48_000 for stream in film.sounds), "more than 48000 Hz")
+        t.says(done, r"0\.17 s|0\.2 s")
+
+
+@case("29")
+def two_tracks(t: "Try") -> None:
+    t.drive("29_obs_two_tracks.mkv", "29.mp4")
+    t.film("29.mp4", frames=90, sound="aac")
+
+
+@case("36")
+def surround(t: "Try") -> None:
+    for end, codec in (("webm", "opus"), ("mp4", "aac")):
+        t.drive("36_surround_ac3_51side.mkv", f"36.{end}")
+        film = t.film(f"36.{end}", frames=60, sound=codec)
+        t.expect(not film or end == "mp4" or film.codec.endswith("vp9"), f"the webm is {film.codec if film else ''}")
+
+
+# ------------------------------------------------------------------------------------------------------------------ names
+
+
+@case("03a")
+def time_of_day(t: "Try") -> None:
+    here = t.inputs / NAMES
+    done = [t.drive(name, out, cwd=here) for name, out in (("10:30 selfie.mp4", "03a.mp4"), ("./10:30 selfie.mp4", "03a2.mp4"))]
+    done.append(t.check("10:30 selfie.mp4", cwd=here))
+    done.append(t.run("track", "10:30 selfie.mp4", "-o", t.results / "03a.track", cwd=here))
+    done.append(t.drive("me.mp4", "03ab.mp4", "--background", "10:30 selfie.mp4", cwd=here))
+    done.append(t.drive("me.mp4", "03as.mp4", "--set=sound=10:30 take.wav", cwd=here))
+    for ended in done:
+        t.never_says(ended, "Protocol not found|not a readable video")
+    for out in ("03a.mp4", "03a2.mp4"):
+        t.film(out, frames=60, rate=30, sound="aac")
+    t.film("03as.mp4", frames=30, sound="aac")
+
+
+@case("03b")
+def date_and_time(t: "Try") -> None:
+    t.never_says(t.check("2026-11-29T10:30:12.mp4", cwd=t.inputs / NAMES), "not a readable video")
+
+
+@case("03c")
+def protocols(t: "Try") -> None:
+    for name, out in (("file:me.mp4", "03c1.mp4"), ("concat:me.mp4|you.mp4", "03c2.mp4")):
+        t.drive(name, out, cwd=t.inputs / NAMES)
+        t.film(out, frames=60, sound="aac")
+
+
+@case("03d")
+def signs(t: "Try") -> None:
+    for number, name in enumerate(("-selfie.mp4", "me%03d.mp4", "[me]{1}.mp4", "me\nyou.mp4")):
+        done = t.drive(name, f"03d{number}.mp4", cwd=t.inputs / NAMES)
+        t.film(f"03d{number}.mp4", frames=60, sound="aac")
+        t.expect(all("\n" not in line for line in done.out.split("\n")[:1]), "a message has two lines")
+
+
+@case("03e")
+def output_of_a_time(t: "Try") -> None:
+    for name in ("me.mp4",):
+        (t.results / name).write_bytes((t.inputs / NAMES / name).read_bytes())
+    done = t.drive("me.mp4", "=10:30.mp4", cwd=t.results, code=(0, 2))
+    if done.code == 0:
+        t.film("10:30.mp4", frames=30)
+
+
+# ------------------------------------------------------------------------------------------------------------------ clocks
+
+
+@case("06")
+def hole(t: "Try") -> None:
+    for name in ("06a_timestamp_hole_45min.mkv", "06b_timestamp_hole_sound.mkv"):
+        out = name[:3] + ".mp4"
+        done = t.drive(name, out, code=(0, 4))
+        t.says(done, "45 min|27[0-9]{2}")
+        if done.code == 0:
+            t.film(out, frames=(100, 270), rate=30)
+            t.expect(t.states(out[:3] + ".csv").count("tracked") >= 110, "fewer than 110 rows are tracked")
+    t.says(t.check("06a_timestamp_hole_45min.mkv"), "45 min|27[0-9]{2}")
+    done = t.run("capture", t.inputs / "06a_timestamp_hole_45min.mkv", "-o", t.results / "06a.capture", code=(0, 4))
+    if done.code:
+        t.says(done, "45 min|27[0-9]{2}")
+
+
+@case("07")
+def long_first_picture(t: "Try") -> None:
+    t.drive("07_first_frame_lasts_40s.mkv", "07.mp4")
+    film = t.film("07.mp4", rate=30)
+    t.expect(not film or film.seconds < 6 or abs(film.seconds - 44) < 1, f"{film.seconds if film else 0:.1f} s long")
+    t.expect(t.states("07.csv")[-120:].count("tracked") >= 110, "fewer than 110 of the last 120 rows are tracked")
+    t.never_says(t.check("07_first_frame_lasts_40s.mkv"), r"\b14 (pictures|frames)")
+
+
+@case("19a")
+def slow_motion(t: "Try") -> None:
+    done = t.drive("19a_slow_motion_240fps.mov", "19a.mp4")
+    film = t.film("19a.mp4")
+    t.expect(not film or abs(film.seconds - 1) < 0.05, "not 1 s long")
+    t.expect(not film or film.rate <= 60.1, f"{film.rate if film else 0:.0f} frames/s")
+    t.says(done, r"240.*rate_hz")
+
+
+@case("19b")
+def edited_slow_motion(t: "Try") -> None:
+    done = t.drive("19b_slow_motion_edited.mov", "19b.mp4")
+    film = t.film("19b.mp4")
+    t.expect(not film or 2.25 <= film.seconds <= 2.45, f"{film.seconds if film else 0:.2f} s long")
+    t.expect(not film or any(abs(film.rate - rate) < 0.5 for rate in (30, 60, 240)), f"{film.rate if film else 0:.2f} frames/s")
+    t.expect(set(t.states("19b.csv")) == {"tracked"}, "not every row is tracked")
+    t.never_says(done, "face is lost")
+
+
+@case("33")
+def cut_in_mid_gop(t: "Try") -> None:
+    t.drive("33_cut_in_mid_gop.ts", "33.mp4", "--side-by-side")
+    film = t.film("33.mp4", rate=30, sound="aac")
+    states = t.states("33.csv")
+    short = film is not None and abs(film.seconds - 1) < 0.15
+    held = film is not None and abs(film.seconds - 2.5) < 0.2 and "tracked" not in states[:40]
+    t.expect(short or held, f"{film.seconds if film else 0:.2f} s, {states.count('tracked')} rows tracked")
+    t.expect(film is None or not film.sounds or film.sounds[0]["seconds"] <= film.seconds + 0.1, "the sound is longer")
+
+
+# ------------------------------------------------------------------------------------------ what is a film and what is not
+
+
+@case("11")
+def webp(t: "Try") -> None:
+    done = t.drive("11_driver.webp", "11.mp4", code=(0, 4))
+    if done.code == 0:
+        t.film("11.mp4", frames=20, rate=10)
+    else:
+        one_sentence(t, done, "WebP")
+        t.never_says(done, "record it again")
+    done = t.drive("10_driver.gif", "11b.mp4", "--background", str(t.inputs / "11_driver.webp"))
+    moving_background(t, "11b.mp4", done)
+
+
+def moving_background(t: "Try", out: str, done: "Ended") -> None:
+    """The corners of the picture change, or a line says that the background stands still."""
+    import av
+
+    path = t.results / out
+    if t.expect(path.is_file(), f"{out} is not there"):
+        with av.open(str(path)) as box:
+            corners = [frame.to_ndarray(format="gray")[:24, :24].astype(float) for frame in box.decode(video=0)]
+        moves = max(np.abs(corner - corners[0]).mean() for corner in corners) > 0.7
+        t.expect(
+            moves or bool(re.search("first picture|first frame", done.text)), "the background stands still, and nothing is said"
+        )
+
+
+@case("12a")
+def one_frame(t: "Try") -> None:
+    still(t, "12a_one_frame.mp4", "12a.mp4")
+
+
+def still(t: "Try", name: str, out: str) -> None:
+    done = t.drive(name, out, code=(0, 4))
+    t.never_says(done, "a face is seen in 1 of the 1 frames")
+    if done.code == 0:
+        t.expect((t.results / out).exists(), "nothing was written")
+    else:
+        one_sentence(t, done, "picture|frame")
+
+
+@case("12b")
+def photo(t: "Try") -> None:
+    still(t, "12b_still.jpg", "12b.mp4")
+    done = t.drive("12b_still.jpg", "12b.png", code=(0, 2))
+    if done.code == 0:
+        t.expect((t.results / "12b.png").is_file(), "no picture was written")
+    else:
+        one_sentence(t, done, "picture|still")
+
+
+@case("30a")
+def chapters(t: "Try") -> None:
+    t.drive("30a_jpeg_chapter_track.mov", "30a.mp4")
+    t.film("30a.mp4", frames=90, rate=30)
+
+
+@case("30b")
+def slides(t: "Try") -> None:
+    t.drive("30b_jpeg_track_unmarked.mov", "30b.mp4")
+    t.film("30b.mp4", frames=90, rate=30)
+    t.never_says(t.check("30b_jpeg_track_unmarked.mov"), "no face")
+
+
+@case("31")
+def motion_photo(t: "Try") -> None:
+    done = t.drive("31_PXL_20261129_103012.MP.jpg", "31.mp4", code=(0, 4))
+    if done.code == 0:
+        t.film("31.mp4", frames=60, rate=30)
+    else:
+        one_sentence(t, done, "motion photo")
+
+
+# -------------------------------------------------------------------------------------------------------- devices and forms
+
+
+@case("04")
+def webrtc(t: "Try") -> None:
+    name = "04_resolution_changes_webrtc.webm"
+    t.drive(name, "04.mp4", "--side-by-side")
+    tracked(t, "04.csv", 90)
+    t.check(name)
+    t.run("track", t.inputs / name, "-o", t.results / "04t.track", "--csv")
+    depth = numbers(t, "04t.csv", "HeadZ")
+    t.expect(len(depth) > 0 and float(np.ptp(depth)) < 0.08 * float(depth.mean()), "the head's distance jumps")
+
+
+@case("05")
+def transport_stream(t: "Try") -> None:
+    t.drive("05_resolution_changes.ts", "05.mp4", "--background", "blur")
+    t.film("05.mp4", frames=90)
+    done = t.drive("10_driver.gif", "05b.mp4", "--background", str(t.inputs / "05_resolution_changes.ts"))
+    t.film("05b.mp4", frames=20)
+    moving_background(t, "05b.mp4", done)
+
+
+@case("08")
+def media_recorder(t: "Try") -> None:
+    t.drive("08_mediarecorder.webm", "08.mp4")
+    t.film("08.mp4", frames=90, rate=30, sound="aac")
+
+
+@case("09")
+def wrong_duration(t: "Try") -> None:
+    t.drive("09_browser_mp4_wrong_duration.mp4", "09.mp4")
+    t.film("09.mp4", frames=90, rate=30, sound="aac")
+
+
+@case("10")
+def gif(t: "Try") -> None:
+    t.drive("10_driver.gif", "10.mp4")
+    t.film("10.mp4", frames=20, rate=10)
+    done = t.drive("10_driver.gif", "10b.mp4", "--background", str(t.inputs / "10_driver.gif"))
+    moving_background(t, "10b.mp4", done)
+
+
+@case("13")
+def stereo(t: "Try") -> None:
+    name = "13_spatial_side_by_side.mp4"
+    t.drive(name, "13.mp4")
+    t.run("track", t.inputs / name, "-o", t.results / "13t.track", "--csv")
+    t.expect(float(steps(t, "13t.csv", "HeadX", "HeadY", "HeadZ").max(initial=0)) <= 0.3, "a step above 0.3")
+    check = t.check(name)
+    t.says(check, "twice|stereo|side by side")
+    t.never_says(check, "second face|one person alone")
+
+
+@case("14")
+def forehead(t: "Try") -> None:
+    t.drive("14_forehead_cut_off.mp4", "14.mp4")
+    tracked(t, "14.csv", 90)
+
+
+@case("16")
+def picture_in_picture(t: "Try") -> None:
+    t.drive("16_video_call_pip.mp4", "16.mp4")
+    t.film("16.mp4", frames=90)
+    t.says(t.check("16_video_call_pip.mp4"), "second face")
+
+
+@case("17")
+def blurred_bars(t: "Try") -> None:
+    t.drive("17_blurred_bars.mp4", "17.mp4")
+    t.film("17.mp4")
+    t.never_says(t.check("17_blurred_bars.mp4"), "second face")
+
+
+@case("21")
+def mouth_open_first(t: "Try") -> None:
+    t.drive("21_begins_mouth_open.mp4", "21.mp4")
+    tracked(t, "21.csv", 90, 80)
+
+
+@case("22")
+def camcorder(t: "Try") -> None:
+    t.drive("22_camcorder_1080i.mts", "22.mp4", "--side-by-side", "--background", "blur")
+    film = t.film("22.mp4", frames=50, rate=25, sound="aac")
+    if film:
+        t.expect(abs(driver_shape(t, "22.mp4") - 16 / 9) < 0.06, f"the driver is shown {driver_shape(t, '22.mp4'):.2f} wide")
+
+
+def driver_shape(t: "Try", out: str) -> float:
+    """Width over height of the driver's picture in the left half, whose rows above and below are plain."""
+    import av
+
+    with av.open(str(t.results / out)) as box:
+        picture = next(frame.to_ndarray(format="gray") for frame in box.decode(video=0))
+    side = picture.shape[1] // 2
+    rows = np.flatnonzero(picture[:side, :side].astype(float).std(axis=1) > 4)
+    return side / max(np.ptp(rows) + 1, 1) if len(rows) else 0.0
+
+
+@case("23a")
+def cutout(t: "Try") -> None:
+    name = "23a_cutout_vp9_alpha.webm"
+    own_matte(t, name, "23a.capture")
+    done = t.drive("14_forehead_cut_off.mp4", "23ab.mp4", "--background", str(t.inputs / name))
+    if t.film("23ab.mp4") and not re.search("transparency", done.text):
+        import av
+
+        with av.open(str(t.results / "23ab.mp4")) as box:
+            corner = (
+                next(frame.to_ndarray(format="rgb24") for frame in box.decode(video=0))[:12, :12].astype(float).mean((0, 1))
+            )
+        t.expect(corner[0] < 1.5 * corner[1:].mean() + 20, "the transparent part is red")
+
+
+def own_matte(t: "Try", name: str, out: str) -> None:
+    """The matte is the file's ellipse of half-axes 0.36 and 0.50 of the side, or a line says that it is not read."""
+    done = t.run("capture", t.inputs / name, "-o", t.results / out, "--set", "cameras.method=landmarks", code=(0, 4))
+    if re.search("transparency.*not", done.text):
+        return
+    t.expect(done.code == 0, "no capture")
+    if done.code == 0:
+        import cv2
+
+        frames = sorted((t.results / out / "frames").glob("*.jpg"))
+        picture = cv2.imread(str(frames[0])).astype(float)
+        corner = picture[:8, :8].mean((0, 1))
+        t.expect(corner[2] < 1.5 * corner[:2].mean() + 20, "frames are red around the ellipse")
+
+
+@case("23b")
+def prores(t: "Try") -> None:
+    own_matte(t, "23b_cutout_prores_alpha.mov", "23b.capture")
+
+
+@case("26")
+def tall(t: "Try") -> None:
+    t.drive("26_tall_screen_recording.mp4", "26.mp4")
+    tracked(t, "26.csv", 75)
+
+
+@case("27")
+def old_phone(t: "Try") -> None:
+    t.drive("27_old_phone.3gp", "27.mp4")
+    t.film("27.mp4", frames=45, rate=15, sound="aac")
+    t.says(t.check("27_old_phone.3gp"), "small|pixels")
+
+
+@case("32")
+def av1(t: "Try") -> None:
+    t.drive("32_av1.mp4", "32a.mp4")
+    t.film("32a.mp4", frames=60, sound="aac")
+    t.drive("32_av1.mp4", "32b.mp4", "--live")
+    t.says(t.run("verify", t.inputs / "32_av1.mp4", code=1), "Not known to be rendered by avatarcli")
+
+
+@case("34")
+def night(t: "Try") -> None:
+    t.drive("34_night_gray.mp4", "34.mp4")
+    tracked(t, "34.csv", 75)
+    t.says(t.check("34_night_gray.mp4"), "color|colour|gray")
