@@ -15,6 +15,7 @@ import typer
 from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train, verify
 from avatarcli.console import FLAGS, console, failed
 from avatarcli.options import EVERYWHERE
+from pipelines.core.children import go_with_parent
 from pipelines.core.errors import AvatarError
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -62,6 +63,8 @@ def avatarcli(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    go_with_parent()
+    os.environ["PYTHONSAFEPATH"] = "1"  # interpreters that libraries start look for no module in the working directory
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while others work make a busy machine crawl
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -400,7 +400,7 @@ def own_matte(t: "Try", name: str, out: str) -> None:
         import cv2
 
         frames = sorted((t.results / out / "frames").glob("*.jpg"))
-        picture = cv2.imread(str(frames[0])).astype(float)
+        picture = np.asarray(cv2.imread(str(frames[0])), float)
         corner = picture[:8, :8].mean((0, 1))
         t.expect(corner[2] < 1.5 * corner[:2].mean() + 20, "frames are red around the ellipse")
 

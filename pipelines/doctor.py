@@ -1,19 +1,19 @@
 """What this machine has: each part is tried by using it, with a way to get what is missing."""
 
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.assets.store import KNOWN, find_weight, how_to_get
+from pipelines.core.children import BROKEN, Expired, interpreter, run
 from pipelines.core.errors import AvatarError, MissingTool
 from pipelines.core.stage import Progress
 
 REINSTALL = "Install avatarcli again: pip install -c constraints.txt ."
 PACKAGES = ("avatarcli", "models", "pipelines")
+ENCODERS = ("libx264", "libvpx-vp9", "prores_ks", "aac")
 FREE_GB = 2.0
 """A capture takes about 0.3 GB, a training as much again."""
 
@@ -61,14 +61,18 @@ def _pyav() -> Check:
 
 
 def _ffmpeg() -> Check:
-    code = (
-        "import imageio_ffmpeg as f, subprocess as s; exe = f.get_ffmpeg_exe();"
-        "said = s.run([exe, '-hide_banner', '-encoders'], capture_output=True, text=True).stdout;"
-        "lost = [n for n in ('libx264', 'libvpx-vp9', 'prores_ks', 'aac') if n not in said];"
-        "assert not lost, f'no encoder {lost}';"
-        "print(f.get_ffmpeg_version(), 'writes h264, vp9, prores')"
-    )
-    return _child("ffmpeg", code, "writing videos")
+    name, needed = "ffmpeg", "writing videos"
+    try:
+        import imageio_ffmpeg
+
+        said = run([imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-encoders"], timeout_s=120).stdout.decode(
+            errors="replace"
+        )
+        lost = [encoder for encoder in ENCODERS if encoder not in said]
+        found = f"no encoder {', '.join(lost)}" if lost else f"{imageio_ffmpeg.get_ffmpeg_version()} writes h264, vp9, prores"
+    except (ImportError, RuntimeError, AvatarError, *BROKEN) as error:
+        lost, found = [name], str(error)
+    return Check(name=name, ok=not lost, found=found, needed_for=needed, remedy=REINSTALL)
 
 
 def _mediapipe() -> Check:
@@ -156,13 +160,11 @@ def _rembg() -> Check:
 def _child(name: str, code: str, needed_for: str, required: bool = True) -> Check:
     """Ok when `code` runs in a fresh process; its printed line is what was found."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
-        )
+        done = run([*interpreter(), "-c", code], timeout_s=120)
         ok, said = done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr)
-    except subprocess.TimeoutExpired:
-        ok, said = False, "no answer within 120 s"
-    lines = said.strip().splitlines()
+    except Expired:
+        ok, said = False, b"no answer within 120 s"
+    lines = said.decode(errors="replace").strip().splitlines()
     return Check(
         name=name, ok=ok, found=lines[-1] if lines else "crashed", needed_for=needed_for, required=required, remedy=REINSTALL
     )

@@ -4,12 +4,12 @@ No name of a file can be taken for a protocol, and what a file refers to is not 
 """
 
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.core import children
 from pipelines.core.errors import AvatarError, UnusableMaterial
 from pipelines.media.open import DEMUXERS, address, plain
 
@@ -58,7 +58,7 @@ def run(stream: Any, out: Path, chunks: Iterable[bytes] = ()) -> None:
 
     command = ffmpeg.compile(stream.global_args(*QUIET), cmd=program(), overwrite_output=True)
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
+        process = children.begin(command, errors=log)
         assert process.stdin is not None
         try:
             for chunk in chunks:
@@ -81,7 +81,7 @@ def picture(path: Path, limit_s: float) -> bytes:
     words = ["-protocol_whitelist", "file", "-format_whitelist", ",".join(DEMUXERS), "-i", plain(path)]
     try:
         done = _call([*QUIET, *words, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"], limit_s)
-    except (OSError, subprocess.SubprocessError) as error:
+    except children.BROKEN as error:
         said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
         raise UnusableMaterial(
             f"{path} cannot be decoded ({said[-1] if said else error}); copy it again or export it as JPEG."
@@ -95,7 +95,7 @@ def described(path: Path) -> str:
     words = ["-hide_banner", "-nostdin", "-protocol_whitelist", protocols, "-format_whitelist", ",".join(DEMUXERS), "-i", name]
     try:
         return _call(words, 60, check=False).stderr.decode(errors="replace")
-    except (OSError, subprocess.SubprocessError):
+    except children.BROKEN:
         return ""
 
 
@@ -104,8 +104,11 @@ def version() -> str:
     return _call(["-version"], 60).stdout.decode(errors="replace")
 
 
-def _call(words: Sequence[str], limit_s: float, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run([program(), *words], capture_output=True, timeout=limit_s, check=check, stdin=subprocess.DEVNULL)
+def _call(words: Sequence[str], limit_s: float, check: bool = True) -> children.Done:
+    done = children.run([program(), *words], timeout_s=limit_s)
+    if check:
+        done.check_returncode()
+    return done
 
 
 def _failure(code: int, log: str, out: Path) -> str:

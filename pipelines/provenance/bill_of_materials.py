@@ -5,7 +5,6 @@ left out. Packages come from their own metadata. This is a list of what was decl
 """
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +17,7 @@ from pipelines.artifacts.origins import Origin, captures_beside, find_origin, or
 from pipelines.artifacts.prior import load_prior, shipped_priors
 from pipelines.assets.registry import ENTRIES, UNKNOWN, Use, permits
 from pipelines.assets.store import KNOWN, file_of
+from pipelines.core.children import BROKEN
 from pipelines.core.errors import AvatarError
 from pipelines.core.files import read_json, sha256_file
 from pipelines.media import ffmpeg
@@ -140,7 +140,7 @@ def ffmpeg_item() -> Item:
     role = "writes videos; called as a separate program, whoever passes it on owes its source"
     try:
         program, said = Path(ffmpeg.program()), ffmpeg.version()
-    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+    except (ImportError, RuntimeError, *BROKEN) as error:
         return Item(kind="tool", name="ffmpeg", version="", license="not on this machine", role=f"{role} ({error})")
     version = re.search(r"ffmpeg version (\S+)", said)
     return Item(

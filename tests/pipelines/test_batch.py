@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.batch import Job, Outcome, load_batch, run_batch
-from pipelines.core.errors import SettingError
+from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_json
 from pipelines.core.stage import Silent
 
@@ -52,7 +52,7 @@ class Runner:
 
 def run(jobs: Path, runner: Runner, **options: object) -> dict[str, str]:
     states = run_batch(load_batch(jobs), runner=runner, progress=Silent(), **options)  # type: ignore[arg-type]
-    return {name: row["state"] for name, row in states.items()}
+    return {name: row.state for name, row in states.items()}
 
 
 def test_rows_take_defaults_and_paths_of_the_file(jobs: Path) -> None:
@@ -124,10 +124,18 @@ def test_retry_can_succeed(jobs: Path) -> None:
     [
         ('name = "ben"', 'name = "anna"', "two rows have the name 'anna'"),
         ('budget = "10m"', 'bugdet = "10m"', "did you mean 'budget'"),
-        ('video = "anna.mp4"\n', "", "`video` is missing"),
+        ('video = "anna.mp4"\n', "", "row 1 has no `video`"),
+        ('video = "anna.mp4"\n', "video = 3\n", "row 1 has a whole number in `video`, where a text belongs"),
+        (
+            'video = "anna.mp4"\n',
+            'video = "../anna.mp4"\n',
+            "lies outside the folder of the jobs file; allow it with --outside",
+        ),
+        ('out = "people"', "out = []", "a list in `out`, where a text belongs"),
+        ('out = "people"', 'out = "/tmp"', "lies outside the folder of the jobs file"),
         ('name = "anna"', 'name = "../anna"', "cannot be a folder name"),
-        ("[[job]]", "[[jobs]]", "unknown key 'jobs'"),
-        ("[defaults]", "[defaults", "cannot be read"),
+        ("[[job]]", "[[jobs]]", "unknown field `jobs`"),
+        ("[defaults]", "[defaults", "is not valid TOML"),
     ],
 )
 def test_mistakes_in_the_file_are_named(jobs: Path, old: str, new: str, said: str) -> None:
@@ -142,3 +150,27 @@ def test_states_of_another_file_are_left_alone(jobs: Path) -> None:
     other.write_text(JOBS)
     with pytest.raises(SettingError, match="belongs to jobs.toml"):
         run(other, Runner())
+
+
+def test_a_run_that_leaves_nothing_is_not_done(jobs: Path) -> None:
+    states = run_batch(load_batch(jobs), runner=lambda job: Outcome(exit_code=0, seconds=1.0), progress=Silent())
+    assert {row.state for row in states.values()} == {"failed"}
+    assert "left no" in states["anna"].error
+
+
+def test_links_lead_nowhere_else(jobs: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "film.mp4"
+    elsewhere.touch()
+    (jobs.parent / "anna.mp4").symlink_to(elsewhere)
+    with pytest.raises(SettingError, match="row 1, video: .*outside the folder"):
+        load_batch(jobs)
+    assert load_batch(jobs, outside=True).jobs[0].video == jobs.parent / "anna.mp4"
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"jobs": "jobs.toml", "rows": []}', '{"jobs": "jobs.toml", "rows": {"anna": {"state": "x"}}}']
+)
+def test_broken_states_are_one_sentence(jobs: Path, text: str) -> None:
+    (jobs.parent / "batch.json").write_text(text)
+    with pytest.raises(UnusableMaterial, match="batch.json has|batch.json cannot be used"):
+        run(jobs, Runner())

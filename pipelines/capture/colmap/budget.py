@@ -1,8 +1,8 @@
 """What COLMAP's process may take, and when it has to go; runs in the child process of `pipelines.capture.colmap.worker`.
 
 Notable choices: time is computing time of this process (CPU seconds of all its threads), so a busy machine gives the same
-cameras as an idle one, only later. A run that is killed leaves this process behind: it notices and goes, and the next run's
-process waits for it, so that never two write into one database.
+cameras as an idle one, only later. A run that is killed leaves this process behind for a moment; the next run's process waits
+for it, so that never two write into one database.
 """
 
 import math
@@ -19,10 +19,10 @@ POLL_S = 0.5
 
 
 class Budget:
-    """Watches over this process: it ends with the one that started it, and when its computing time is spent."""
+    """Watches over this process: it ends when its computing time is spent."""
 
     def __init__(self) -> None:
-        self._parent, self._end_at = os.getppid(), math.inf
+        self._end_at = math.inf
         threading.Thread(target=self._watch, name="budget", daemon=True).start()
 
     def allow(self, seconds: float) -> None:
@@ -30,11 +30,9 @@ class Budget:
         self._end_at = time.process_time() + seconds
 
     def _watch(self) -> None:
-        while os.getppid() == self._parent:
-            if time.process_time() > self._end_at:
-                os._exit(SPENT)
+        while time.process_time() <= self._end_at:
             time.sleep(POLL_S)
-        os._exit(1)
+        os._exit(SPENT)
 
 
 @contextmanager

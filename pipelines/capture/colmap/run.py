@@ -1,14 +1,10 @@
 """Running COLMAP (Schoenberger and Frahm 2016) on views of a capture, in a child process whose log is a file."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-import pipelines
 from pipelines.capture.cameras.candidate import CameraSettings, Question
 from pipelines.capture.cameras.resection import Seen
 from pipelines.capture.colmap.acceptance import Model
@@ -16,9 +12,11 @@ from pipelines.capture.colmap.budget import SPENT
 from pipelines.capture.footage.lens import Lens
 from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.capture.mattes.person import region
+from pipelines.core.children import Expired, run_module
 from pipelines.core.files import read_image, read_json, write_image, write_json
 from pipelines.geometry.angles import rotation_angle_deg
 
+WORKER = "pipelines.capture.colmap.worker"
 Way = Literal["seeded", "grown", "at_once"]
 GROWING = 0.4
 """Of COLMAP's time, for each further try: where the head's own poses lead to no model, hardly anything does."""
@@ -155,16 +153,10 @@ def _head_mask(
 
 def _run(job: Path, log: Path, hung_s: float) -> None:
     """The child process; Failed when it breaks or takes too long."""
-    home = str(Path(pipelines.__file__).resolve().parents[1])
-    paths = os.pathsep.join(path for path in (home, os.environ.get("PYTHONPATH", "")) if path)
-    command = [sys.executable, "-m", "pipelines.capture.colmap.worker", str(job.resolve())]
     with log.open("ab") as words:
         try:
-            done = subprocess.run(
-                command, stdout=words, stderr=words, stdin=subprocess.DEVNULL, timeout=hung_s,
-                env={**os.environ, "PYTHONPATH": paths},
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
+            done = run_module(WORKER, job.resolve(), output=words, errors=words, timeout_s=hung_s)
+        except Expired as error:
             raise Failed(f"COLMAP hung for {hung_s:.0f} s") from error
     if done.returncode == SPENT:
         raise Failed("COLMAP's computing time was spent (cameras.sfm_timeout_s)")

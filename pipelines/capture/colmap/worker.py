@@ -15,12 +15,14 @@ from typing import Any
 from pipelines.capture.colmap.budget import Budget, alone
 from pipelines.capture.colmap.lens import with_lens
 from pipelines.capture.colmap.mapping import LEAST_SIGHTINGS, at_once, explained, grown, optics, seeded
+from pipelines.core.children import go_with_parent
 
 WAYS = {"seeded": seeded, "grown": grown, "at_once": at_once}
 
 
 def main(job_path: Path) -> None:
     """The job, once no other process works in its folder."""
+    go_with_parent()
     job, budget = json.loads(job_path.read_text()), Budget()
     with alone(job_path.parent):
         if not (job_path.parent / job["result"]).exists():

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.core.children import go_with, safe_workers
 from pipelines.core.errors import AvatarError, SettingError
 from pipelines.core.stage import Progress, Report, run_stage, step
 from pipelines.face.ict import arkit_name, find_face_model, load_face_model
@@ -87,7 +88,7 @@ def _made(folder: Path, settings: SynthSettings, model: Path, workers: int, numb
         yield from map(partial(_make, folder), numbers)
         return
     others, context = multiprocessing.active_children(), multiprocessing.get_context("spawn")
-    with one_thread_each():
+    with one_thread_each(), safe_workers():
         pool = ProcessPoolExecutor(workers, context, _begin_worker, (settings, model))
         try:
             yield from (done.result() for done in as_completed([pool.submit(_make, folder, number) for number in numbers]))
@@ -121,6 +122,7 @@ _BENCH: tuple[SynthSettings, Stock]
 
 def _begin_worker(settings: SynthSettings, model: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    go_with(os.getppid())
     _begin(settings, model)
 
 

@@ -61,7 +61,7 @@ def test_a_single_tile_is_never_taken_for_the_photo(tmp_path: Path, monkeypatch:
         at = command.index(f"file:{path}") + 1
         return real([*command[:at], "-map", "0:0", *command[at:]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr("pipelines.media.ffmpeg.subprocess.run", old)
+    monkeypatch.setattr("pipelines.core.children.subprocess.run", old)
     with pytest.raises(UnusableMaterial, match="200x150, but only 64x64 of it could be decoded; export it as JPEG"):
         photos.read(path)
     with pytest.raises(UnusableMaterial, match="none of the photos in .*: .*IMG_1.HEIC is a picture of 200x150"):

@@ -25,7 +25,8 @@ def test_only_computing_counts() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell")
 def test_it_goes_with_the_process_that_started_it(tmp_path: Path) -> None:
     mark, child = tmp_path / "pid", tmp_path / "child.py"
-    child.write_text(START + f"Budget(); Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(600)")
+    begin = START + "from pipelines.core.children import go_with; go_with(os.getppid()); "
+    child.write_text(begin + f"Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(600)")
     parent = "import os, subprocess, sys, time; subprocess.Popen([sys.executable, sys.argv[1]]); time.sleep(600)"
     run = subprocess.Popen([sys.executable, "-c", parent, str(child)], env={**os.environ, "PYTHONPATH": os.getcwd()})
     wait_for(mark.exists)
