@@ -1,5 +1,6 @@
 """`avatarcli capture`: footage becomes a folder of aligned, matted crops with cameras."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,8 @@ from pipelines.core.errors import SettingError, UnusableMaterial
 if TYPE_CHECKING:
     from pipelines.capture.check.check import Check
 
+PAGE_MARK, CHECK_MARK = b'<meta name="generator" content="avatarcli">', b'"verdict":'
+"""How what --check leaves is known again."""
 Cameras = Literal["auto", "landmarks", "colmap"]
 
 
@@ -65,6 +68,8 @@ def _check(footage: list[Path], out: Path | None) -> None:
     """Exit code 0 for good and for usable footage, 4 for unusable."""
     from pipelines.capture.check.check import check
 
+    if out is not None:
+        page_of(out)  # before the work
     found = check(footage, progress=console())
     pages = {} if out is None else {"out": str(write_check(found, out))}
     console().coverage(found.coverage.record())
@@ -75,12 +80,24 @@ def _check(footage: list[Path], out: Path | None) -> None:
         raise typer.Exit(UnusableMaterial.exit_code)
 
 
+def page_of(out: Path) -> Path:
+    """Where the page goes: `out` itself where it ends in .html, else report.html in the folder.
+
+    SettingError when it, or check.json beside it, would replace a file that this command has not written.
+    """
+    page = out if out.suffix.lower() == ".html" else out / "report.html"
+    for path, mark in ((page, PAGE_MARK), (out / "check.json", CHECK_MARK)):
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or mark not in path.read_bytes()[:500]):
+            raise SettingError(f"{path} was not made by avatarcli and would be replaced; choose another -o.")
+    return page
+
+
 def write_check(found: "Check", out: Path) -> Path:
     """check.json and report.html in the folder `out`, or the page alone where `out` ends in .html; the page's path."""
     from pipelines.capture.page import check_report
     from pipelines.core.files import write_json, write_text
 
-    page = out if out.suffix == ".html" else out / "report.html"
+    page = page_of(out)
     if page != out:
         write_json(out / "check.json", found.record())
     write_text(page, check_report(found.record()))

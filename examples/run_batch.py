@@ -23,4 +23,4 @@ def run_and_tell(job: Job) -> Outcome:
 
 if __name__ == "__main__":
     states = run_batch(load_batch(Path(sys.argv[1])), runner=run_and_tell, retry=1, progress=Silent())
-    print(", ".join(f"{name} {row['state']}" for name, row in states.items()))
+    print(", ".join(f"{name} {row.state}" for name, row in states.items()))

@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
+from pipelines.core.records import read_record
 
 MOST_PIXELS = 250_000_000
 """Phones take up to 200 million."""
@@ -30,6 +31,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    draft.unlink(missing_ok=True)  # whoever could have put a link there
     try:
         yield draft
         os.replace(draft, path)
@@ -51,15 +53,9 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, default=plain) + "\n")
 
 
-def read_json(path: Path, made_by: str = "") -> Any:
-    """The JSON value in `path`; a missing or broken file names the command that makes it."""
-    hint = f" Make it with `{made_by}`." if made_by else ""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UnusableMaterial(f"{path} is missing.{hint}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UnusableMaterial(f"{path} is not valid JSON ({error}).{hint}") from error
+def read_json(path: Path, made_by: str = "") -> dict[str, Any]:
+    """The JSON object in `path`, for records without a type of their own; a missing or broken file names who makes it."""
+    return read_record(path, dict[str, Any], made_by)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

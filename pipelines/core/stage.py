@@ -3,6 +3,9 @@
 `run_stage` fingerprints what was asked (name, version, settings, content of the inputs), skips work already recorded under the
 same fingerprint, works in `out.partial` so that an interrupted stage leaves no `out`, and writes the record last.
 Inside a stage, `step` does the same for its parts: finished parts of an interrupted run are not repeated.
+
+Notable choices: a record lists the files of its folder. What else lies there is the user's: it moves along when the folder is
+replaced. Links are never written through: no work folder of ours holds one.
 """
 
 import os
@@ -12,10 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.files import check_writable, read_json, sha256_file, sha256_json, write_json
+from msgspec import Meta, Struct
+
+from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
+from pipelines.core.files import check_writable, sha256_file, sha256_json, write_json
+from pipelines.core.records import read_record
 
 SCHEMA = 1
 RECORD = "stage.json"
@@ -23,8 +29,41 @@ ASKED = "asked.json"
 """Fingerprint and settings of the work in a partial folder."""
 BESIDE = "beside"
 """Folder of what is published beside the result."""
+KEPT = "kept"
+"""Folder of what lay in a replaced result whose record does not list its files."""
 VIDEOS, TRACKS = (".mp4", ".mov", ".webm", ".mkv"), (".track", ".csv")
 """Endings of results that are files."""
+
+
+class StageRecord(Struct, frozen=True, kw_only=True):
+    """What a stage writes down of a result."""
+
+    schema: int = SCHEMA
+    stage: str
+    version: int = 1
+    fingerprint: Annotated[str, Meta(min_length=1)]
+    settings: Any = None
+    seconds: dict[str, float] = {}
+    figures: dict[str, Any] = {}
+    warnings: list[str] = []
+    beside: list[str] = []
+    files: list[str] | None = None
+    """Relative paths of all files of the folder; None in records of earlier versions."""
+
+
+class StepRecord(Struct, frozen=True, kw_only=True):
+    """What a finished part of a stage writes down."""
+
+    seconds: float
+    figures: dict[str, Any]
+    order: float
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What the work in a partial folder is for."""
+
+    fingerprint: str
+    settings: Any = None
 
 
 class Task(Protocol):
@@ -85,15 +124,16 @@ def run_stage(
         if not path.exists():
             raise UnusableMaterial(f"the {name} {path} does not exist.")
     fingerprint = sha256_json([stage, version, settings, {name: fingerprint_of(path) for name, path in inputs.items()}])
-    record = record_path(out)
-    if out.exists():
-        known = read_json(record) if record.exists() else {}
-        if known.get("fingerprint") == fingerprint:
-            return report_from(known, out, "unchanged")
-        if not overwrite or known.get("stage") != stage:
-            raise SettingError(_occupied(out, stage, known))
-    elif is_file_output(out) and record.exists() and read_json(record).get("stage") != stage:
-        raise SettingError(f"{record} already exists and was not made by avatarcli; choose another -o or move it.")
+    record, old = record_path(out), _known(record_path(out))
+    _carry_over(out)
+    if out.exists() and old and old.fingerprint == fingerprint:
+        return report_from(old, out, "unchanged")
+    if out.is_symlink():
+        raise SettingError(f"{out} is a link; name the place it leads to, or choose another -o.")
+    if out.exists() and (not overwrite or old is None or old.stage != stage):
+        raise SettingError(_occupied(out, stage, old))
+    if is_file_output(out):
+        insist_ours(record, stage)
     _check_beside(out, beside)
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
@@ -102,15 +142,19 @@ def run_stage(
             "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
             "beside": _names_beside(partial, out, beside),
         }  # fmt: skip
+        report = Report(
+            stage=stage, out=out, fingerprint=fingerprint, status="done", figures=figures,
+            **{name: known[name] for name in ("seconds", "warnings")},
+        )  # fmt: skip
         _publish(partial, out, known)
-    return report_from(known, out, "done")
+    return report
 
 
 def step(partial: Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The figures of one part of a stage; a part whose record exists in `partial/steps` is not run again."""
     record = partial / "steps" / f"{name}.json"
     if record.exists():
-        return read_json(record)["figures"]
+        return read_record(record, StepRecord).figures
     start = time.perf_counter()
     figures = work()
     write_json(record, {"seconds": time.perf_counter() - start, "figures": figures, "order": time.time()})
@@ -138,42 +182,89 @@ def is_file_output(out: Path) -> bool:
 def fingerprint_of(path: Path) -> str:
     """Content hash: a stage folder's own fingerprint, a file's sha256; never times or names."""
     if path.is_dir():
-        record = read_json(path / RECORD, "avatarcli capture or train")
-        return str(record["fingerprint"])
+        return stage_record(path).fingerprint
     return sha256_file(path)
 
 
-def report_from(known: Mapping[str, Any], out: Path, status: str) -> Report:
+def stage_record(folder: Path) -> StageRecord:
+    """The record of a folder that a stage made; UnusableMaterial when there is none, or it is broken."""
+    return read_record(folder / RECORD, StageRecord, "avatarcli capture or train")
+
+
+def report_from(known: StageRecord, out: Path, status: str) -> Report:
     return Report(
-        stage=known["stage"], out=out, fingerprint=known["fingerprint"], status=status,
-        seconds=known["seconds"], figures=known["figures"], warnings=known["warnings"],
+        stage=known.stage, out=out, fingerprint=known.fingerprint, status=status, seconds=known.seconds, figures=known.figures,
+        warnings=known.warnings,
     )  # fmt: skip
 
 
-def _occupied(out: Path, stage: str, known: Mapping[str, Any]) -> str:
-    if known.get("stage") == stage:
+def insist_ours(record: Path, stage: str) -> None:
+    """SettingError when a file that is no record of `stage` lies where its record goes."""
+    known = _known(record)
+    if os.path.lexists(record) and (known is None or known.stage != stage):
+        raise SettingError(
+            f"{record} was not made by avatarcli and would be replaced by a record of {stage}; choose another -o."
+        )
+
+
+def _known(record: Path) -> StageRecord | None:
+    """The record at a place; None when there is none, or something else."""
+    try:
+        return read_record(record, StageRecord)
+    except UnusableMaterial:
+        return None
+
+
+def _occupied(out: Path, stage: str, known: StageRecord | None) -> str:
+    if known is not None and known.stage == stage:
         return f"{out} already exists and was made from other inputs or settings; choose another -o or pass --overwrite."
     return f"{out} already exists and was not made by `{stage}`; choose another -o."
 
 
 @contextmanager
 def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
-    """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's; ours alone."""
+    """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's; ours alone.
+
+    It goes when its work is refused, unless there is work of an earlier run in it that another try may continue.
+    """
     check_writable(out.resolve().parent)
     partial = out.with_name(out.name + ".partial")
-    mark = partial / ASKED
-    if partial.exists() and not mark.exists() and not (partial / RECORD).exists() and any(partial.iterdir()):
-        raise SettingError(f"{partial} already exists and was not made by avatarcli; move it away.")
+    fresh = _check_partial(partial)
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
-        if mark.exists() and read_json(mark)["fingerprint"] != asked["fingerprint"]:
+        if not fresh and _question(partial) != asked["fingerprint"]:
             _clear(partial)
-        write_json(mark, asked)
+            fresh = True
+        write_json(partial / ASKED, asked)
         try:
             yield partial
-        except UnusableMaterial:
-            shutil.rmtree(partial)  # the same material would fail again: nothing here is worth continuing
+        except AvatarError as error:
+            if fresh and error.exit_code > 1 or isinstance(error, UnusableMaterial):
+                shutil.rmtree(partial)  # the same would fail again: nothing here is worth continuing
             raise
+
+
+def _check_partial(partial: Path) -> bool:
+    """Whether no work has begun there; SettingError when the folder is not ours or holds a link."""
+    if partial.is_symlink() or partial.exists() and not partial.is_dir():
+        raise SettingError(f"{partial} was not made by avatarcli; move it away.")
+    if not partial.exists() or all(path.name == ".lock" and not path.is_symlink() for path in partial.iterdir()):
+        return True
+    for folder, folders, files in os.walk(partial):
+        if link := next((name for name in (*folders, *files) if os.path.islink(os.path.join(folder, name))), None):
+            raise SettingError(f"{Path(folder) / link} is a link, which no work folder of ours holds; move {partial} away.")
+    if not _question(partial):
+        raise SettingError(f"{partial} already exists and was not made by avatarcli; move it away.")
+    return False
+
+
+def _question(partial: Path) -> str:
+    """Fingerprint of the work in a partial folder; empty where nothing says it."""
+    try:
+        return read_record(partial / ASKED, Question).fingerprint
+    except UnusableMaterial:
+        record = _known(partial / RECORD)  # it was about to be published
+        return record.fingerprint if record else ""
 
 
 def _clear(partial: Path) -> None:
@@ -193,7 +284,8 @@ def _locked(partial: Path) -> Iterator[None]:
     except ImportError:  # Windows: no advisory locks, two processes there are the user's care
         yield
         return
-    with (partial / ".lock").open("w") as stream:
+    number = os.open(partial / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(number, "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -209,11 +301,11 @@ def _names_beside(partial: Path, out: Path, names: Sequence[str]) -> list[str]:
 
 def _check_beside(out: Path, names: Sequence[str]) -> None:
     """SettingError when a file of another origin has the name of one that will be published beside `out`."""
-    record = record_path(out)
-    known = read_json(record).get("beside", []) if record.exists() else []
-    for path in (out.parent / name for name in names if name not in known and is_file_output(out)):
-        if path.exists():
-            raise SettingError(f"{path} already exists and was not made by avatarcli; choose another -o or move it.")
+    known = _known(record_path(out))
+    ours = known.beside if known else []
+    for path in (out.parent / name for name in names if is_file_output(out)):
+        if path.is_symlink() or path.exists() and path.name not in ours:
+            raise SettingError(f"{path} was not made by avatarcli and would be replaced; choose another -o than {out.name}.")
 
 
 def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
@@ -229,19 +321,50 @@ def _publish(partial: Path, out: Path, known: dict[str, Any]) -> None:
     shutil.rmtree(partial / BESIDE, ignore_errors=True)
     for name in (ASKED, "warnings.json", ".lock"):
         (partial / name).unlink(missing_ok=True)
-    write_json(partial / RECORD, known)
+    write_json(partial / RECORD, {**known, "files": sorted({*_files(partial), RECORD})})
     if out.exists():
-        shutil.rmtree(out)
+        os.replace(out, _replaced(out))
     os.replace(partial, out)
+    _carry_over(out)
+
+
+def _replaced(out: Path) -> Path:
+    """Where a result waits while another takes its place."""
+    return out.with_name(out.name + ".replaced")
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative paths of all files and links in a folder."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+def _carry_over(out: Path) -> None:
+    """Bring what the user put into a replaced result over into the new one, and remove the rest of the old one.
+
+    Does nothing where nothing was replaced; goes on where an earlier run was ended in the middle of it.
+    """
+    old = _replaced(out)
+    record = _known(old / RECORD)
+    if is_file_output(out) or not os.path.lexists(old) or not out.is_dir():
+        return
+    if old.is_symlink() or record is None:
+        raise SettingError(f"{old} was not made by avatarcli; move it away.")
+    ours, new = set(record.files or ()), set(_files(out))
+    for name in _files(old):
+        if name not in ours and (record.files is not None or name not in new):
+            place = out / name if record.files is not None and name not in new else out / KEPT / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(old / name, place)
+    shutil.rmtree(old)
 
 
 def step_seconds(partial: Path) -> dict[str, float]:
     """Seconds of the finished steps, in their order."""
-    records = {path.stem: read_json(path) for path in (partial / "steps").glob("*.json")}
-    return {name: round(value["seconds"], 2) for name, value in sorted(records.items(), key=lambda item: item[1]["order"])}
+    records = {path.stem: read_record(path, StepRecord) for path in (partial / "steps").glob("*.json")}
+    return {name: round(value.seconds, 2) for name, value in sorted(records.items(), key=lambda item: item[1].order)}
 
 
 def step_warnings(partial: Path) -> list[str]:
     """What was warned of while the stage worked here."""
     path = partial / "warnings.json"
-    return read_json(path) if path.exists() else []
+    return read_record(path, list[str]) if path.exists() else []

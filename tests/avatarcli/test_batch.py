@@ -161,7 +161,9 @@ def test_a_foreign_log_stays_as_it_is(place: Path) -> None:
     done = subprocess.run(batch(place, "--json"), capture_output=True, text=True, env=environment(place), timeout=60)
     rows = json.loads(done.stdout)["rows"]
     assert foreign.read_text() == "three years of work" and (place / "out" / "film.log").read_text() == "mine"
-    assert "anna.log cannot be written" in rows["anna"]["error"] and "film.log is not ours" in rows["film"]["error"]
+    assert (
+        "anna.log cannot be written" in rows["anna"]["error"] and "film.log was not made by avatarcli" in rows["film"]["error"]
+    )
 
 
 def test_no_module_of_the_working_directory_is_run(place: Path) -> None:

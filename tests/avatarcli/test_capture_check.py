@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
+from avatarcli.capture import page_of
 from pipelines.media.encoder import write_video
+from pipelines.report import html
 from tests.avatarcli.cli import avatarcli
 from tests.folders import drawn
 from tests.material import DEMO
@@ -37,3 +39,22 @@ def test_a_capture_without_footage_or_place_is_exit_2(tmp_path: Path) -> None:
     nothing, nowhere = avatarcli("capture"), avatarcli("capture", tmp_path / "x.mp4")
     assert (nothing.returncode, nowhere.returncode) == (2, 2)
     assert "--guide" in nothing.stderr and "-o" in nowhere.stderr
+
+
+def test_pages_of_others_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text("<!doctype html><title>mine</title>")
+    (tmp_path / "look").mkdir()
+    (tmp_path / "look" / "check.json").write_text("[1, 2]")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "report.html").symlink_to(tmp_path / "mine.html")
+    before = (tmp_path / "mine.html").read_bytes()
+    for out, name in (("mine.html", "mine.html"), ("look", "check.json"), ("link", "report.html")):
+        done = avatarcli("capture", tmp_path / "x.mp4", "--check", "-o", tmp_path / out)
+        assert done.returncode == 2 and f"{name} was not made by avatarcli" in done.stderr, done.stderr
+    assert (tmp_path / "mine.html").read_bytes() == before and (tmp_path / "look" / "check.json").read_text() == "[1, 2]"
+
+
+def test_a_page_of_ours_is_renewed(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(html.page("Check", "", []))
+    assert page_of(page) == page

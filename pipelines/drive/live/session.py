@@ -18,7 +18,7 @@ from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.torso import load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
-from pipelines.core.stage import SCHEMA, Progress, record_path
+from pipelines.core.stage import SCHEMA, Progress, insist_ours, record_path
 from pipelines.drive.live.sinks import Screen, open_screens
 from pipelines.drive.live.sources import Source, open_source
 from pipelines.drive.motion.causal_retarget import Mapper
@@ -135,7 +135,14 @@ def live(
             progress.warn(origin.left_out)
         filmed = settings.sound == "driver" or not settings.background.startswith("#")
         figures["provenance"] = origin.seal_recording(out, composite=filmed)
-        record = {"schema": SCHEMA, "stage": STAGE, "version": VERSION, "settings": settings, "figures": figures}
+        record = {
+            "schema": SCHEMA,
+            "stage": STAGE,
+            "version": VERSION,
+            "fingerprint": STAGE,
+            "settings": settings,
+            "figures": figures,
+        }
         write_json(record_path(out), record)
     return figures
 
@@ -153,8 +160,10 @@ def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrit
     check_view(settings.view, settings.views)
     if out is not None and out.suffix.lower() != ".mp4":
         raise SettingError(f"{out}: --live records only .mp4 files.")
-    if out is not None and out.exists() and not overwrite:
+    if out is not None and (out.is_symlink() or out.exists() and not overwrite):
         raise SettingError(f"{out} already exists; choose another -o or pass --overwrite.")
+    if out is not None:
+        insist_ours(record_path(out), STAGE)
 
 
 def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> tuple[Painter, Mapper]:

@@ -1,6 +1,8 @@
 """The stage protocol: done once, continued after a kill, never half there."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.files import read_json, write_text
-from pipelines.core.stage import run_stage, step
+from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
+from pipelines.core.files import read_json, sha256_file, sha256_json, write_text
+from pipelines.core.stage import Report, run_stage, step
 from tests.material import ROOT
 
 
@@ -188,3 +190,117 @@ def test_files_beside_a_video_are_ours_even_after_a_kill_while_they_were_publish
     assert read_json(tmp_path / "v.json")["beside"] == ["v.csv"]
     make_video("two", overwrite=True)
     assert (tmp_path / "v.csv").read_text() == "two" and not (tmp_path / "v.mp4.partial").exists()
+
+
+def made(folder: Path, settings: object = 1, *, overwrite: bool = False, name: str = "out", **files: str) -> Report:
+    """A result of one file `a` and more, by their names."""
+
+    def work(partial: Path) -> dict:
+        for path, text in ({"a": "ours"} | files).items():
+            write_text(partial / path.replace("__", "/"), text)
+        return {}
+
+    (folder / "in").write_text("x")
+    inputs, out = {"t": folder / "in"}, folder / name
+    return run_stage("s", version=1, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite)
+
+
+def test_a_result_holds_no_lock_and_lists_its_files(tmp_path: Path) -> None:
+    made(tmp_path, sub__b="ours")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "sub", "stage.json"}
+    assert read_json(tmp_path / "out" / "stage.json")["files"] == ["a", "stage.json", "sub/b"]
+
+
+def test_what_the_user_put_into_a_result_moves_along(tmp_path: Path) -> None:
+    made(tmp_path, sub__b="ours", old="ours")
+    for name in ("notes.txt", "sub/mine.txt", "new"):
+        (tmp_path / "out" / name).write_text("mine")
+    made(tmp_path, 2, overwrite=True, new="ours")
+    out = tmp_path / "out"
+    texts = {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert texts.pop("stage.json") and texts == {
+        "a": "ours", "new": "ours", "notes.txt": "mine", "sub/mine.txt": "mine", "kept/new": "mine",
+    }  # fmt: skip
+    assert not (tmp_path / "out.replaced").exists()
+
+
+def test_results_without_a_list_lose_nothing_either(tmp_path: Path) -> None:
+    made(tmp_path, old="ours")
+    record = tmp_path / "out" / "stage.json"
+    record.write_text(json.dumps({name: value for name, value in read_json(record).items() if name != "files"}))
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    made(tmp_path, 2, overwrite=True)
+    kept = tmp_path / "out" / "kept"
+    assert (kept / "notes.txt").read_text() == "mine" and (kept / "old").exists() and not (kept / "a").exists()
+
+
+def test_an_end_while_a_result_is_replaced_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    monkeypatch.setattr("pipelines.core.stage._carry_over", lambda out: None)
+    made(tmp_path, 2, overwrite=True)
+    assert (tmp_path / "out.replaced" / "notes.txt").exists() and not (tmp_path / "out" / "notes.txt").exists()
+    monkeypatch.undo()
+    assert made(tmp_path, 2).status == "unchanged"
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine" and not (tmp_path / "out.replaced").exists()
+    (tmp_path / "out.replaced").mkdir()
+    with pytest.raises(SettingError, match="out.replaced was not made by avatarcli"):
+        made(tmp_path, 3, overwrite=True)
+
+
+def test_links_are_not_written_through(tmp_path: Path) -> None:
+    foreign = tmp_path / "thesis.txt"
+    foreign.write_text("years")
+    for place in (".lock", "asked.json", "steps", "sub/a"):
+        partial = tmp_path / "out.partial"
+        (partial / place).parent.mkdir(parents=True)
+        (partial / place).symlink_to(foreign)
+        with pytest.raises(SettingError, match="link"):
+            made(tmp_path)
+        shutil.rmtree(partial)
+    (tmp_path / "out.partial").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingError, match="not made by avatarcli"):
+        made(tmp_path)
+    (tmp_path / "v.json").symlink_to(foreign)
+    with pytest.raises(SettingError, match=r"v\.json was not made by avatarcli"):
+        made(tmp_path, name="v.mp4")
+    assert foreign.read_text() == "years" and not (tmp_path / "elsewhere").exists()
+
+
+def test_an_output_that_is_a_link_is_refused_at_once(tmp_path: Path) -> None:
+    made(tmp_path, name="real")
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    assert made(tmp_path).status == "unchanged"
+    with pytest.raises(SettingError, match="out is a link; name the place it leads to"):
+        made(tmp_path, 2, overwrite=True)
+    assert (tmp_path / "real" / "a").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"stage": 3}', "x" * 100])
+def test_a_record_that_is_none_belongs_to_somebody_else(tmp_path: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stage.json").write_text(text)
+    with pytest.raises(SettingError, match="was not made by `s`"):
+        made(tmp_path, overwrite=True)
+    (tmp_path / "v.json").write_text(text)
+    with pytest.raises(SettingError, match="was not made by avatarcli"):
+        made(tmp_path, name="v.mp4")
+    assert (tmp_path / "v.json").read_text() == text
+
+
+@pytest.mark.parametrize("error", [SettingError("no"), MissingTool("no"), UnusableMaterial("no")])
+def test_a_refusal_leaves_nothing_but_what_may_go_on(tmp_path: Path, error: Exception) -> None:
+    (tmp_path / "in").write_text("x")
+
+    def fails(partial: Path) -> dict:
+        raise error
+
+    for begun in (False, True):
+        if begun:
+            (tmp_path / "out.partial").mkdir()
+            known = sha256_json(["s", 1, 1, {"t": sha256_file(tmp_path / "in")}])
+            (tmp_path / "out.partial" / "asked.json").write_text(json.dumps({"fingerprint": known}))
+        with pytest.raises(type(error)):
+            run_stage("s", version=1, inputs={"t": tmp_path / "in"}, settings=1, out=tmp_path / "out", work=fails)
+        kept = begun and not isinstance(error, UnusableMaterial)
+        assert (tmp_path / "out.partial").exists() == kept
