@@ -29,7 +29,10 @@ def test_a_point_seen_by_a_camera() -> None:
 def test_the_same_as_the_camera_of_the_networks() -> None:
     random = np.random.default_rng(1)
     pose = np.tile(np.eye(4), (5, 1, 1))
-    pose[:, :3, :3], pose[:, :3, 3] = Rotation.random(5, rng=1).as_matrix(), random.normal(size=(5, 3)) - [0, 0, 9]
+    pose[:, :3, :3], pose[:, :3, 3] = (
+        Rotation.from_quat(random.normal(size=(5, 4))).as_matrix(),
+        random.normal(size=(5, 3)) - [0, 0, 9],
+    )
     lens = np.tile(np.array([[3.0, 0.1, 0.5], [0, 2.8, 0.45], [0, 0, 1]]), (5, 1, 1))
     points = random.normal(size=(7, 3))
     camera = Camera(world_from_camera=torch.from_numpy(pose), intrinsics=torch.from_numpy(lens))
@@ -55,7 +58,7 @@ def test_a_similarity_is_found_in_spite_of_outliers() -> None:
 
 
 def test_the_nearest_rotation_mirrors_nothing() -> None:
-    turn = Rotation.random(6, rng=3).as_matrix()
+    turn = Rotation.from_quat(np.random.default_rng(3).normal(size=(6, 4))).as_matrix()
     assert nearest_rotation(1.7 * turn) == pytest.approx(turn)
     assert np.linalg.det(nearest_rotation(turn @ np.diag([1.0, 1.0, -0.5]))) == pytest.approx(np.ones(6))
     assert nearest_rotation(turn[0]) == pytest.approx(turn[0])
