@@ -202,9 +202,7 @@ def insist_ours(record: Path, stage: str) -> None:
     """SettingError when a file that is no record of `stage` lies where its record goes."""
     known = _known(record)
     if os.path.lexists(record) and (known is None or known.stage != stage):
-        raise SettingError(
-            f"{record} was not made by avatarcli and would be replaced by a record of {stage}; choose another -o."
-        )
+        raise SettingError(f"{record} was not made by avatarcli and would be replaced ({stage}); choose another -o.")
 
 
 def _known(record: Path) -> StageRecord | None:
