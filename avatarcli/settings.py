@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from avatarcli.bounds import insist_within
 from pipelines.core.errors import SettingError
 
 T = TypeVar("T")
@@ -39,7 +40,16 @@ def resolve(base: T, *, file: Path | None = None, assignments: Sequence[str] = (
 def assign(base: T, key: str, value: Any, *, said: str) -> T:
     """`base` with the setting of the dotted `key` replaced; `said` is how the user put it, for the message."""
     _check(base, key, value, said)
-    return _replaced(base, key, value, said)
+    changed = _replaced(base, key, value, said)
+    insist_within(key, value_of(changed, key), said)
+    return changed
+
+
+def value_of(settings: Any, key: str) -> Any:
+    """The setting of a dotted key."""
+    for name in key.split("."):
+        settings = getattr(settings, name)
+    return settings
 
 
 def _check(base: Any, key: str, value: Any, said: str) -> None:
