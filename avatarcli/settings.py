@@ -61,8 +61,20 @@ def _check(base: Any, key: str, value: Any, said: str) -> None:
         raise SettingError(f"{said}: {key!r} is a group; set one of {', '.join(parts)}.")
     if owner:
         raise SettingError(f"{said}: {owner!r} is a single value and has no parts.")
+    if not parts and key not in known and (instead := _retired(base, key)):
+        raise SettingError(f"{said}: {key!r} is gone; {instead}.")
     if not parts and key not in known:
         raise SettingError(f"{said}: there is no setting {key!r}{_near(known, key)}.")
+
+
+def _retired(base: Any, key: str) -> str:
+    """What to do instead of a setting that earlier versions had; groups name theirs in `RETIRED`."""
+    for name, instead in getattr(type(base), "RETIRED", {}).items():
+        if key == name or key.startswith(f"{name}."):
+            return instead
+    head, _, rest = key.partition(".")
+    inner = getattr(base, head, None)
+    return _retired(inner, rest) if rest and is_dataclass(inner) else ""
 
 
 def _replaced(base: T, key: str, value: Any, said: str) -> T:

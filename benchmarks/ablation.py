@@ -22,16 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import Run, options
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.dataset import load_dataset
-from pipelines.core.files import read_json, write_json
+from pipelines.artifacts.capture_record import load_dataset_record
+from pipelines.artifacts.dataset_view import view_of
+from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import Silent
 from pipelines.evaluate.faces import look, mouth_state, tracker
 from pipelines.evaluate.protocol import evaluate_model, pictures
 from pipelines.train import train
 from pipelines.train.settings import PAPER, QUICK, TrainSettings
-
-HEAD_MM = 320.0
-"""A head unit in the size of the mean head."""
 
 
 def changed(**changes: object) -> TrainSettings:
@@ -64,13 +62,13 @@ def noisy(capture: Path, folder: Path, millimeters: float) -> Path:
     if copy.exists():
         return copy
     shutil.copytree(capture, copy)
-    record, random = read_json(copy / "dataset.json"), np.random.default_rng(0)
-    for (_, label), item in zip(record["labels"], record["items"], strict=True):
-        shift = random.normal(0, millimeters / HEAD_MM, 3)
-        if item["split"] == "train":
-            for axis, value in enumerate(shift):
-                label[4 * axis + 3] += float(value)
-    write_json(copy / "dataset.json", record)
+    tracking, random = read_arrays(copy / "tracking.npz"), np.random.default_rng(0)
+    head_from_camera = np.linalg.inv(tracking["camera_from_head"])
+    for pose, item in zip(head_from_camera, load_dataset_record(copy).items, strict=True):
+        shift = random.normal(0, millimeters / 1000, 3)
+        if item.split == "train":
+            pose[:3, 3] += shift
+    write_arrays(copy / "tracking.npz", **tracking | {"camera_from_head": np.linalg.inv(head_from_camera)})
     return copy
 
 
@@ -80,7 +78,8 @@ def row(capture: Path, folder: Path, name: str, budget_s: float, steps: int | No
     avatar = folder / f"{name.split(' (')[0].replace(' ', '_')}.avatar"
     source = noisy(capture, folder, millimeters) if millimeters else capture
     train(source, avatar, settings, Silent())
-    model, dataset = load_avatar(avatar), load_dataset(capture)
+    model = load_avatar(avatar)
+    dataset = view_of(capture, model.frame)
     record, renders = evaluate_model(model, dataset)
     truth = pictures(dataset, "test", model.image_size)
     with tracker() as find:

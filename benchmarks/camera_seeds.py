@@ -18,14 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import Run, options
 from benchmarks.truth import Truth, errors, synth
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.cameras.candidate import CameraSettings, Question
 from pipelines.capture.cameras.landmark_cameras import from_landmarks
-from pipelines.capture.cameras.solve import choose
+from pipelines.capture.cameras.solve import select_candidate
 from pipelines.capture.cameras.surface_tracks import Tracks, follow
 from pipelines.capture.colmap import acceptance
 from pipelines.capture.colmap import run as colmap
-from pipelines.capture.dataset.alignment import RIGID
 from pipelines.capture.footage.source import open_footage
 from pipelines.capture.frames import extract, scan
 from pipelines.capture.mattes import person
@@ -40,7 +38,6 @@ class Case:
     """A question to COLMAP, and what its answers are judged by."""
 
     asked: Question
-    prior: np.ndarray
     tracks: Tracks
     truth: Truth
 
@@ -69,7 +66,7 @@ def tried(truth: Truth, out: Path, seeds: int, views: int, ways: list[str]) -> d
 
 def prepared(truth: Truth, folder: Path, views: int) -> Case:
     """Every third frame of the clip with mattes, landmark poses and followed points; made once."""
-    prior, footage, quiet = load_prior("quick"), open_footage([truth.clip], 1920), Silent()
+    footage, quiet = open_footage([truth.clip], 1920), Silent()
     settings = CameraSettings(sfm_views=views, sfm_longest_side_px=480, sfm_timeout_s=2400.0)
     step(folder, "scan", lambda: extract.scan(folder, footage, scan.FrameSettings(), quiet))
     seen = scan.load_scan(folder)
@@ -77,9 +74,9 @@ def prepared(truth: Truth, folder: Path, views: int) -> Case:
     step(folder, "frames", lambda: extract.extract(folder, footage, chosen, quiet))
     step(folder, "mattes", lambda: person.matte_frames(folder, chosen, person.MatteSettings(refine=False), quiet))
     tracks, size = follow(folder, chosen), footage.info.size
-    start = from_landmarks(chosen, size, prior, settings, tracks)
+    start = from_landmarks(chosen, size, settings, tracks)
     asked = Question(kind="scene", partial=folder, chosen=chosen, frame_size=size, reference=start, settings=settings, seed=0)
-    return Case(asked, prior.landmarks[RIGID].astype(np.float64), tracks, truth)
+    return Case(asked, tracks, truth)
 
 
 def of_seed(case: Case, mode: str, seed: int, shared: Path) -> Case:
@@ -103,8 +100,8 @@ def answer(case: Case, way: str) -> str:
         model = colmap.reconstruct(asked, way)[0]  # type: ignore[arg-type]
     except colmap.Failed as failure:
         return f"none: {failure}"
-    found = acceptance.from_model(asked, model, case.prior, case.tracks)
-    accepted = choose([asked.reference, found])[0] is found
+    found = acceptance.from_model(asked, model, case.tracks)
+    accepted = select_candidate([asked.reference, found])[0] is found
     off = errors(model.camera_from_world, case.truth.camera_from_head[asked.chosen.index[model.rows]])
     focal = model.focal_px / case.truth.focal_px - 1
     return (

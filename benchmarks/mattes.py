@@ -21,9 +21,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import Run, options
-from pipelines.capture.mattes.person import REGION_PX, MatteSettings, cut_square, matting, region
+from pipelines.capture.mattes.crop_squares import region
+from pipelines.capture.mattes.person import REGION_PX, MatteSettings, matting
 from pipelines.capture.mattes.temporal import border_of
 from pipelines.face.tracker import FaceTracker
+from pipelines.media.squares import cut_square
 from pipelines.media.video import read_frames
 
 Picture = tuple[str, np.ndarray, np.ndarray]

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts.avatar_record import AvatarRecord, ExpressionRange, Origin, save_avatar_record
-from pipelines.core.files import write_image, write_json, write_text
+from pipelines.core.files import write_arrays, write_image, write_json, write_text
+from pipelines.face.expression import MEASURED
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV
 
 FRONTAL = (1.0, 0, 0, 0, 0, -1.0, 0, 0, 0, 0, -1.0, 2.7, 0, 0, 0, 1.0, 2.6, 0, 0.5, 0, 2.6, 0.5, 0, 0, 1.0)
 """A camera 2.7 units before the face: pose [4,4], intrinsics [3,3]."""
@@ -16,29 +18,30 @@ NAMES = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft")
 
 def write_capture(folder: Path, frames: int = 24, size: int = 64) -> Path:
     """A head that turns from -20 to 20 degrees before the camera, three frames dropped."""
-    poses, names = [], []
-    for number in range(frames):
-        yaw = math.radians(-20 + 40 * number / (frames - 1))
-        name = f"{4 * number:06d}"
-        names.append(name)
-        poses.append(opengl_pose(yaw))
-        crop, matte = drawn(size, yaw)
-        write_image(folder / "crops" / f"{name}.png", crop)
+    yaws = [math.radians(-20 + 40 * number / (frames - 1)) for number in range(frames)]
+    names, times = [f"{4 * number:06d}" for number in range(frames)], [4 * number / 30 for number in range(frames)]
+    poses = np.stack([opengl_pose(yaw) for yaw in yaws])
+    for name, yaw in zip(names, yaws, strict=True):
+        picture, matte = drawn(size, yaw)
+        write_image(folder / "frames" / f"{name}.jpg", picture)
         write_image(folder / "mattes" / f"{name}.png", matte)
-        write_image(
-            folder / "heads" / f"{name}.png", np.where(np.arange(size)[:, None] < 0.8 * size, matte, 0).astype(np.uint8)
-        )
-    times = [4 * number / 30 for number in range(frames)]
-    rows = list(zip(names, times, poses, strict=True))
     transforms = [
         {"file_path": f"frames/{n}.jpg", "transform_matrix": p.tolist(), "source_index": int(n), "time_s": t}
-        for n, t, p in rows
+        for n, t, p in zip(names, times, poses, strict=True)
     ]
     dropped = [{"source_index": i, "time_s": i / 30, "reason": "blurred"} for i in (1, 2)] + [
         {"source_index": 97, "time_s": 97 / 30, "reason": "no face"}
     ]
     write_json(folder / "transforms.json", {"camera_model": "PINHOLE", "frames": transforms, "dropped": dropped})
-    write_json(folder / "dataset.json", {"schema": 1, "items": [{"name": name} for name in names]})
+    items = [
+        {"name": name, "source_index": int(name), "time_s": time, "split": "train", "weight": 1.0, "matte": 0.9,
+         "matte_box": [0.0, 0.0, 1.0]} for name, time in zip(names, times, strict=True)
+    ]  # fmt: skip
+    write_json(folder / "dataset.json", {"schema": 2, "frame_size": [size, size], "focal_px": 3.2 * size, "items": items})
+    write_arrays(
+        folder / "tracking.npz", landmarks=np.zeros((frames, 478, 3)), expression_measured=np.zeros((frames, len(MEASURED))),
+        camera_from_head=np.linalg.inv(poses @ OPENGL_FROM_OPENCV),
+    )  # fmt: skip
     write_json(folder / "capture.json", CAPTURE)
     write_image(folder / "contact.png", np.concatenate([drawn(size, yaw)[0] for yaw in (-0.3, 0.0, 0.3)], axis=1))
     write_json(folder / "stage.json", record("capture", {"frames": 3.1, "cameras": 22.5, "mattes": 4.0}))
@@ -73,8 +76,8 @@ def record(stage: str, seconds: dict[str, float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def opengl_pose(yaw: float, distance: float = 2.7) -> np.ndarray:
-    """Camera-to-world of a camera that looks at the origin from the angle `yaw`, axes x right, y up, z back."""
+def opengl_pose(yaw: float, distance: float = 0.864) -> np.ndarray:
+    """Camera-to-world (x right, y up, z back) of a camera that looks at the origin from `yaw`, radians, and `distance`, m."""
     back = np.array([math.sin(yaw), 0, math.cos(yaw)])
     pose = np.eye(4)
     pose[:3, :3] = np.stack([np.array([math.cos(yaw), 0, -math.sin(yaw)]), np.array([0, 1, 0]), back], axis=1)
@@ -93,9 +96,8 @@ def drawn(size: int, yaw: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 CAPTURE: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "source": {"sha256": "ab" * 32, "file_name": "anna.mp4", "width": 640, "height": 480, "rate_hz": 30.0, "duration_s": 3.3},
-    "prior": {"name": "quick", "sha256": "cd" * 32},
     "camera": {
         "method": "landmark_pose",
         "why": "COLMAP registered 9 of 24 frames, so the poses from landmarks are used.",
@@ -105,8 +107,8 @@ CAPTURE: dict[str, Any] = {
         ],
         "focal_px": 800.0,
     },
-    "alignment": {"scale": 0.031, "rms_units": 0.02, "rotation_deg": 1.5},
-    "settings": {"frames": 24},
+    "alignment": {"scale": 0.031, "rms_m": 0.006, "rotation_deg": 1.5},
+    "settings": {"frames": {"max_frames": 24}},
 }
 METRICS: dict[str, Any] = {
     "protocol": "heldout-1",

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.core.files import read_json, write_json
 from pipelines.core.stage import Silent
 from pipelines.engine.distributed import Processes
 from pipelines.face.expression import space_names
@@ -69,10 +68,3 @@ def inputs_of(capture: Path, folder: Path, settings: TrainSettings, tools: Tools
     """Of a training by this process alone, in a folder that is there."""
     folder.mkdir(exist_ok=True)
     return open_inputs(capture, folder, settings, Silent(), Processes(), tools)
-
-
-def align(capture: Path, prior: str) -> Path:
-    """The capture, as if it had been made for the prior of that name."""
-    record = read_json(capture / "capture.json")
-    write_json(capture / "capture.json", record | {"prior": {**record["prior"], "name": prior}})
-    return capture

@@ -1,15 +1,17 @@
 """A textured head-like solid with known cameras and mattes, written as a capture folder: exact truth for small trainings."""
 
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from models.camera import Camera
 from models.eg3d.config import UNIT
-from pipelines.artifacts.prior import load_prior
-from pipelines.core.files import write_arrays, write_image, write_json
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import view_of
+from pipelines.artifacts.prior import Prior, load_prior
+from pipelines.core.files import read_json, write_arrays, write_image, write_json
 from pipelines.face.expression import space_names
 
 RADII = np.array([0.24, 0.32, 0.27])
@@ -39,51 +41,68 @@ def _painted(points: np.ndarray, hit: np.ndarray, mouth: float) -> np.ndarray:
 
 
 def write_solid_capture(
-    folder: Path, frames: int = 20, size: int = 32, focal: float = 3.4, opening: float = 1.0, begins: float = 0.0,
-    fingerprint: str = "a" * 64,
-) -> Path:  # fmt: skip
+    folder: Path, frames: int = 20, focal: float = 3.4, opening: float = 1.0, begins: float = 0.0, fingerprint: str = "a" * 64
+) -> Path:
     """A capture folder as `pipelines.capture` leaves it: the solid turns and opens its mouth; the last 15 % are held out.
 
-    `opening` is the widest mouth; `begins` the angle at which its three rounds begin, at 0 it is hardly open at the end.
+    `opening` is the widest mouth; `begins` the angle at which its three rounds begin, at 0 it is hardly open at the end. The
+    shipped prior's crops of it are 80 of the 100 pixels of a frame, with the focal length `focal` over their side.
     """
-    labels, items, poses, mouths = [], [], [], []
+    frame, items, poses, mouths = load_prior("quick").frame, [], [], []
     for number in range(frames):
-        phase = number / frames
-        pose = _orbit(0.35 * math.sin(2 * math.pi * phase), 0.1 * math.cos(4 * math.pi * phase), 2.9)
+        phase, name = number / frames, f"{3 * number:06d}"
+        pose = _orbit(0.35 * math.sin(2 * math.pi * phase), 0.1 * math.cos(4 * math.pi * phase), focal * frame.crop_extent)
         mouth = opening * (0.5 + 0.5 * math.sin(6 * math.pi * phase + begins))
-        name = f"{3 * number:06d}"
-        image, matte = render_solid(pose, focal, size, mouth)
-        for kind, picture in (("crops", image), ("mattes", matte), ("heads", matte)):
-            write_image(folder / kind / f"{name}.png", picture)
-        camera = Camera(
-            world_from_camera=_tensor(pose), intrinsics=_tensor(np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]))
-        )
-        labels.append([f"crops/{name}.png", camera.label()[0].tolist()])
+        image, matte = render_solid(pose, 0.8 * focal, 100, mouth)
+        write_image(folder / "frames" / f"{name}.jpg", image, quality=100)
+        write_image(folder / "mattes" / f"{name}.png", matte)
         split = "test" if number >= 0.85 * frames else "train"
         items.append(
-            {
-                "name": name,
-                "source_index": 3 * number,
-                "time_s": number / 10,
-                "split": split,
-                "weight": 1.0,
-                "box": [10.0, 10.0, 80.0],
-            }
-        )
+            {"name": name, "source_index": 3 * number, "time_s": number / 10, "split": split, "weight": 1.0,
+             "matte_box": [0.0, 0.0, 1.0]}
+        )  # fmt: skip
         poses.append(np.linalg.inv(pose))
+        poses[-1][:3, 3] /= frame.scale
         mouths.append(mouth)
-    write_json(
-        folder / "dataset.json", {"schema": 1, "crop_size": size, "frame_size": [100, 100], "labels": labels, "items": items}
-    )
+    write_json(folder / "dataset.json", {"schema": 2, "frame_size": [100, 100], "focal_px": 80 * focal, "items": items})
     names = space_names("measured")
     expression = np.zeros((frames, len(names)), np.float32)
     expression[:, names.index("jawOpen")] = mouths
     landmarks = np.zeros((frames, 478, 3), np.float32)
     write_arrays(folder / "tracking.npz", landmarks=landmarks, expression_measured=expression, camera_from_head=np.stack(poses))
-    write_json(folder / "capture.json", {"schema": 1, "prior": {"name": "unit"}})
+    write_json(folder / "capture.json", {"schema": 2})
     write_json(folder / "stage.json", {"schema": 1, "stage": "capture", "version": 1, "fingerprint": fingerprint,
                                        "settings": {}, "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
     return folder
+
+
+def as_schema_1(capture: Path, prior: Prior, size: int = 128) -> Path:
+    """The capture turned into what earlier versions left: crops, mattes, heads and labels for one prior, no frames."""
+    view, record = view_of(capture, prior.frame, cached=False), read_json(capture / "dataset.json")
+    rows, labels = np.arange(len(view.names)), []
+    pictures = {
+        "crops": view.images(rows, size),
+        "mattes": view.person_mattes(rows, size),
+        "heads": view.head_mattes(rows, size),
+    }
+    shutil.rmtree(capture / "mattes")
+    for kind, images in pictures.items():
+        for name, image in zip(view.names, images, strict=True):
+            write_image(capture / kind / f"{name}.png", image)
+    for row, item in enumerate(record["items"]):
+        label = np.concatenate([view.world_from_camera[row].ravel(), view.intrinsics[row].ravel()])
+        labels.append([f"crops/{item['name']}.png", label.tolist()])
+        item["box"] = view.box[row].tolist()
+        del item["matte_box"]
+    items = {"items": record["items"], "labels": labels}
+    write_json(capture / "dataset.json", {"schema": 1, "crop_size": size, "frame_size": record["frame_size"], **items})
+    write_json(capture / "capture.json", {"schema": 1, "prior": {"name": prior.name, "sha256": prior.sha256}})
+    return capture
+
+
+def quick_view(capture: Path) -> Dataset:
+    """The capture in the head frame of the shipped prior."""
+    return view_of(capture, load_prior("quick").frame)
 
 
 def write_unit_prior(folder: Path) -> Path:
@@ -109,9 +128,3 @@ def _orbit(yaw: float, pitch: float, distance: float) -> np.ndarray:
     pose[:3, :3] = np.stack([right, -np.cross(out, right), -out], axis=1)
     pose[:3, 3] = distance * out
     return pose
-
-
-def _tensor(matrix: np.ndarray):
-    import torch
-
-    return torch.from_numpy(matrix)[None].float()

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record, made_by
+from models.head_frame import HeadFrame
+from pipelines.artifacts.avatar_record import NAME, AvatarRecord, load_avatar_record, made_by
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays
+from pipelines.face.canonical import canonical_landmarks
+from pipelines.geometry.rigid import similarity
 
 if TYPE_CHECKING:
     from models.camera import Camera
@@ -34,6 +37,11 @@ class Avatar:
     image_size: int
     prior_landmarks: np.ndarray
     record: AvatarRecord
+
+    @property
+    def frame(self) -> HeadFrame:
+        """Its head space, in which a capture is cut for it."""
+        return head_frame_of(self.folder, self.record)
 
 
 def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
@@ -82,6 +90,21 @@ def _build_generator(record: AvatarRecord, weights: "dict[str, Any]", owner: str
     generator = family.build(config)
     generator.load_state_dict(weights, strict=True)
     return generator
+
+
+def head_frame_of(avatar: Path, record: AvatarRecord) -> HeadFrame:
+    """The head frame of an avatar folder; of avatars made before it was recorded, from where their landmarks lie."""
+    if record.crop_extent is None:
+        raise UnusableMaterial(f"{avatar / NAME} has no crop_extent. Make it with `{made_by(avatar)}`.")
+    sha256 = record.prior.sha256 or ""
+    if record.frame is not None:
+        matrix, region = np.array(record.frame.prior_from_head), record.frame.matte_region
+        return HeadFrame(prior_from_head=matrix, crop_extent=record.crop_extent, matte_region=region, prior_sha256=sha256)
+    landmarks = read_arrays(avatar / "landmarks.npz", {"landmarks": "float [478,3]"}, made_by(avatar))["landmarks"]
+    scale, rotation, shift = similarity(canonical_landmarks(), landmarks.astype(np.float64))
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = scale * rotation, shift
+    return HeadFrame(prior_from_head=matrix, crop_extent=record.crop_extent, prior_sha256=sha256)
 
 
 def _require_files(folder: Path, record: AvatarRecord) -> None:

@@ -1,25 +1,39 @@
-"""The dataset inside a capture folder: aligned square crops with their cameras."""
+"""What training, evaluation and torso read of a capture: square crops with their cameras, in one head frame at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_arrays, read_image, read_json
+from pipelines.core.files import read_arrays
 
 if TYPE_CHECKING:
     from models.camera import Camera
 
-SCHEMA = 1
+
+class Pixels(Protocol):
+    """The pictures of a dataset, `rows` [K] of its frames at `size` px."""
+
+    def images(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [K,size,size,3] RGB."""
+        ...
+
+    def person_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [K,size,size]: the person's alpha."""
+        ...
+
+    def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [K,size,size]: the person's alpha in the region that the generator is to reproduce."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Aligned square crops with their cameras; rows are frames in the order of time."""
+    """Square crops with their cameras; rows are frames in the order of time."""
 
     folder: Path
+    """The capture."""
     names: list[str]
     source_index: np.ndarray
     """[N] decoded frame number in the source video, from 0."""
@@ -29,24 +43,29 @@ class Dataset:
     weight: np.ndarray
     """[N] in 0..1, confidence of the camera."""
     world_from_camera: np.ndarray
-    """[N,4,4] float64, head space, OpenCV axes."""
+    """[N,4,4] float64, the frame's head space and units, OpenCV axes."""
     intrinsics: np.ndarray
     """[N,3,3] normalized by the crop's side."""
     box: np.ndarray
     """[N,3] x0, y0, side of the crop in pixels of the source frame."""
     frame_size: tuple[int, int]
     """Width, height of the source frame."""
+    pixels: Pixels
 
     def rows(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.split == split)
 
     def images(self, rows: np.ndarray, size: int) -> np.ndarray:
         """uint8 [len(rows),size,size,3] RGB crops."""
-        return np.stack([_resized(read_image(self.folder / "crops" / f"{self.names[i]}.png"), size) for i in rows])
+        return self.pixels.images(rows, size)
+
+    def person_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """uint8 [len(rows),size,size]: the person's alpha."""
+        return self.pixels.person_mattes(rows, size)
 
     def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
-        """uint8 [len(rows),size,size]: the person's alpha times the neck weight; what the generator is to reproduce."""
-        return np.stack([_resized(read_image(self.folder / "heads" / f"{self.names[i]}.png"), size) for i in rows])
+        """uint8 [len(rows),size,size]: the person's alpha times the region's weight; what the generator is to reproduce."""
+        return self.pixels.head_mattes(rows, size)
 
     def inside(self, rows: np.ndarray, size: int) -> np.ndarray:
         """bool [len(rows),size,size]: pixels whose center lies in the source frame; the others are padding, count nowhere."""
@@ -59,34 +78,9 @@ class Dataset:
         return down[:, :, None] & across[:, None, :]
 
     def tracking(self) -> dict[str, np.ndarray]:
-        """landmarks [N,478,3] px in the source frame, expression_measured [N,E], camera_from_head [N,4,4]."""
-        return read_arrays(self.folder / "tracking.npz")
-
-
-def load_dataset(capture: Path) -> Dataset:
-    """The dataset of a capture folder; UnusableMaterial when it is missing, broken or of another schema."""
-    record = read_json(capture / "dataset.json", "avatarcli capture VIDEO -o " + capture.name)
-    if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{capture / 'dataset.json'} has schema {record.get('schema')}; this version reads {SCHEMA}.")
-    items = record["items"]
-    labels = np.array([label for _, label in record["labels"]], np.float64)
-    return Dataset(
-        folder=capture, names=[item["name"] for item in items],
-        source_index=np.array([item["source_index"] for item in items]), time_s=np.array([item["time_s"] for item in items]),
-        split=np.array([item["split"] for item in items]), weight=np.array([item["weight"] for item in items]),
-        world_from_camera=labels[:, :16].reshape(-1, 4, 4), intrinsics=labels[:, 16:].reshape(-1, 3, 3),
-        box=np.array([item["box"] for item in items], np.float64),
-        frame_size=(record["frame_size"][0], record["frame_size"][1]),
-    )  # fmt: skip
-
-
-def _resized(image: np.ndarray, size: int) -> np.ndarray:
-    import cv2
-
-    if image.shape[0] == size:
-        return image
-    shrink = image.shape[0] > size
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+        """landmarks [N,478,3] px in the source frame, expression_measured [N,E] against the canonical head."""
+        arrays = read_arrays(self.folder / "tracking.npz")
+        return {name: values for name, values in arrays.items() if name != "camera_from_head"}
 
 
 GRAY = 0.0

@@ -1,5 +1,6 @@
-"""Several captures of one person as one dataset: they share the head space of one prior, so their cameras need no change."""
+"""Several captures of one person as one dataset: they are views of one head frame, so their cameras need no change."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,30 +17,39 @@ class Joined(Dataset):
 
     parts: tuple[Dataset, ...]
 
-    def images(self, rows: np.ndarray, size: int) -> np.ndarray:
-        return self._of_parts("images", rows, size)
-
-    def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
-        return self._of_parts("head_mattes", rows, size)
-
     def inside(self, rows: np.ndarray, size: int) -> np.ndarray:
-        return self._of_parts("inside", rows, size)
+        return of_parts(self.parts, rows, lambda part, own: part.inside(own, size))
 
     def tracking(self) -> dict[str, np.ndarray]:
         """What all parts have."""
-        found = [part.tracking() for part in self.parts]
-        shared = [name for name in found[0] if all(name in one for one in found)]
-        return {name: np.concatenate([one[name] for one in found]) for name in shared}
+        every = [part.tracking() for part in self.parts]
+        shared = [name for name in every[0] if all(name in arrays for arrays in every)]
+        return {name: np.concatenate([arrays[name] for arrays in every]) for name in shared}
 
-    def _of_parts(self, what: str, rows: np.ndarray, size: int) -> np.ndarray:
-        first = np.cumsum([0, *(len(part.names) for part in self.parts)])
-        owner = np.searchsorted(first, rows, side="right") - 1
-        return np.concatenate(
-            [
-                getattr(self.parts[part], what)(np.array([row - first[part]]), size)
-                for part, row in zip(owner, rows, strict=True)
-            ]
-        )
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedPixels:
+    """The pictures of the parts."""
+
+    parts: tuple[Dataset, ...]
+
+    def images(self, rows: np.ndarray, size: int) -> np.ndarray:
+        return of_parts(self.parts, rows, lambda part, own: part.images(own, size))
+
+    def person_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        return of_parts(self.parts, rows, lambda part, own: part.person_mattes(own, size))
+
+    def head_mattes(self, rows: np.ndarray, size: int) -> np.ndarray:
+        return of_parts(self.parts, rows, lambda part, own: part.head_mattes(own, size))
+
+
+def of_parts(parts: Sequence[Dataset], rows: np.ndarray, read: Callable[[Dataset, np.ndarray], np.ndarray]) -> np.ndarray:
+    """`read(part, own rows)` [K,...] for `rows` [K] of the whole, in their order."""
+    first = np.cumsum([0, *(len(part.names) for part in parts)])
+    owner = np.searchsorted(first, rows, side="right") - 1
+    order = np.argsort(owner, kind="stable")
+    pieces = [read(parts[part], rows[owner == part] - first[part]) for part in np.unique(owner)]
+    return np.concatenate(pieces)[np.argsort(order, kind="stable")]
 
 
 def join(parts: tuple[Dataset, ...]) -> Joined:
@@ -53,7 +63,7 @@ def join(parts: tuple[Dataset, ...]) -> Joined:
         for name in ("split", "weight", "world_from_camera", "intrinsics", "box")
     }
     return Joined(
-        folder=parts[0].folder, frame_size=parts[0].frame_size, parts=parts,
+        folder=parts[0].folder, frame_size=parts[0].frame_size, parts=parts, pixels=JoinedPixels(parts=parts),
         names=[f"{number}/{name}" for number, part in enumerate(parts) for name in part.names],
         time_s=np.concatenate([part.time_s - part.time_s.min() + begin for part, begin in zip(parts, begins, strict=False)]),
         source_index=np.concatenate([part.source_index + first for part, first in zip(parts, frames, strict=False)]), **every,

@@ -2,21 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from pipelines.artifacts.avatar_record import NAME, Origin, load_avatar_record, made_by
+from pipelines.artifacts.capture_record import load_capture_record
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_json
 from pipelines.core.stage import RECORD, fingerprint_of
 
 
 def origin_of(capture: Path) -> Origin:
     """A capture folder as an origin."""
-    record: dict[str, Any] = read_json(capture / "capture.json")
-    return Origin(
-        name=capture.name, fingerprint=fingerprint_of(capture),
-        mattes=record.get("settings", {}).get("mattes", {}).get("model"), cameras=record.get("camera", {}).get("method"),
-    )  # fmt: skip
+    record = load_capture_record(capture)
+    return Origin(name=capture.name, fingerprint=fingerprint_of(capture), mattes=record.matting, cameras=record.camera.method)
 
 
 def origins_of(avatar: Path) -> list[Origin]:

@@ -11,8 +11,10 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from pipelines.artifacts.avatar import head_frame_of
 from pipelines.artifacts.avatar_record import load_avatar_record, made_by
-from pipelines.artifacts.dataset import Dataset, load_dataset
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import CROP_PX, view_of
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image, write_image, write_json
 from pipelines.core.records import read_record
@@ -39,13 +41,13 @@ def build_torso(capture: Path, avatar: Path) -> dict[str, object]:
 
     One training frame is used: near frontal, near the resting face, sharp.
     """
-    dataset = load_dataset(capture)
-    frontal = np.array(load_avatar_record(avatar).frontal_camera, np.float64)
+    of_avatar = load_avatar_record(avatar)
+    dataset, frontal = view_of(capture, head_frame_of(avatar, of_avatar)), np.array(of_avatar.frontal_camera, np.float64)
     pose, intrinsics = frontal[:16].reshape(4, 4), frontal[16:].reshape(3, 3)
     row = best_row(dataset, pose)
-    name = dataset.names[row]
-    crop, person, head = (read_image(capture / part / f"{name}.png") for part in ("crops", "mattes", "heads"))
-    write_image(avatar / "torso.png", cut_torso(crop[..., :3], person, head))
+    only = np.array([row])
+    crop, person, head = (read(only, CROP_PX)[0] for read in (dataset.images, dataset.person_mattes, dataset.head_mattes))
+    write_image(avatar / "torso.png", cut_torso(crop, person, head))
     place = placement(dataset.world_from_camera[row], dataset.intrinsics[row], pose, intrinsics)
     record = {"schema": 1, "source_index": int(dataset.source_index[row]), "frontal_from_torso": place}
     write_json(avatar / "torso.json", record)

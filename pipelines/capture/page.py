@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.crops import PORTRAIT
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import view_of
 from pipelines.capture import page_charts
 from pipelines.core.errors import AvatarError
-from pipelines.core.files import read_arrays, read_image
+from pipelines.core.files import read_arrays
 from pipelines.face.coverage import measure_coverage, visible_expressions
 from pipelines.face.expression import MEASURED, calibrate
 from pipelines.report import html, svg
@@ -22,8 +25,8 @@ MOST_CAMERAS = 80
 NAMES = {
     "file_name": "file", "rate_hz": "frames a second", "duration_s": "seconds", "transfer": "light",
     "focal_px": "focal length, px",
-    "registered": "share of frames with a camera", "median_error_px": "median error, px", "rms_units": "rms error, box units",
-    "translation": "shift, box units", "rotation_deg": "rotation, degrees", "looks": "looks", "faces": "looks with a face",
+    "registered": "share of frames with a camera", "median_error_px": "median error, px", "rms_m": "rms error, m",
+    "translation_m": "shift, m", "rotation_deg": "rotation, degrees", "looks": "looks", "faces": "looks with a face",
     "face_s": "seconds with a face", "face_px": "height of the face, px", "blurred_share": "share blurred",
     "brightness": "brightness of the face (of 255)", "exposure_drift": "change of the light on the face",
     "clipped_share": "share of the face overexposed", "cut_share": "share cut off", "others_share": "share with somebody else",
@@ -109,8 +112,8 @@ def _frames(folder: Path, kept: int, dropped: int) -> str:
 def _overlay(folder: Path) -> str:
     return image_of(
         folder / "overlay.png",
-        "White: points followed on the face; green: the same points of the base model's head, placed by the camera. They "
-        "should coincide. Red, green, blue lines: the head's left, up and forward.",
+        "White: points followed on the face; green: the same points of the mean head, placed by the camera. They should "
+        "coincide. Red, green, blue lines: the head's left, up and forward.",
     )
 
 
@@ -182,25 +185,27 @@ def _expressions(folder: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def _mattes(folder: Path) -> str:
-    items = json_of(folder / "dataset.json").get("items", [])
-    chosen = (
-        [items[i]["name"] for i in np.unique(np.linspace(0, len(items) - 1, SHOWN_MATTES).round().astype(int))] if items else []
-    )
+    """Some crops with their mattes; nothing where the folder is not whole."""
+    try:
+        view = view_of(folder, PORTRAIT, cached=False)
+        rows = (
+            np.unique(np.linspace(0, len(view.names) - 1, SHOWN_MATTES).round().astype(int)) if view.names else np.zeros(0, int)
+        )
+        pictures = html.row([_matte(view, row) for row in rows])
+    except AvatarError:
+        return ""
     note = "Orange is not the person; what is washed out belongs to the person and not to the head."
-    pictures = html.row([_matte(folder, name) for name in chosen])
     return pictures + html.sentence(note, "quiet") if pictures else ""
 
 
-def _matte(folder: Path, name: str) -> str:
+def _matte(view: Dataset, row: int, size: int = 155) -> str:
     """A crop with what is not the person in orange and what is not the head washed out."""
-    paths = [folder / part / f"{name}.png" for part in ("crops", "mattes", "heads")]
-    if not all(path.exists() for path in paths):
-        return ""
-    crop, person, head = (read_image(path).astype(np.float32) for path in paths)
-    crop, person, head = crop[..., :3], person[..., None] / 255, head[..., None] / 255
+    rows = np.array([row])
+    crop = view.images(rows, size)[0].astype(np.float32)
+    person, head = (mattes[0, ..., None] / 255 for mattes in (view.person_mattes(rows, size), view.head_mattes(rows, size)))
     washed = crop * head + (0.5 * crop + 127) * (1 - head)
     shown = washed * person + np.array([221.0, 107.0, 32.0]) * (1 - person)
-    return html.picture(shown.clip(0, 255).astype(np.uint8), name, longest_px=155)
+    return html.picture(shown.clip(0, 255).astype(np.uint8), view.names[row], longest_px=size)
 
 
 def _matte_confidence(folder: Path, times: Sequence[float]) -> str:

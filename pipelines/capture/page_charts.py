@@ -16,8 +16,8 @@ from pipelines.report.svg import (
 )
 
 REASON_COLORS = ("#c53030", "#805ad5", "#b7791f", "#2c7a7b", "#97266d", "#4a5568", "#d53f8c", "#718096")
-HEAD = 0.35
-"""Radius of the drawn head in head units."""
+HEAD = 0.112
+"""Radius of the drawn head in metres."""
 Matrix = np.ndarray
 
 
@@ -65,7 +65,7 @@ def grid(rows: Mapping[str, Sequence[float]], edges_deg: Sequence[float], title:
 
 
 def cameras(poses: Matrix, title: str, *, yaw_deg: float, pitch_deg: float, aspect: float = 1.0, size: int = 330) -> str:
-    """Cameras [N,4,4] (camera to world, x right, y up, z back, head units) as pyramids about the head, seen from an angle.
+    """Cameras [N,4,4] (camera to world, x right, y up, z back, m) as pyramids about the head, seen from an angle.
 
     First blue, last orange; what lies farther is drawn first. The head is a sphere with its nose along +z.
     """
@@ -158,8 +158,8 @@ def _turn(yaw_deg: float, pitch_deg: float) -> Matrix:
     return down @ around
 
 
-def _pyramids(poses: Matrix, aspect: float, depth: float = 0.16) -> Matrix:
-    """[N,4,3] corners of what each camera sees at `depth` units before it."""
+def _pyramids(poses: Matrix, aspect: float, depth: float = 0.0512) -> Matrix:
+    """[N,4,3] corners of what each camera sees at `depth` metres before it."""
     wide, tall = 0.32 * min(1.0, aspect), 0.32 * min(1.0, 1 / aspect)
     corners = depth * np.array([[-wide, tall, -1], [wide, tall, -1], [wide, -tall, -1], [-wide, -tall, -1]]) * (2, 2, 1)
     return np.einsum("nij,kj->nki", poses[:, :3, :3], corners) + poses[:, None, :3, 3]
@@ -178,7 +178,7 @@ def _head(turn: Matrix, at, scale: float) -> str:  # noqa: ANN001 - a function o
     zero = np.zeros_like(angle)
     level = np.column_stack([np.sin(angle), zero, np.cos(angle)]) * HEAD
     upright = np.column_stack([zero, np.sin(angle), np.cos(angle)]) * HEAD
-    nose = np.array([[0, 0.05, HEAD], [0, -0.03, 1.35 * HEAD], [0, -0.08, HEAD]])
+    nose = np.array([[0, 0.016, HEAD], [0, -0.0096, 1.35 * HEAD], [0, -0.0256, HEAD]])
     x, y = at(np.zeros((1, 3)))[0]
     body = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{HEAD * scale:.1f}" fill="#fff" fill-opacity=".8" stroke="{INK}"/>'
     for line, color in ((level, FAINT), (upright, FAINT), (nose, ORANGE)):

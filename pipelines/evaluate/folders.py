@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import load_avatar_record
-from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.origins import Origin, captures_beside, find_origin, is_origin, not_beside, origins_of
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.stage import fingerprint_of
@@ -42,7 +42,7 @@ def open_both(avatar: Path, capture: Path, device: str) -> "tuple[Avatar, Datase
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
         raise UnusableMaterial(f"{avatar} is broken ({_said(error)}); make it again with avatarcli train.") from error
     try:
-        dataset = load_dataset(capture)
+        dataset = view_of(capture, model.frame)
         dataset.tracking()["landmarks"]
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise UnusableMaterial(f"{capture} is broken ({_said(error)}); make it again with avatarcli capture.") from error

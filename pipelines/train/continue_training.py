@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
-from pipelines.artifacts.dataset import Dataset, load_dataset
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.joined_dataset import join
 from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origins_of
 from pipelines.artifacts.prior import Prior, load_prior
@@ -187,10 +188,10 @@ def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -
 
 def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: AddingSettings) -> Continuation:
     """All captures opened; SettingError or UnusableMaterial where they do not belong together."""
-    space, parts = settings.expression_space, (*map(load_dataset, older), load_dataset(capture))
+    space, frame = settings.expression_space, load_prior(settings.prior).frame
+    parts = tuple(view_of(folder, frame) for folder in (*older, capture))
     if fingerprint_of(capture) in map(fingerprint_of, older):
         raise SettingError(f"{capture} is already in {avatar}; --add takes another capture of the person.")
-    require_same_prior(older[0], capture, load_prior(settings.prior).name)
     continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts)
     new = parts[-1]
     require_frames(capture, new)
@@ -199,16 +200,6 @@ def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: 
     if len(FrameLatents.load(avatar).filmed) != continuation.older:
         raise UnusableMaterial(f"{avatar} and its captures do not belong together: their numbers of training frames differ.")
     return continuation
-
-
-def require_same_prior(own: Path, added: Path, name: str) -> None:
-    """UnusableMaterial unless both captures are aligned to the prior `name`."""
-    first, second = (read_json(folder / "capture.json")["prior"] for folder in (own, added))
-    if second["name"] != name or second.get("sha256") != first.get("sha256"):
-        raise UnusableMaterial(
-            f"{added} is aligned to the prior {second['name']} ({str(second.get('sha256'))[:8]}), the avatar's capture to "
-            f"{first['name']} ({str(first.get('sha256'))[:8]}); capture it again for that."
-        )
 
 
 def start_from_avatar(inputs: TrainInputs, continuation: Continuation) -> StartState:

@@ -16,11 +16,12 @@ import torch
 
 from pipelines import evaluate
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.dataset import Dataset, load_dataset
+from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.prior import Prior, load_prior
 from pipelines.avatar.torso import build_torso
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_json, write_image, write_json, write_text
+from pipelines.core.files import write_image, write_json, write_text
 from pipelines.core.stage import Progress, step
 from pipelines.engine.distributed import Processes
 from pipelines.train.appearance import Appearance, fit_appearance, load_appearance
@@ -55,10 +56,8 @@ def open_inputs(
 
 
 def load_capture(capture: Path, prior: Prior) -> Dataset:
-    dataset = load_dataset(capture)
-    aligned_to = read_json(capture / "capture.json")["prior"]["name"]
-    if aligned_to != prior.name:
-        raise UnusableMaterial(f"{capture} is aligned to the prior {aligned_to}, not {prior.name}; capture it again for it.")
+    """The capture in the prior's head frame."""
+    dataset = view_of(capture, prior.frame)
     require_frames(capture, dataset)
     return dataset
 

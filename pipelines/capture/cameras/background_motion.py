@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.person import region
+from pipelines.capture.mattes.crop_squares import region
 from pipelines.core.files import read_image
 
 PAIRS = 12

@@ -1,7 +1,7 @@
 """Bundle adjustment of one head: poses of all frames, one focal length, the person's landmarks and surface points at once.
 
 Minimizes  sum_ip w_ip rho(|project(f, T_i X_p) - x_ip| / s_g) + sum_p |X_p - C_p|^2 / sigma_p^2 + N (ln f - ln f0)^2 / tau^2
-(Triggs et al. 2000): T_i takes head to camera; X_p are the rigid landmarks, tied to those of the prior's mean head C_p, which
+(Triggs et al. 2000): T_i takes head to camera; X_p are the rigid landmarks, tied to those of the canonical head C_p, which
 fix origin, axes and scale, and points followed on hair, ears and skin, tied weakly to where they were first thought to be.
 Gauss-Newton with damping; the points are eliminated by the Schur complement, so that a step solves one dense system of 6N+1
 unknowns. rho is Huber's; s_g is the robust deviation of landmarks and of followed points, each their own.
@@ -43,7 +43,7 @@ class Priors:
     points: np.ndarray
     """[P,3] C_p, also where the points start."""
     points_sigma: np.ndarray
-    """[P] sigma_p in units."""
+    """[P] sigma_p, in the unit of the points."""
     focal_px: float
     focal_sigma: float = 0.25
     """tau: of the logarithm; 0.25 is a factor of 1.28."""
@@ -57,7 +57,7 @@ class Bundle:
     camera_from_head: np.ndarray
     """[N,4,4], OpenCV axes."""
     points: np.ndarray
-    """[P,3] in head units."""
+    """[P,3] in the head's frame."""
     focal_px: float
     residual_px: np.ndarray
     """[M] distance between each sighting and its point's projection."""

@@ -4,22 +4,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.artifacts.prior import Prior
 from pipelines.capture.cameras.bundle_adjustment import Bundle, Priors, Sightings, adjust
 from pipelines.capture.cameras.candidate import CameraSettings, Candidate, jump_deg, steadied, view_angles
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.frames.scan import Scan
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import RIGID, solve_pose
 
 LANDMARK_TRUST = 3.0
 """Weight of a frontal landmark beside a followed point: landmarks hold the head in place, followed points would drift."""
-LANDMARK_SIGMA = 0.0015
-"""How firmly a person's landmark is tied to the mean head's, in units. Faces differ by 0.01, but a landmark is off by the same
-way in all frames, which the sum over frames takes for independent; looser ties let faces flatten when the head turns little."""
-SURFACE_SIGMA = 0.6
-"""How wrong the first guess of a followed point's place may be, in units."""
-SKULL = np.array([0.25, 0.40, 0.31])
-"""Half axes of the ellipsoid on which followed points start, around the origin, in units."""
+LANDMARK_SIGMA_M = 0.00048
+"""How firmly a person's landmark is tied to the mean head's. Faces differ by 3 mm, but a landmark is off by the same way in
+all frames, which the sum over frames takes for independent; looser ties let faces flatten when the head turns little."""
+SURFACE_SIGMA_M = 0.192
+"""How wrong the first guess of a followed point's place may be."""
+SKULL_M = np.array([0.08, 0.128, 0.0992])
+"""Half axes of the ellipsoid on which followed points start, around the origin."""
 RELIABLE_DEG = 20.0
 """Toward the profile the tracker's landmarks bend to the frontal face: at this yaw they count half, at twice it 1/17."""
 ENOUGH = 40
@@ -36,16 +36,14 @@ class Support:
     """Median distance of a sighting from its point's projection."""
 
 
-def from_landmarks(
-    chosen: Scan, frame_size: tuple[int, int], prior: Prior, settings: CameraSettings, tracks: Tracks
-) -> Candidate:
-    """Poses of all frames with one focal length and the person's own landmarks, in the prior's head space already."""
+def from_landmarks(chosen: Scan, frame_size: tuple[int, int], settings: CameraSettings, tracks: Tracks) -> Candidate:
+    """Poses of all frames with one focal length and the person's own landmarks, in the metric head frame already."""
     longest, center = max(frame_size), np.array(frame_size) / 2
     focal = settings.focal_px or settings.focal_prior * longest
     low, high = (focal, focal * (1 + 1e-9)) if settings.focal_px else tuple(bound * longest for bound in settings.focal_range)
-    model, seen = prior.landmarks[RIGID].astype(np.float64), rigid_px(chosen)
+    model, seen = canonical_landmarks()[RIGID], rigid_px(chosen)
     start = np.stack([solve_pose(points, model, focal, (float(center[0]), float(center[1])))[0] for points in seen])
-    known = Priors(points=model, points_sigma=np.full(len(model), LANDMARK_SIGMA), focal_px=focal, focal_range_px=(low, high))
+    known = Priors(points=model, points_sigma=np.full(len(model), LANDMARK_SIGMA_M), focal_px=focal, focal_range_px=(low, high))
     rough = adjust(landmark_sightings(seen, start, model), start, center, known)
     fitted, support = (with_surface(rough, seen, tracks, center, known)) if len(tracks.frame) else (rough, None)
     steady = replace(fitted, camera_from_head=steadied(fitted.camera_from_head, chosen.time_s))
@@ -78,7 +76,7 @@ def with_surface(rough: Bundle, seen: np.ndarray, tracks: Tracks, center: np.nda
     ).in_order()  # fmt: skip
     priors = Priors(
         points=np.concatenate([known.points, places]),
-        points_sigma=np.concatenate([known.points_sigma, np.full(len(places), SURFACE_SIGMA)]),
+        points_sigma=np.concatenate([known.points_sigma, np.full(len(places), SURFACE_SIGMA_M)]),
         focal_px=known.focal_px, focal_range_px=known.focal_range_px, held=known.held,
     )  # fmt: skip
     fitted = adjust(both, rough.camera_from_head, center, priors)
@@ -94,11 +92,11 @@ def surface_points(camera_from_head: np.ndarray, focal_px: float, tracks: Tracks
     first = order[np.searchsorted(tracks.track[order], np.arange(tracks.track.max() + 1))]
     head_from_camera = np.linalg.inv(camera_from_head)[tracks.frame[first]]
     ray = np.column_stack([(tracks.px[first] - center) / focal_px, np.ones(len(first))])
-    ray = np.einsum("kij,kj->ki", head_from_camera[:, :3, :3], ray) / SKULL
-    eye = head_from_camera[:, :3, 3] / SKULL
+    ray = np.einsum("kij,kj->ki", head_from_camera[:, :3, :3], ray) / SKULL_M
+    eye = head_from_camera[:, :3, 3] / SKULL_M
     a, b, c = np.sum(ray**2, 1), np.sum(ray * eye, 1), np.sum(eye**2, 1) - 1
     along = (-b - np.sqrt(np.maximum(b**2 - a * c, 0))) / a
-    return (eye + along[:, None] * ray) * SKULL
+    return (eye + along[:, None] * ray) * SKULL_M
 
 
 def reliability(camera_from_head: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -121,9 +121,9 @@ def _followed(
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST).round().astype(int))] if len(rows) > MOST else rows
     if not len(rows):
         return np.zeros((0, 3)), np.zeros((0, 2))
-    here, points = look.bent(seen.px[rows] * scale) - 0.5, seen.point[rows]
+    here, points = look.distort(seen.px[rows] * scale) - 0.5, seen.point[rows]
     inside = points @ expected[:3, :3].T + expected[:3, 3]
-    there = look.bent((inside / np.maximum(inside[:, 2:], 1e-6)) @ look.matrix[:2].T) - 0.5
+    there = look.distort((inside / np.maximum(inside[:, 2:], 1e-6)) @ look.matrix[:2].T) - 0.5
     lost = np.abs(there - here).max(axis=1) > 0.2 * LONGEST_PX
     there[lost] = here[lost]
     one, other = picture(view), picture(row)
@@ -133,7 +133,7 @@ def _followed(
     back, returned, _ = cv2.calcOpticalFlowPyrLK(other, one, goal, start.copy(), **options)
     near = np.linalg.norm((back - start)[:, 0], axis=1) < 0.5
     kept = near & (found[:, 0] > 0) & (returned[:, 0] > 0) & (inside[:, 2] > 0)
-    return points[kept], look.straight(goal[kept, 0].astype(np.float64) + 0.5)
+    return points[kept], look.undistort(goal[kept, 0].astype(np.float64) + 0.5)
 
 
 def _gray(partial: Path, chosen: Scan, row: int, scale: float) -> np.ndarray:

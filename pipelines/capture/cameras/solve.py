@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.artifacts.prior import Prior
 from pipelines.capture.cameras.background_motion import Background, background
 from pipelines.capture.cameras.candidate import CameraSettings, Candidate, Question, view_angles
 from pipelines.capture.cameras.landmark_cameras import from_landmarks
@@ -14,7 +13,6 @@ from pipelines.capture.cameras.surface_tracks import Tracks, follow
 from pipelines.capture.colmap import acceptance, merge_submodels, run
 from pipelines.capture.colmap.acceptance import Model
 from pipelines.capture.colmap.run import Way
-from pipelines.capture.dataset.alignment import RIGID
 from pipelines.capture.footage.lens import Lens
 from pipelines.capture.frames.scan import Scan
 from pipelines.core.errors import UnusableMaterial
@@ -34,7 +32,7 @@ FACE_POINTS = 5.0
 
 
 def solve(
-    partial: Path, chosen: Scan, info: VideoInfo, prior: Prior, settings: CameraSettings, seed: int, progress: Progress,
+    partial: Path, chosen: Scan, info: VideoInfo, settings: CameraSettings, seed: int, progress: Progress,
     faceless: tuple[int, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Leave the chosen candidate in work/cameras.npz; figures: method, why, all candidates' figures.
@@ -44,7 +42,7 @@ def solve(
     with progress.task("cameras", 3) as task:
         tracks = follow(partial, chosen) if settings.follow_surface else Tracks.none()
         task.advance()
-        candidates = [from_landmarks(chosen, info.size, prior, settings, tracks)]
+        candidates = [from_landmarks(chosen, info.size, settings, tracks)]
         task.advance()
         kind, reason = plan(background(partial, chosen), view_range_deg(candidates[0]), settings)
         if kind is not None:
@@ -53,10 +51,10 @@ def solve(
                 kind=kind, partial=partial, chosen=chosen, frame_size=info.size, reference=candidates[0], settings=settings,
                 seed=seed, faceless=faceless,
             )  # fmt: skip
-            found, reason = ask_colmap(asked, prior.landmarks[RIGID].astype(np.float64), tracks)
+            found, reason = ask_colmap(asked, tracks)
             candidates += found
         task.advance()
-    best, why = choose(candidates, reason, settings.method)
+    best, why = select_candidate(candidates, reason, settings.method)
     if np.mean(best.confidence > 0) < 0.5:
         raise UnusableMaterial(
             "no head pose was found in most frames; film the whole face in even light, with nobody else in view."
@@ -94,7 +92,7 @@ def view_range_deg(candidate: Candidate) -> float:
     return float(high - low)
 
 
-def choose(candidates: list[Candidate], reason: str = "", method: str = "auto") -> tuple[Candidate, str]:
+def select_candidate(candidates: list[Candidate], reason: str = "", method: str = "auto") -> tuple[Candidate, str]:
     """The better supported candidate and one sentence why; the first one is from landmarks.
 
     COLMAP's cameras win as soon as nothing speaks against them and the head fits them nearly as well. With method `colmap` they
@@ -135,8 +133,8 @@ def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
     ]
 
 
-def ask_colmap(asked: Question, prior: np.ndarray, tracks: Tracks) -> tuple[list[Candidate], str]:
-    """COLMAP's candidates, the best last, or none and the reason; `prior` [R,3] are the mean head's rigid landmarks.
+def ask_colmap(asked: Question, tracks: Tracks) -> tuple[list[Candidate], str]:
+    """COLMAP's candidates, the best last, or none and the reason.
 
     A model that starts from the landmark poses comes first. Only where that has problems one is grown from nothing; where it
     falls into parts these are joined; and at last GLOMAP is asked, unless the matches gave no model at all. All are judged by
@@ -155,7 +153,7 @@ def ask_colmap(asked: Question, prior: np.ndarray, tracks: Tracks) -> tuple[list
             continue
         parts += models if way == "grown" else []
         if models:
-            found = acceptance.from_model(asked, models[0], prior, tracks)
+            found = acceptance.from_model(asked, models[0], tracks)
             candidates.append(replace(found, figures={"way": way, **found.figures}))
             if not found.problems:
                 break

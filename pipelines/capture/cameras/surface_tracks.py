@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.person import REGION_PX, cut_square, region
+from pipelines.capture.mattes.crop_squares import region
+from pipelines.capture.mattes.person import REGION_PX
 from pipelines.core.files import read_image
+from pipelines.media.squares import cut_square
 
 EYES = ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
         (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466))  # fmt: skip

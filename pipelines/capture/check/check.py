@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.check.advice import advice_on, known
 from pipelines.capture.check.measure import Glance, Glancer
 from pipelines.capture.footage.orientation import says, turned_by, turns_of
 from pipelines.capture.footage.source import of_clip
 from pipelines.capture.frames.scan import FrameSettings
 from pipelines.core.stage import Progress, Silent
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.coverage import (
     EXPRESSIONS,
     LONGEST_S,
@@ -109,7 +109,7 @@ def _look(info: VideoInfo, step_s: float, progress: Progress) -> list[Glance]:
 
     shrunk = max(1.0, max(info.size) / LONGEST_PX)
     total = max(1, round(info.duration_s / step_s))
-    with progress.task("looking", total) as task, Glancer(load_prior("quick").landmarks, shrunk) as glancer:
+    with progress.task("looking", total) as task, Glancer(canonical_landmarks(), shrunk) as glancer:
         looks = []
         for frame in ahead(of_clip(info, LONGEST_PX, None, wanted)):
             looks.append(glancer.look(frame.image, frame.time_s))

@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.capture.cameras.bundle_adjustment import Bundle, Priors
 from pipelines.capture.cameras.candidate import CameraSettings, Candidate, Question, jump_deg
 from pipelines.capture.cameras.landmark_cameras import (
-    LANDMARK_SIGMA,
+    LANDMARK_SIGMA_M,
     Support,
     landmark_error,
     reliability,
@@ -24,6 +24,8 @@ from pipelines.capture.cameras.resection import Seen, register
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.dataset.alignment import Alignment, AlignmentSettings, align
 from pipelines.capture.footage.lens import Lens
+from pipelines.face.canonical import canonical_landmarks
+from pipelines.face.expression import RIGID
 from pipelines.geometry.angles import rotation_angle_deg
 
 LEAST_SHARE = 0.7
@@ -34,8 +36,10 @@ LEAST_POINTS = 10
 """Per registered view."""
 MAX_DISAGREEMENT_DEG = 8.0
 """Median angle to the landmark poses after one common turn."""
-HEAD_UNITS = 0.6
+HEAD_M = 0.192
 """Points nearer to the head's center than this are of the head."""
+LOOSE_RMS_M = 0.032
+"""Of the landmarks that a model shows, to the mean head's: what is further off is no head."""
 FACELESS_TRUST = 0.7
 """Of a frame whose pose only the model knows."""
 LEAST_EXPLAINED = 0.45
@@ -71,13 +75,13 @@ class Model:
     """Of the frames without a face that joined, by their number: pose [4,4], and the points [M,3] they see."""
 
 
-def from_model(asked: Question, model: Model, prior: np.ndarray, tracks: Tracks) -> Candidate:
-    """Cameras of all frames in the model's world, with what speaks against them; `prior` [R,3] are the mean head's landmarks.
+def from_model(asked: Question, model: Model, tracks: Tracks) -> Candidate:
+    """Cameras of all frames in the model's world, with what speaks against them.
 
-    Frames that are no views of the model are registered against its points (`between.register`).
+    Frames that are no views of the model are registered against its points (`resection.register`).
     """
     lens, reference, method = Lens(k1=model.k1, focal_px=model.focal_px, size=asked.frame_size), asked.reference, asked.method
-    chosen, tracks = lens.points(asked.chosen), replace(tracks, px=lens.straight(tracks.px))
+    chosen, tracks = lens.points(asked.chosen), replace(tracks, px=lens.undistort(tracks.px))
     center, seen = np.array(asked.frame_size) / 2, rigid_px(chosen)
     points = triangulate(model, seen, reliability(reference.camera_from_world, reference.points)[model.rows], center)
     problems = _problems(model, points, reference, max(asked.frame_size), asked.settings)
@@ -90,8 +94,8 @@ def from_model(asked: Question, model: Model, prior: np.ndarray, tracks: Tracks)
     if problems:
         empty = np.zeros(len(chosen.index))
         return replace(reference, method=method, figures=figures, problems=tuple(problems), confidence=empty)
-    to_head = align(points, prior, AlignmentSettings(max_rms_units=0.1))
-    expected = _between(to_head.camera_from_head(model.camera_from_world), model.rows, reference.camera_from_world)
+    to_head = align(points, canonical_landmarks()[RIGID], AlignmentSettings(max_rms_m=LOOSE_RMS_M))
+    expected = _interpolate(to_head.camera_from_head(model.camera_from_world), model.rows, reference.camera_from_world)
     every = register(asked.partial, chosen, model.seen, model.rows, to_head.camera_from_world(expected), lens)
     poses = to_head.camera_from_head(every.camera_from_world)
     fitted, support = _held(poses, to_head.points(points), model.focal_px, seen, tracks, center)
@@ -111,7 +115,7 @@ def _without_face(model: Model, to_head: Alignment) -> dict[str, Any]:
     """Number, pose and confidence of the frames without a face that join the model and see points of the head."""
     kept: list[tuple[int, np.ndarray, float]] = []
     for index, (pose, points) in sorted(model.faceless.items()):
-        of_head = int(np.sum(np.linalg.norm(to_head.points(points), axis=1) < HEAD_UNITS))
+        of_head = int(np.sum(np.linalg.norm(to_head.points(points), axis=1) < HEAD_M))
         if of_head >= LEAST_SIGHTINGS:
             kept.append((index, pose, FACELESS_TRUST * min(1.0, of_head / SURE)))
     return {
@@ -156,13 +160,13 @@ def _held(
     """How points followed on the head fit the poses as they are."""
     rough = Bundle(camera_from_head=poses, points=points, focal_px=focal_px, residual_px=np.zeros(0))
     known = Priors(
-        points=points, points_sigma=np.full(len(points), LANDMARK_SIGMA), focal_px=focal_px,
+        points=points, points_sigma=np.full(len(points), LANDMARK_SIGMA_M), focal_px=focal_px,
         focal_range_px=(focal_px, focal_px * (1 + 1e-9)), held=np.ones(len(poses), bool),
     )  # fmt: skip
     return with_surface(rough, seen, tracks, center, known) if len(tracks.frame) else (rough, None)
 
 
-def _between(known: np.ndarray, rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def _interpolate(known: np.ndarray, rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """[N,4,4] the reference's poses, corrected by what the known ones (at `rows`) say, interpolated between them."""
     from scipy.spatial.transform import Rotation
 

@@ -84,5 +84,5 @@ def fit(camera_from_world: np.ndarray, camera_from_other: np.ndarray, rounds: in
         shift = target - scale * middle
         away = np.linalg.norm(scale * turned + shift - goal, axis=1) / distance
         share = 1 / np.maximum(away, 0.01)
-    to_other = Alignment(scale=scale, rotation=turn, shift=shift, rms_units=float(np.sqrt(np.mean(away**2))))
+    to_other = Alignment(scale=scale, rotation=turn, shift=shift, rms_m=float(np.sqrt(np.mean(away**2))))
     return Fit(to_other, float(np.median(off)), float(np.median(away)))

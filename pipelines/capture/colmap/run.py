@@ -11,7 +11,7 @@ from pipelines.capture.colmap.acceptance import Model
 from pipelines.capture.colmap.budget import SPENT
 from pipelines.capture.footage.lens import Lens
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.person import region
+from pipelines.capture.mattes.crop_squares import region
 from pipelines.core.children import Expired, run_module
 from pipelines.core.files import read_image, read_json, write_image, write_json
 from pipelines.geometry.angles import rotation_angle_deg
@@ -181,7 +181,7 @@ def _model(asked: Question, job: dict[str, Any], found: dict[str, Any]) -> Model
     name_of = {row: image for image, row in row_of.items()}
     sightings = np.array(found["sightings"]).reshape(-1, 6)
     view, lens = sightings[:, 0].astype(int), Lens(k1=found["k1"], focal_px=found["focal_px"] / scale, size=asked.frame_size)
-    px, of_views = lens.straight(sightings[:, 1:3] / scale + job["offset"]), view < len(asked.rows)
+    px, of_views = lens.undistort(sightings[:, 1:3] / scale + job["offset"]), view < len(asked.rows)
     extra = {
         index: (poses[f"{name}.jpg"], sightings[view == job["names"].index(f"{name}.jpg"), 3:])
         for index, name in zip(asked.faceless, asked.extra, strict=False) if f"{name}.jpg" in poses

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.crops import Crops
 from pipelines.capture.cameras.candidate import Candidate, view_angles
 from pipelines.capture.dataset.alignment import Alignment
-from pipelines.capture.dataset.crops import Crops
 from pipelines.capture.frames.scan import REASONS, Scan
+from pipelines.capture.mattes.person import Mattes
 
 
 def figures_of(seen: Scan, used: Scan, crops: Crops) -> dict[str, Any]:
@@ -25,12 +26,12 @@ def figures_of(seen: Scan, used: Scan, crops: Crops) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def of_cameras(solved: Candidate, aligned: Alignment, matted: dict[str, Any]) -> dict[str, Any]:
+def of_cameras(solved: Candidate, aligned: Alignment, mattes: Mattes) -> dict[str, Any]:
     return {
         "camera": solved.method, "focal_px": round(solved.focal_px, 1),
         "landmark_error_px": round(float(np.median(solved.error_px)), 2),
-        "pose_failed": int(np.sum(solved.confidence == 0)), "alignment_rms_units": round(aligned.rms_units, 4),
-        "matte_confidence": round(matted["confidence_median"], 3),
+        "pose_failed": int(np.sum(solved.confidence == 0)), "alignment_rms_mm": round(1000 * aligned.rms_m, 2),
+        "matte_confidence": round(mattes.confidence_median, 3),
     }  # fmt: skip
 
 
@@ -56,6 +57,6 @@ def sentences(figures: dict[str, Any]) -> list[str]:
             "A second face was in view and was left out; film one person alone.",
         ),
         (figures["matte_confidence"] < 0.6, "Hair and background are hard to tell apart; film before a plain, different wall."),
-        (figures["alignment_rms_units"] > 0.025, "The head's shape was hard to measure; look at overlay.png before training."),
+        (figures["alignment_rms_mm"] > 8, "The head's shape was hard to measure; look at overlay.png before training."),
     ]
     return [text for wrong, text in checks if wrong]

@@ -36,7 +36,7 @@ class Lens:
         """
         return abs(self.k1) * (float(np.hypot(*self.size)) / 2 / self.focal_px) ** 3 * self.focal_px
 
-    def bent(self, px: np.ndarray) -> np.ndarray:
+    def distort(self, px: np.ndarray) -> np.ndarray:
         """[...,2] where the lens shows what an ideal camera sees at `px`.
 
         With k1 = -0.1, f = 100 and the axis at (50, 50): (80, 90) is shown at (79.25, 89), as r = 0.5 becomes 0.4875.
@@ -46,8 +46,8 @@ class Lens:
         away = self._away(px)
         return self._px(away * (1 + self.k1 * np.sum(away**2, axis=-1, keepdims=True)))
 
-    def straight(self, px: np.ndarray) -> np.ndarray:
-        """[...,2] the inverse of `bent`, by Newton's method; beyond the largest radius that a lens can show, that radius."""
+    def undistort(self, px: np.ndarray) -> np.ndarray:
+        """[...,2] the inverse of `distort`, by Newton's method; beyond the largest radius that a lens can show, that radius."""
         if not self:
             return px
         away = self._away(px)
@@ -69,7 +69,7 @@ class Lens:
         if not self:
             return seen
         found = np.any(seen.points != 0, axis=(1, 2))[:, None, None]
-        px = np.where(found, self.straight(seen.points[..., :2].astype(np.float64)), 0.0)
+        px = np.where(found, self.undistort(seen.points[..., :2].astype(np.float64)), 0.0)
         return replace(seen, points=np.concatenate([px, seen.points[..., 2:]], axis=2).astype(np.float32))
 
     def _away(self, px: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts.prior import Prior
 from pipelines.capture.cameras.candidate import Candidate
 from pipelines.capture.footage.lens import undone
 from pipelines.capture.frames.scan import FINDER_CODES, Scan, face_side
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import Progress
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import RIGID, align_to_canonical
 from pipelines.media import photos
 from pipelines.media.video import fitted
@@ -99,9 +99,7 @@ def read(record: Path, longest_side_px: int) -> tuple[list[View], tuple[int, int
     return views, size, focal_px
 
 
-def solve(
-    partial: Path, chosen: Scan, views: Sequence[View], size: tuple[int, int], prior: Prior, progress: Progress
-) -> dict[str, Any]:
+def solve(partial: Path, chosen: Scan, views: Sequence[View], size: tuple[int, int], progress: Progress) -> dict[str, Any]:
     """Leave the given cameras as a candidate in work/cameras.npz and the completed points in work/given.npz.
 
     UnusableMaterial when too few pictures show the face, or when its points do not meet: then these are not their cameras.
@@ -112,7 +110,7 @@ def solve(
     if len(found) < LEAST_FACES:
         raise UnusableMaterial(f"a face was found in only {len(found)} of the pictures; at least {LEAST_FACES} must show it.")
     with progress.task("given cameras", 2) as task:
-        trust = np.array([_frontal(chosen.points[row], prior.landmarks) for row in found])
+        trust = np.array([_frontal(chosen.points[row], canonical_landmarks()) for row in found])
         head = _agreed(poses[found], chosen.points[found], focal_px, size, trust)
         task.advance()
         there = _projected(poses, head, focal_px, size)

@@ -13,13 +13,13 @@ from pipelines.capture.footage.lens import Lens
 from pipelines.capture.footage.source import Footage
 from pipelines.capture.frames import extract
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.crop_squares import Square
-from pipelines.capture.mattes.person import region
+from pipelines.capture.mattes.crop_squares import region
 from pipelines.core.files import read_image, write_bytes, write_image
 from pipelines.core.stage import Progress
+from pipelines.media.squares import Square
 
 
-def straighten(partial: Path, footage: Footage, chosen: Scan, unseen: Scan, lens: Lens, progress: Progress) -> dict[str, Any]:
+def undistort(partial: Path, footage: Footage, chosen: Scan, unseen: Scan, lens: Lens, progress: Progress) -> dict[str, Any]:
     """Replace frames/ (those of `unseen` too) and the mattes in work/; figures: k1 and how far it moved the corners (px)."""
     filmed = partial / "work" / "filmed"
     filmed.mkdir(exist_ok=True)
@@ -49,5 +49,5 @@ def matte(alpha: np.ndarray, filmed: Square, wanted: Square, lens: Lens) -> np.n
     size = alpha.shape[0]
     unit = (np.arange(size) + 0.5) / size * wanted[2]
     px = np.stack(np.meshgrid(unit + wanted[0], unit + wanted[1]), axis=-1)
-    at = ((lens.bent(px) - filmed[:2]) * size / filmed[2] - 0.5).astype(np.float32)
+    at = ((lens.distort(px) - filmed[:2]) * size / filmed[2] - 0.5).astype(np.float32)
     return cv2.remap(alpha, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

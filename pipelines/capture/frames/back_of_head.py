@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.capture.cameras.candidate import Candidate
 from pipelines.capture.dataset.alignment import Alignment
 from pipelines.capture.frames.scan import FINDER_CODES, REASONS, Scan
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.geometry.rigid import project_px
 
 MOST = 30
@@ -19,7 +20,7 @@ NEAR_S = 3.0
 """Only frames within this time of one with a face are asked for; a camera left running is not."""
 
 
-def wanted(seen: Scan, chosen: Scan, is_given: bool) -> Scan:
+def candidates(seen: Scan, chosen: Scan, is_given: bool) -> Scan:
     """Up to `MOST` of the frames in which no face was found; none where cameras are given."""
     if is_given:
         return seen.rows(np.zeros(0, int))
@@ -32,21 +33,20 @@ def wanted(seen: Scan, chosen: Scan, is_given: bool) -> Scan:
     return seen.rows(rows)
 
 
-def left(seen: Scan, used: Scan) -> Scan:
+def without(seen: Scan, used: Scan) -> Scan:
     """What was seen without the frames that are used."""
     return seen.rows(np.flatnonzero(~np.isin(seen.index, used.index)))
 
 
-def joined(
-    chosen: Scan, asked: Scan, solved: Candidate, aligned: Alignment, landmarks: np.ndarray, size: tuple[int, int]
-) -> tuple[Scan, Candidate]:
+def insert(chosen: Scan, asked: Scan, solved: Candidate, aligned: Alignment, size: tuple[int, int]) -> tuple[Scan, Candidate]:
     """The frames and cameras with those of `asked` that have a pose, in the order of time.
 
-    Their points [478] are the prior's `landmarks` as the camera shows them; light and sharpness are the usual ones.
+    Their points [478] are the canonical head's as the camera shows them; light and sharpness are the usual ones.
     """
     rows = np.flatnonzero(np.isin(asked.index, solved.faceless))
     if not len(rows):
         return chosen, solved
+    landmarks = canonical_landmarks()
     extra, place = asked.rows(rows), np.searchsorted(solved.faceless, asked.index[rows])
     poses = solved.faceless_from_world[place]
     of_head = aligned.camera_from_head(poses)

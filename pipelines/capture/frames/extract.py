@@ -52,7 +52,7 @@ def scan(partial: Path, footage: "Footage", settings: FrameSettings, progress: P
         raise UnusableMaterial(f"no frame of {footage.info.path} can be decoded; record it again.")
     columns = dict(zip(COLUMNS, (np.array(column) for column in zip(*rows, strict=True)), strict=True))
     seen = Scan(**columns | {"reason": columns["reason"].astype(np.uint8), "finder": columns["finder"].astype(np.uint8)})
-    write_arrays(partial / "work" / "scan.npz", **vars(judged(seen, settings, still=still)))
+    write_arrays(partial / "work" / "scan.npz", **vars(assess_quality(seen, settings, still=still)))
     return {
         "looked_at": len(rows), "last_index": int(seen.index[-1]), "damaged": damaged, "lost": _short_of_end(footage, seen),
     }  # fmt: skip
@@ -75,7 +75,7 @@ def _short_of_end(footage: "Footage", seen: Scan) -> int:
     return lost
 
 
-def judged(seen: Scan, settings: FrameSettings, still: bool = False) -> Scan:
+def assess_quality(seen: Scan, settings: FrameSettings, still: bool = False) -> Scan:
     """The scan with the reasons that need more than one frame: too small, another face, too dark or bright, blurred.
 
     `still` pictures have no runs in which somebody is followed; whoever is largest in each is the person.
@@ -114,7 +114,7 @@ def extract(partial: Path, footage: "Footage", chosen: Scan, progress: Progress)
     return {"kept": len(chosen.index)}
 
 
-def found_by(seen: Scan) -> dict[str, int]:
+def faces_by_finder(seen: Scan) -> dict[str, int]:
     """How many faces each way of looking found; one that is followed counts for whoever found it."""
     counts = np.bincount(seen.finder, minlength=len(FINDER_CODES))
     return {FINDER_NAMES[name]: int(counts[code]) for name, code in FINDER_CODES.items() if name != "none" and counts[code]}

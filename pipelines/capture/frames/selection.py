@@ -17,7 +17,7 @@ TOLD_BY = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthP
 """Channels by which expressions are told apart, where the measured space has them."""
 
 
-def choose(
+def select_frames(
     seen: Scan, settings: FrameSettings, name: str, canonical: np.ndarray | None = None, still: bool = False
 ) -> np.ndarray:
     """Rows of the scan, in order: the best of equal stretches of the usable frames, and the most different of the others.

@@ -17,13 +17,13 @@ import numpy as np
 from pipelines.assets.rembg_models import rembg_matting, vouched_file
 from pipelines.capture.frames.scan import Scan, frame_name, positive
 from pipelines.capture.mattes.closed_form import closed_form
-from pipelines.capture.mattes.crop_squares import REGION_SCALE, Square, cut_square, region
+from pipelines.capture.mattes.crop_squares import region
 from pipelines.capture.mattes.temporal import Steadied, Steady, border_of
 from pipelines.core.files import read_arrays, read_image, write_arrays, write_image
 from pipelines.core.stage import Progress
 from pipelines.face.tracker import without_chatter
+from pipelines.media.squares import Square, cut_square
 
-__all__ = ["REGION_PX", "REGION_SCALE", "MatteSettings", "cut_square", "matte_frames", "matting", "region"]
 REGION_PX = 512
 """Side of the stored mattes."""
 SURE = 0.6
@@ -51,6 +51,19 @@ class MatteSettings:
 
     def __post_init__(self) -> None:
         positive(self, "refine_px")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mattes:
+    """What `matte_frames` says of the mattes of some frames."""
+
+    confidence: np.ndarray
+    """[N] in 0..1."""
+    confidence_median: float
+
+    @staticmethod
+    def of(figures: dict[str, Any]) -> "Mattes":
+        return Mattes(confidence=np.array(figures["confidence"]), confidence_median=figures["confidence_median"])
 
 
 def check_model(settings: MatteSettings) -> None:
@@ -112,8 +125,8 @@ def confidence(matte: np.ndarray) -> float:
     return float(np.abs(2 * value[band] - 1).mean()) if band.any() else 0.0
 
 
-def trust(certain: np.ndarray) -> np.ndarray:
-    """Weight [N] in training of frames whose mattes have this confidence: 1 from SURE on, less below; trust(0.3) = 0.5."""
+def matte_weight(certain: np.ndarray) -> np.ndarray:
+    """Weight [N] in training of frames whose mattes have this confidence: 1 from SURE on, less below, 0.5 at 0.3."""
     return np.clip(certain / SURE, 0.05, 1)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.capture.frames.scan import frame_name
-from pipelines.capture.mattes.crop_squares import Square, cut_square, inside
 from pipelines.core.files import read_image
+from pipelines.media.squares import Square, cut_square, inside
 
 NEIGHBORS = 2
 """Frames on either side that are asked."""

@@ -16,7 +16,9 @@ ANNA = Origin(name="anna.capture", fingerprint="a" * 64)
 
 def capture(folder: Path, fingerprint: str) -> Path:
     write_json(folder / "stage.json", {"fingerprint": fingerprint})
-    write_json(folder / "capture.json", {"settings": {"mattes": {"model": "u2net"}}, "camera": {"method": "landmarks"}})
+    write_json(
+        folder / "capture.json", {"schema": 2, "settings": {"mattes": {"model": "u2net"}}, "camera": {"method": "landmarks"}}
+    )
     return folder
 
 

@@ -8,10 +8,12 @@ import pytest
 from pipelines.assets.rembg_models import vouched_file
 from pipelines.assets.rembg_paths import REMBG_MODELS, rembg_file
 from pipelines.assets.store import register, registered
-from pipelines.capture.mattes.person import MatteSettings, cut_square, matting, region
+from pipelines.capture.mattes.crop_squares import region
+from pipelines.capture.mattes.person import MatteSettings, matting
 from pipelines.core.errors import MissingTool, SettingError
 from pipelines.core.files import sha256_file
 from pipelines.face.tracker import FaceTracker
+from pipelines.media.squares import cut_square
 from pipelines.media.video import read_frames
 from pipelines.prior.catalog import find_entry
 from tests.material import shared

@@ -9,7 +9,7 @@ import pytest
 
 from models.families import FAMILIES
 from pipelines.artifacts.avatar import Avatar, load_avatar
-from pipelines.artifacts.dataset import Dataset, load_dataset
+from pipelines.artifacts.dataset import Dataset
 from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait, gray, turned
 from pipelines.core.files import read_json, write_json
@@ -17,7 +17,7 @@ from pipelines.drive.motion.motion import Motion
 from pipelines.drive.render.painter import Painter
 from pipelines.evaluate import render_rows, tracked_expression
 from tests.tiny import write_tiny_avatar
-from tests.worlds import write_solid_capture
+from tests.worlds import quick_view, write_solid_capture
 
 
 def sampled(folder: Path, coarse: int) -> Avatar:
@@ -43,7 +43,7 @@ def driven(avatar: Avatar, dataset: Dataset, rows: np.ndarray, expression: np.nd
 
 @pytest.mark.parametrize("coarse", [6, 24])
 def test_evaluate_and_drive_show_the_same_picture(tmp_path: Path, coarse: int) -> None:
-    avatar, dataset = sampled(tmp_path / "a.avatar", coarse), load_dataset(write_solid_capture(tmp_path / "a.capture"))
+    avatar, dataset = sampled(tmp_path / "a.avatar", coarse), quick_view(write_solid_capture(tmp_path / "a.capture"))
     rows, expression = dataset.rows("test"), tracked_expression(dataset, avatar)
     judged = render_rows(avatar, dataset, rows, expression)
     assert np.abs(255 * judged - driven(avatar, dataset, rows, expression)).max() < 1

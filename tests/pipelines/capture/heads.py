@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.frames.scan import Scan
+from pipelines.face.canonical import canonical_landmarks
 
 SIZE = (640, 480)
 FOCAL_PX = 700.0
 CENTER = np.array(SIZE) / 2
 
 
-def looking(yaw_deg: np.ndarray, pitch_deg: np.ndarray | float = 0.0, distance: float = 2.0) -> np.ndarray:
-    """camera_from_head [N,4,4] of cameras on a sphere that look at the origin; positive yaw stands at +x."""
+def looking(yaw_deg: np.ndarray, pitch_deg: np.ndarray | float = 0.0, distance: float = 0.64) -> np.ndarray:
+    """camera_from_head [N,4,4] of cameras that look at the origin from `distance` metres; positive yaw stands at +x."""
     yaw, pitch = np.broadcast_arrays(np.asarray(yaw_deg, float), np.asarray(pitch_deg, float))
     turn = Rotation.from_euler("YX", np.column_stack([yaw, -pitch]), degrees=True).as_matrix()
     poses = np.tile(np.eye(4), (len(yaw), 1, 1))
@@ -47,7 +47,7 @@ def scan_of(points_px: np.ndarray, rate_hz: float = 10.0) -> Scan:
 
 @dataclass(frozen=True)
 class Filmed:
-    """The quick prior's own head, turned before a camera, with noisy landmarks."""
+    """The canonical head, turned before a camera, with noisy landmarks."""
 
     poses: np.ndarray
     chosen: Scan
@@ -55,7 +55,7 @@ class Filmed:
 
 
 def filmed(count: int = 40, reach_deg: float = 35.0, noise_px: float = 0.4) -> Filmed:
-    landmarks = load_prior("quick").landmarks.astype(np.float64)
+    landmarks = canonical_landmarks()
     phase = np.linspace(0, 2 * np.pi, count)
     poses = looking(reach_deg * np.sin(phase), 8 * np.cos(2 * phase))
     seen = project(poses, landmarks) + np.random.default_rng(1).normal(0, noise_px, (count, 478, 2))

@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 
 from avatarcli.settings import resolve
-from pipelines.artifacts.dataset import load_dataset
+from pipelines.artifacts.crops import PORTRAIT
+from pipelines.artifacts.dataset_view import view_of
 from pipelines.capture import CaptureSettings, capture
 from pipelines.capture.cameras.candidate import CameraSettings
-from pipelines.capture.dataset import alignment, crops, records
-from pipelines.capture.dataset.crops import DatasetSettings
+from pipelines.capture.dataset import alignment, records
 from pipelines.capture.frames import extract
 from pipelines.capture.frames.scan import FrameSettings
-from pipelines.capture.mattes import person
+from pipelines.capture.mattes import person, whole_frame
 from pipelines.capture.mattes.person import MatteSettings
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_image, read_json
-from pipelines.face.expression import MEASURED
+from pipelines.face.canonical import canonical_landmarks
+from pipelines.face.expression import MEASURED, RIGID
 from pipelines.media.encoder import write_video
 from pipelines.media.video import read_frames
+from pipelines.run import RunSettings
 from tests.material import DEMO
 
-SETTINGS = CaptureSettings(
-    frames=FrameSettings(max_frames=26), dataset=DatasetSettings(crop_size=96), cameras=CameraSettings(method="landmarks")
-)
+SETTINGS = CaptureSettings(frames=FrameSettings(max_frames=26), cameras=CameraSettings(method="landmarks"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def folder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_holds_what_training_reads(folder: Path) -> None:
-    data = load_dataset(folder)
+    data = view_of(folder, PORTRAIT)
     assert 24 <= len(data.names) <= 26
     assert list(data.source_index) == sorted(set(data.source_index)) and data.source_index[0] >= 1
     assert set(data.split) == {"train", "test"} and list(data.split) == sorted(data.split, reverse=True)
@@ -60,19 +60,16 @@ def test_the_folder_holds_what_training_reads(folder: Path) -> None:
 
 
 def test_landmarks_of_the_mean_head_lie_on_the_face_in_the_crops(folder: Path) -> None:
-    from pipelines.artifacts.prior import load_prior
-    from pipelines.capture.dataset.alignment import RIGID
-
-    data, prior = load_dataset(folder), load_prior("quick").landmarks[RIGID]
+    data, head = view_of(folder, PORTRAIT), canonical_landmarks()[RIGID]
     for row in (0, len(data.names) - 1):
         camera = np.linalg.inv(data.world_from_camera[row])
-        inside = (prior @ camera[:3, :3].T + camera[:3, 3]) @ data.intrinsics[row].T
+        inside = (head @ camera[:3, :3].T + camera[:3, 3]) @ data.intrinsics[row].T
         seen = (data.tracking()["landmarks"][row, RIGID, :2] - data.box[row, :2]) / data.box[row, 2]
         assert np.median(np.linalg.norm(inside[:, :2] / inside[:, 2:] - seen, axis=1)) < 0.02
 
 
 def test_transforms_are_those_of_the_nerf_tools(folder: Path) -> None:
-    record, data = read_json(folder / "transforms.json"), load_dataset(folder)
+    record, data = read_json(folder / "transforms.json"), view_of(folder, PORTRAIT)
     assert [frame["source_index"] for frame in record["frames"]] == list(data.source_index)
     assert {"source_index": 0, "time_s": 0.0, "reason": "black"} in record["dropped"]
     for frame, pose in zip(record["frames"], data.world_from_camera, strict=True):
@@ -106,7 +103,7 @@ def test_a_run_broken_anywhere_continues_to_the_same_result(
 
     out = tmp_path / "again.capture"
     for module, name, calls in ((extract, "write_image", 9), (person, "write_image", 7), (alignment, "align", 0),
-                                (crops, "write_image", 20), (records, "write_tracking", 0)):  # fmt: skip
+                                (whole_frame, "write_image", 9), (records, "write_tracking", 0)):  # fmt: skip
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, name, breaking(getattr(module, name), calls))
             capture(clip, out, SETTINGS)
@@ -130,7 +127,8 @@ def breaking(function, calls: int):
 def contents(folder: Path) -> dict[str, object]:
     """Every file but those that tell the time."""
     timed = {"stage.json", "report.html"}
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in timed and "steps" not in path.parts]
+    cached = {"steps", "derived"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in timed and not cached & {*path.parts}]
     return {
         str(path.relative_to(folder)): json.dumps({k: v.tolist() for k, v in read_arrays(path).items()})
         if path.suffix == ".npz"
@@ -143,9 +141,22 @@ def test_settings_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> 
     with pytest.raises(SettingError, match="choose mediapipe or one of"):
         capture(tmp_path / "not there.mp4", tmp_path / "a.capture", CaptureSettings(mattes=MatteSettings(model="nonsense")))
     for key, value in (("frames.max_frames", "-3"), ("cameras.sfm_views", "0"), ("dataset.held_out", "1.5"),
-                       ("dataset.crop_size", "0"), ("mattes.refine_px", "0")):  # fmt: skip
+                       ("mattes.refine_px", "0")):  # fmt: skip
         with pytest.raises(SettingError, match=key.rpartition(".")[2]):
             resolve(CaptureSettings(), assignments=[f"{key}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "instead"),
+    [
+        ("prior=ffhq.prior", "choose the prior for train"), ("alignment.max_rms_units=0.03", "renamed alignment.max_rms_m"),
+        ("opinions.use_fan=false", "renamed landmark_agreement"), ("dataset.crop_size=256", "when an avatar is trained"),
+    ],
+)  # fmt: skip
+def test_settings_of_earlier_versions_say_what_to_do_instead(setting: str, instead: str) -> None:
+    for base, prefix in ((CaptureSettings(), ""), (RunSettings(), "capture.")):
+        with pytest.raises(SettingError, match=instead):
+            resolve(base, assignments=[prefix + setting])
 
 
 def test_no_face_and_too_short_are_refused_and_leave_no_capture(clip: Path, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_json, write_json
@@ -25,7 +24,7 @@ from pipelines.evaluate.page_frames import spaced_out
 from pipelines.evaluate.summary import comparison
 from tests.pipelines.train.test_page import check
 from tests.tiny import write_tiny_avatar
-from tests.worlds import write_solid_capture
+from tests.worlds import quick_view, write_solid_capture
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +67,7 @@ def test_the_record_and_the_page(place: Path) -> None:
     found = evaluate(place / "anna.avatar")
     out = place / "anna.evaluation"
     assert found == read_json(out / "evaluation.json") and found["frames"] == 3
-    model, dataset = load_avatar(place / "anna.avatar"), load_dataset(place / "a.capture")
+    model, dataset = load_avatar(place / "anna.avatar"), quick_view(place / "a.capture")
     frozen = evaluate_model(model, dataset)[0]
     assert {name: found[name] for name in frozen} == frozen, "protocol heldout-1 stays what it is"
     assert found["capture"] == {"fingerprint": "a" * 64, "name": "a.capture"} and found["name"] == "anna.avatar"
@@ -218,8 +217,8 @@ def without_items(path: Path) -> None:
         ("anna.avatar/generator.safetensors", truncate), ("anna.avatar/expression_map.safetensors", truncate),
         ("anna.avatar/landmarks.npz", truncate), ("a.capture/dataset.json", Path.unlink), ("a.capture/dataset.json", all_train),
         ("a.capture/dataset.json", without_items), ("a.capture/stage.json", truncate), ("a.capture/tracking.npz", Path.unlink),
-        ("a.capture/tracking.npz", truncate), ("a.capture/crops/000057.png", Path.unlink),
-        ("a.capture/heads/000003.png", truncate),
+        ("a.capture/tracking.npz", truncate), ("a.capture/frames/000057.jpg", Path.unlink),
+        ("a.capture/mattes/000003.png", truncate),
     ],
 )  # fmt: skip
 def test_a_broken_folder_is_one_sentence_and_leaves_nothing(place: Path, file: str, fault) -> None:  # noqa: ANN001

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.evaluate import Pictures, pictures
@@ -21,7 +20,7 @@ from pipelines.evaluate.regions import (
     regions_of,
 )
 from pipelines.geometry.rigid import project
-from tests.worlds import write_solid_capture
+from tests.worlds import quick_view, write_solid_capture
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_regions_lean_with_the_head(prior: np.ndarray) -> None:
 
 
 def test_without_tracked_points_the_mean_face_is_placed_by_the_camera(tmp_path: Path, prior: np.ndarray) -> None:
-    dataset = load_dataset(write_solid_capture(tmp_path / "a.capture"))
+    dataset = quick_view(write_solid_capture(tmp_path / "a.capture"))
     rows = dataset.rows("test")
     cameras = dataset.world_from_camera[rows], dataset.intrinsics[rows]
     points, tracked = points_in_crops(dataset, rows, prior)
@@ -86,7 +85,7 @@ def test_without_tracked_points_the_mean_face_is_placed_by_the_camera(tmp_path: 
 
 
 def test_padding_counts_nowhere(tmp_path: Path, prior: np.ndarray) -> None:
-    dataset = load_dataset(write_solid_capture(tmp_path / "a.capture"))
+    dataset = quick_view(write_solid_capture(tmp_path / "a.capture"))
     rows = dataset.rows("test")
     truth = pictures(dataset, "test", 32)
     half = replace(truth, inside=np.zeros_like(truth.inside))

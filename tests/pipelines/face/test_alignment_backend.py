@@ -6,17 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture import CaptureSettings, capture
 from pipelines.capture.cameras.candidate import CameraSettings
-from pipelines.capture.dataset.crops import DatasetSettings
-from pipelines.capture.frames.landmark_agreement import NOT_ASKED, OpinionSettings, ask, trust, trusted
+from pipelines.capture.frames.landmark_agreement import (
+    NOT_ASKED,
+    LandmarkAgreementSettings,
+    compare,
+    confidence_at,
+    load_confidence,
+)
 from pipelines.capture.frames.scan import FrameSettings, Scan
 from pipelines.core.errors import MissingTool
 from pipelines.core.files import read_json, write_image
 from pipelines.core.stage import Silent
 from pipelines.face import alignment_backend
 from pipelines.face.alignment_backend import MESH_OF_FAN, disagreement, fan, fan_file, second_detector
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.tracker import PATIENCE, FaceTracker
 from pipelines.media.video import read_frames
 from tests.material import DEMO, shared
@@ -126,11 +131,11 @@ def test_a_capture_asks_fan_about_turned_frames_and_trusts_them_less(tmp_path: P
     """From the film to the record, with random weights: what they say is nonsense, so every frame asked about counts least."""
     random_fan("3DFAN4", tmp_path)
     settings = CaptureSettings(
-        frames=FrameSettings(max_frames=30), cameras=CameraSettings(method="landmarks"), dataset=DatasetSettings(crop_size=64),
-        opinions=OpinionSettings(from_yaw_deg=5.0, most_frames=3),
+        frames=FrameSettings(max_frames=30), cameras=CameraSettings(method="landmarks"),
+        landmark_agreement=LandmarkAgreementSettings(from_yaw_deg=5.0, most_frames=3),
     )  # fmt: skip
     out = capture(DEMO, tmp_path / "me.capture", settings).out
-    assert read_json(out / "capture.json")["second_opinion"].startswith("FAN looked at 3 turned frames")
+    assert read_json(out / "capture.json")["landmark_agreement"].startswith("FAN looked at 3 turned frames")
     poses = {one["file_path"]: one["confidence"] for one in read_json(out / "transforms.json")["frames"]}
     assert sum(value <= 0.25 for value in poses.values()) >= 3 and max(poses.values()) > 0.9
 
@@ -141,15 +146,14 @@ def test_fan_runs_with_weights_of_its_name(name: str, tmp_path: Path, monkeypatc
     """Random weights: what is tested is the way there and back, not the landmarks, which nobody has here."""
     file = random_fan(name, tmp_path)
     assert fan_file(name) == file
-    prior = load_prior("quick")
-    points = side_view(prior.landmarks)
+    points = side_view(canonical_landmarks())
     write_image(tmp_path / "frames" / "000000.jpg", np.random.default_rng(0).integers(0, 255, (600, 800, 3)).astype(np.uint8))
     chosen = Scan(index=np.zeros(1, int), time_s=np.zeros(1), points=points[None], sharpness=np.ones(1),
                   brightness=np.ones(1), reason=np.zeros(1, np.uint8), finder=np.ones(1, np.uint8))  # fmt: skip
     look = fan()
     assert look is not None and look(np.zeros((600, 800, 3), np.uint8), (200.0, 100.0, 500.0, 500.0)).shape == (68, 2)
-    said = ask(tmp_path, chosen, prior, OpinionSettings(), Silent())["said"]
-    assert said.startswith("FAN looked at 1 turned frames") and 0.25 <= trust(tmp_path)[0] <= 1
+    said = compare(tmp_path, chosen, LandmarkAgreementSettings(), Silent())["summary"]
+    assert said.startswith("FAN looked at 1 turned frames") and 0.25 <= load_confidence(tmp_path)[0] <= 1
 
 
 def side_view(landmarks: np.ndarray) -> np.ndarray:
@@ -159,19 +163,18 @@ def side_view(landmarks: np.ndarray) -> np.ndarray:
 
 
 def test_without_fan_the_record_says_so_and_all_frames_count(tmp_path: Path) -> None:
-    prior = load_prior("quick")
-    chosen = Scan(index=np.arange(3), time_s=np.arange(3.0), points=np.tile(side_view(prior.landmarks), (3, 1, 1)),
+    chosen = Scan(index=np.arange(3), time_s=np.arange(3.0), points=np.tile(side_view(canonical_landmarks()), (3, 1, 1)),
                   sharpness=np.ones(3), brightness=np.ones(3), reason=np.zeros(3, np.uint8))  # fmt: skip
-    assert ask(tmp_path, chosen, prior, OpinionSettings(), Silent()) == {"said": NOT_ASKED}
-    assert np.array_equal(trust(tmp_path), np.ones(3))
+    assert compare(tmp_path, chosen, LandmarkAgreementSettings(), Silent()) == {"summary": NOT_ASKED}
+    assert np.array_equal(load_confidence(tmp_path), np.ones(3))
     assert FrameSettings().second_detector
 
 
 def test_a_frame_counts_half_where_the_two_differ_as_much_as_is_tolerated() -> None:
-    points = side_view(load_prior("quick").landmarks)
+    points = side_view(canonical_landmarks())
     theirs = np.zeros((68, 2), np.float32)
     theirs[list(MESH_OF_FAN)] = points[list(MESH_OF_FAN.values()), :2]
     assert disagreement(points, theirs) == 0
     side = float(np.ptp(points[:, :2], axis=0).max())
     assert disagreement(points, theirs + np.float32(0.06 * side / np.sqrt(2))) == pytest.approx(0.06, rel=1e-3)
-    assert [trusted(value, OpinionSettings()) for value in (0.0, 0.06, 9.0)] == [1, 0.5, 0.25]
+    assert [confidence_at(value, LandmarkAgreementSettings()) for value in (0.0, 0.06, 9.0)] == [1, 0.5, 0.25]

@@ -80,7 +80,7 @@ def test_from_capture_to_avatar_and_no_fingerprint_moves(tmp_path: Path) -> None
     assert read_json(avatar / "avatar.json")["consent"] == consent_in(capture)
     attach(capture, consent_of("Anna: I agree to more."))
     assert (consent_in(capture) or {})["statement"] == "I agree to more."
-    assert (capture / "stage.json").read_bytes() == before and read_json(capture / "capture.json")["schema"] == 1
+    assert (capture / "stage.json").read_bytes() == before and read_json(capture / "capture.json")["schema"] == 2
 
 
 CAPTURED = """

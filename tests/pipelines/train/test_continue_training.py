@@ -13,8 +13,8 @@ import torch
 
 from models.camera import Camera
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.joined_dataset import join
+from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays, write_json
 from pipelines.core.stage import Silent
@@ -43,7 +43,7 @@ from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from pipelines.train.start_state import StartState
 from tests.avatarcli.cli import avatarcli
 from tests.training import TOOLS, Killed, KilledAfter, MouthLabeler
-from tests.worlds import render_solid, write_solid_capture, write_unit_prior
+from tests.worlds import as_schema_1, quick_view, render_solid, write_solid_capture, write_unit_prior
 
 STEPS = 60
 OPEN_FACE = np.zeros((478, 3))
@@ -134,7 +134,7 @@ def test_the_record_names_both_captures_and_it_is_an_avatar(made: Path, better: 
 def test_older_latents_go_on_and_new_ones_begin_where_a_frame_looks_alike(made: Path, better: Path) -> None:
     known, found = read_arrays(made / "solid.avatar" / "latents.npz")["w"], read_arrays(better / "start.npz")["latents"]
     assert np.array_equal(found[: len(known)], known) and len(found) == 2 * len(known)
-    parts = tuple(load_dataset(made / name) for name in ("solid.capture", "solid.capture"))
+    parts = tuple(quick_view(made / name) for name in ("solid.capture", "solid.capture"))
     frames = load_frames(join(parts), "train", 32, read_arrays(made / "prior" / "landmarks.npz")["landmarks"])
     again = frames.image[len(known) :]
     assert torch.equal(frames.image[look_alikes(frames, len(known))], again), "the same frame is the most alike"
@@ -157,7 +157,7 @@ def test_no_tracking_enters_the_appearance(made: Path, tmp_path: Path) -> None:
     for number, change in enumerate((0.0, 3.0)):
         capture = Path(shutil.copytree(made / "wide.capture", tmp_path / f"{number}.capture"))
         tracking = read_arrays(capture / "tracking.npz")
-        write_arrays(capture / "tracking.npz", **{name: value + change for name, value in tracking.items()})
+        write_arrays(capture / "tracking.npz", **tracking | {"expression_measured": tracking["expression_measured"] + change})
         inputs, continuation = opened_for(made, made / "solid.avatar", tmp_path / str(number), capture)
         starts.append(start_from_avatar(inputs, continuation))
     assert starts[0].latents is not None and torch.equal(starts[0].latents, starts[1].latents)
@@ -200,7 +200,7 @@ def test_mouths_drawn_open_are_kept_until_one_is_filmed(made: Path, tmp_path: Pa
 
 
 def test_joined_captures_keep_their_frames_and_held_out_ends(made: Path) -> None:
-    parts = tuple(load_dataset(made / name) for name in ("solid.capture", "wide.capture"))
+    parts = tuple(quick_view(made / name) for name in ("solid.capture", "wide.capture"))
     both = join(parts)
     count = len(parts[0].names)
     assert both.rows("test").tolist() == [*parts[0].rows("test"), *(count + parts[1].rows("test"))]
@@ -217,7 +217,7 @@ def test_new_frames_come_as_often_as_old_ones() -> None:
 
 
 def test_views_that_are_filmed_by_now_are_no_longer_remembered(made: Path) -> None:
-    frames = load_frames(load_dataset(made / "solid.capture"), "train", 8, np.zeros((478, 3)))
+    frames = load_frames(quick_view(made / "solid.capture"), "train", 8, np.zeros((478, 3)))
     behind = frames.camera[0].label().numpy().copy()
     behind[:, [3, 7, 11]] *= -1
     label = torch.from_numpy(np.concatenate([frames.camera[0].label().numpy(), behind]))
@@ -260,8 +260,8 @@ def test_captures_that_do_not_fit_are_refused(place: Path) -> None:
     refused(place, SettingError, "choose another -o", out="solid.avatar")
     write_solid_capture(place / "short.capture", frames=8, fingerprint="c" * 64)
     refused(place, UnusableMaterial, "7 training frames|6 training frames", capture="short.capture")
-    write_json(place / "wide.capture" / "capture.json", {"schema": 1, "prior": {"name": "ffhq"}})
-    refused(place, UnusableMaterial, "aligned to the prior ffhq")
+    as_schema_1(place / "wide.capture", load_prior("quick"))
+    refused(place, UnusableMaterial, r"aligned to the prior quick \(ced1a55f\) alone; capture again")
 
 
 def test_an_avatar_whose_capture_is_gone_asks_for_it(place: Path, made: Path) -> None:

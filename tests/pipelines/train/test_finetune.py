@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.core.stage import Silent
@@ -24,7 +23,7 @@ from pipelines.train.settings import FinetuneSettings, TrainSettings
 from pipelines.train.steps import train_step
 from pipelines.train.trainer import Trainer, make_trainer
 from tests.training import Killed, KilledAfter
-from tests.worlds import write_solid_capture, write_unit_prior
+from tests.worlds import quick_view, write_solid_capture, write_unit_prior
 
 FAST = FinetuneSettings(coarse=6, fine=6, checkpoint_every=4, adversarial_every=2, adversarial_from=0.3)
 
@@ -38,7 +37,7 @@ def capture(tmp_path: Path) -> Path:
 
 def make(capture: Path, changes: Mapping[str, object]) -> tuple[Trainer, Frames, FinetuneSettings]:
     settings: TrainSettings = replace(PRESETS["quick"], prior=str(capture.parent / "prior"), finetune=replace(FAST, **changes))
-    frames = load_frames(load_dataset(capture), "train", 32, load_prior(settings.prior).landmarks)
+    frames = load_frames(quick_view(capture), "train", 32, load_prior(settings.prior).landmarks)
     generator, discriminator, _ = make_networks(load_prior(settings.prior), settings, "cpu")
     return make_trainer(generator, discriminator, frames, settings.finetune, seed=0), frames, settings.finetune
 

@@ -13,7 +13,6 @@ from models.eg3d.generator import EG3D
 from models.eg3d.transfer import MOST_PAINT, resized, transfer
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
-from pipelines.artifacts.dataset import load_dataset
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import Prior, load_codes, load_prior
 from pipelines.core.stage import Silent
@@ -41,8 +40,8 @@ from pipelines.train.settings import FinetuneSettings
 from pipelines.train.start_state import StartState
 from pipelines.train.steps import train_step
 from pipelines.train.trainer import make_trainer
-from tests.training import align, inputs_of
-from tests.worlds import write_solid_capture, write_unit_prior
+from tests.training import inputs_of
+from tests.worlds import quick_view, write_solid_capture, write_unit_prior
 from tests.worlds_shards import write_solid_shards
 
 
@@ -60,7 +59,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Prior:
 
 @pytest.fixture
 def frames(tmp_path: Path, prior: Prior) -> Frames:
-    return load_frames(load_dataset(write_solid_capture(tmp_path / "solid.capture")), "train", 32, prior.landmarks)
+    return load_frames(quick_view(write_solid_capture(tmp_path / "solid.capture")), "train", 32, prior.landmarks)
 
 
 def how(random: torch.Generator | None) -> Sampling:
@@ -179,7 +178,7 @@ def test_the_workstation_starts_from_the_prior(prior: Prior) -> None:
 
 
 def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -> None:
-    capture = align(write_solid_capture(tmp_path / "solid.capture"), prior.name)
+    capture = write_solid_capture(tmp_path / "solid.capture")
     asked = replace(settings(inversion_steps=3), prior=str(prior.folder))
     inputs = inputs_of(capture, tmp_path / "work", asked)
     start_from_prior(inputs).save(inputs.folder)
@@ -196,7 +195,7 @@ def test_a_training_begins_where_the_start_ended(prior: Prior, tmp_path: Path) -
 
 
 def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior, tmp_path: Path) -> None:
-    capture = align(write_solid_capture(tmp_path / "solid.capture"), prior.name)
+    capture = write_solid_capture(tmp_path / "solid.capture")
     asked = replace(settings(inversion_steps=2), prior=str(prior.folder))
     states = []
     for name, parts in (("whole", (6,)), ("parts", (3, 6))):

@@ -13,7 +13,7 @@ from models.generator import Control, LatentSpec, rendered
 from models.heads.expression_map import ExpressionMap, standardization
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import hashed
-from pipelines.artifacts.prior import PriorCodes
+from pipelines.artifacts.prior import PriorCodes, load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays, write_json
 from pipelines.core.stage import Silent
@@ -24,7 +24,7 @@ from pipelines.train.pairs import Pairs, propose, unfilmed
 from pipelines.train.recipe import train_avatar
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from tests.training import TOOLS, inputs_of
-from tests.worlds import write_solid_capture, write_unit_prior
+from tests.worlds import as_schema_1, write_solid_capture, write_unit_prior
 
 
 @pytest.fixture
@@ -101,10 +101,9 @@ def test_latents_of_older_avatars_are_read(tmp_path: Path) -> None:
         FrameLatents.load(tmp_path / "broken")
 
 
-def test_a_capture_for_another_prior_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
-    capture = write_solid_capture(tmp_path / "solid.capture")
-    write_json(capture / "capture.json", read_json(capture / "capture.json") | {"prior": {"name": "ffhq"}})
-    with pytest.raises(UnusableMaterial, match="aligned to the prior ffhq"):
+def test_an_old_capture_for_another_prior_is_refused(tmp_path: Path, settings: TrainSettings) -> None:
+    capture = as_schema_1(write_solid_capture(tmp_path / "solid.capture"), load_prior("quick"))
+    with pytest.raises(UnusableMaterial, match=r"aligned to the prior quick \(ced1a55f\) alone; capture again"):
         train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS)
     assert not (tmp_path / "solid.avatar").exists()
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.cameras.background_motion import background
 from pipelines.capture.cameras.surface_tracks import LEAST_LENGTH, follow
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.person import REGION_PX, region
+from pipelines.capture.mattes.crop_squares import region
+from pipelines.capture.mattes.person import REGION_PX
 from pipelines.core.files import write_image
+from pipelines.face.canonical import canonical_landmarks
 from tests.pipelines.capture.heads import looking, project, scan_of
 
 
@@ -22,7 +23,7 @@ def drawn(partial: Path, room_px: float, head_deg: float, plain: bool = False) -
     wall = rng.integers(0, 255, (60, 160, 3)).astype(np.uint8)
     wall = cv2.resize(wall, (1280, 480), interpolation=cv2.INTER_CUBIC) if not plain else np.full((480, 1280, 3), 190, np.uint8)
     skin = cv2.resize(rng.integers(60, 200, (40, 40, 3)).astype(np.uint8), (320, 320), interpolation=cv2.INTER_CUBIC)
-    seen = project(looking(np.linspace(-head_deg, head_deg, 13)), load_prior("quick").landmarks.astype(np.float64))
+    seen = project(looking(np.linspace(-head_deg, head_deg, 13)), canonical_landmarks())
     chosen = scan_of(seen)
     for row in range(13):
         start = int(row * room_px)

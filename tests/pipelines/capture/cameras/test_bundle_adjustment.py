@@ -10,7 +10,7 @@ def problem(seed: int = 0, count: int = 60):
     """Points about a head, 20 cameras around it, all sightings, and a disturbed start."""
     rng = np.random.default_rng(seed)
     points = rng.normal(0, 0.2, (count, 3))
-    poses = looking(np.linspace(-50, 50, 20), 10 * np.sin(np.arange(20)))
+    poses = looking(np.linspace(-50, 50, 20), 10 * np.sin(np.arange(20)), distance=2.0)
     px = project(poses, points)
     seen = Sightings(
         frame=np.repeat(np.arange(20), count), point=np.tile(np.arange(count), 20), px=px.reshape(-1, 2),

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.cameras.candidate import CameraSettings, jump_deg, steadied, view_angles
 from pipelines.capture.cameras.landmark_cameras import from_landmarks
 from pipelines.capture.cameras.surface_tracks import Tracks
+from pipelines.face.canonical import canonical_landmarks
 from tests.pipelines.capture.heads import FOCAL_PX, SIZE, filmed, looking, project, rotation_error_deg, scan_of
 
 
@@ -15,7 +15,7 @@ def followed(poses: np.ndarray, count: int = 120, length: int = 14, noise_px: fl
     rng = np.random.default_rng(3)
     normal = rng.normal(size=(count, 3)) * (1, 0.6, 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    points = normal * (0.25, 0.40, 0.31)
+    points = normal * (0.08, 0.128, 0.0992)
     px, eye = project(poses, points), np.linalg.inv(poses)[:, :3, 3]
     faces = (eye / np.linalg.norm(eye, axis=1, keepdims=True)) @ normal.T > 0.3
     rows = []
@@ -29,10 +29,10 @@ def followed(poses: np.ndarray, count: int = 120, length: int = 14, noise_px: fl
     return Tracks(frame=frame, track=track, px=px[frame, point] + rng.normal(0, noise_px, (len(frame), 2)))
 
 
-def test_landmarks_of_the_prior_itself_give_its_poses() -> None:
+def test_landmarks_of_the_mean_head_itself_give_its_poses() -> None:
     clip = filmed()
     settings = CameraSettings(focal_prior=FOCAL_PX / SIZE[0])
-    found = from_landmarks(clip.chosen, SIZE, load_prior("quick"), settings, Tracks.none())
+    found = from_landmarks(clip.chosen, SIZE, settings, Tracks.none())
     assert np.median(rotation_error_deg(found.camera_from_world, clip.poses)) < 0.3
     assert found.focal_px == pytest.approx(FOCAL_PX, rel=0.05)
     assert found.confidence.min() > 0.2
@@ -41,12 +41,12 @@ def test_landmarks_of_the_prior_itself_give_its_poses() -> None:
 
 def test_followed_points_correct_landmarks_that_bend_toward_the_profile() -> None:
     """The tracker's landmarks lag behind a turning head, as those of mediapipe do beyond 30 degrees."""
-    prior, yaw = load_prior("quick"), 65 * np.sin(np.linspace(0, 2 * np.pi, 60))
+    yaw = 65 * np.sin(np.linspace(0, 2 * np.pi, 60))
     true, lagging = looking(yaw), looking(np.where(np.abs(yaw) > 30, np.sign(yaw) * (30 + 0.6 * (np.abs(yaw) - 30)), yaw))
-    seen = project(lagging, prior.landmarks) + np.random.default_rng(5).normal(0, 1.0, (60, 478, 2))
+    seen = project(lagging, canonical_landmarks()) + np.random.default_rng(5).normal(0, 1.0, (60, 478, 2))
     chosen, settings = scan_of(seen), CameraSettings(focal_px=FOCAL_PX)
-    alone = from_landmarks(chosen, SIZE, prior, settings, Tracks.none())
-    together = from_landmarks(chosen, SIZE, prior, settings, followed(true, 400))
+    alone = from_landmarks(chosen, SIZE, settings, Tracks.none())
+    together = from_landmarks(chosen, SIZE, settings, followed(true, 400))
     assert np.median(rotation_error_deg(alone.camera_from_world, true)) > 3
     assert np.median(rotation_error_deg(together.camera_from_world, true)) < 1.5
     assert together.figures["surface_points"] > 30
@@ -58,15 +58,13 @@ def test_a_frame_that_contradicts_its_neighbors_gets_no_confidence() -> None:
     points[20, :, :2] = project(looking(np.array([-40.0]), 25.0), clip.landmarks)[0] + np.random.default_rng(0).normal(
         0, 4, (478, 2)
     )
-    found = from_landmarks(
-        scan_of(points[..., :2]), SIZE, load_prior("quick"), CameraSettings(focal_px=FOCAL_PX), Tracks.none()
-    )
+    found = from_landmarks(scan_of(points[..., :2]), SIZE, CameraSettings(focal_px=FOCAL_PX), Tracks.none())
     assert found.confidence[20] == 0
     assert np.sum(found.confidence == 0) <= 3
 
 
 def test_a_given_focal_length_is_kept() -> None:
-    found = from_landmarks(filmed().chosen, SIZE, load_prior("quick"), CameraSettings(focal_px=650.0), Tracks.none())
+    found = from_landmarks(filmed().chosen, SIZE, CameraSettings(focal_px=650.0), Tracks.none())
     assert found.focal_px == pytest.approx(650.0, rel=1e-6)
 
 

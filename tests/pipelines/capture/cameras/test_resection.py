@@ -16,16 +16,16 @@ LENS = Lens(k1=0.0, focal_px=FOCAL_PX, size=SIZE)
 
 def test_the_pose_is_that_of_the_majority() -> None:
     rng = np.random.default_rng(0)
-    points, true = rng.normal(0, 0.3, (120, 3)), looking(np.array([20.0]), 5.0)
+    points, true = rng.normal(0, 0.3, (120, 3)), looking(np.array([20.0]), 5.0, 2.0)
     px = project(true, points)[0] + rng.normal(0, 0.2, (120, 2))
     px[:40] += (25.0, -10.0)
-    pose, fits = agreed(points, px, looking(np.array([17.0]))[0], MATRIX)
+    pose, fits = agreed(points, px, looking(np.array([17.0]), 0.0, 2.0)[0], MATRIX)
     assert 75 <= fits <= 85
     assert np.abs(pose - true[0]).max() < 5e-3
 
 
 def test_without_a_majority_the_guess_stays() -> None:
-    rng, guess = np.random.default_rng(0), looking(np.array([17.0]))[0]
+    rng, guess = np.random.default_rng(0), looking(np.array([17.0]), 0.0, 2.0)[0]
     pose, fits = agreed(rng.normal(0, 0.3, (60, 3)), rng.uniform(0, 480, (60, 2)), guess, MATRIX)
     assert fits == 0 and np.array_equal(pose, guess)
     assert agreed(np.zeros((5, 3)), np.zeros((5, 2)), guess, MATRIX)[1] == 0

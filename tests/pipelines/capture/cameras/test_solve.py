@@ -8,7 +8,7 @@ import pytest
 from pipelines.capture.cameras import solve
 from pipelines.capture.cameras.background_motion import Background
 from pipelines.capture.cameras.candidate import CameraSettings, Candidate, Question
-from pipelines.capture.cameras.solve import ask_colmap, choose, plan
+from pipelines.capture.cameras.solve import ask_colmap, plan, select_candidate
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.colmap import run
 from pipelines.core.errors import UnusableMaterial
@@ -27,28 +27,28 @@ LANDMARKS = candidate("landmark_pose")
 
 
 def test_a_model_that_fits_the_head_wins() -> None:
-    best, why = choose([LANDMARKS, candidate("colmap_scene", error_px=1.4, surface_px=0.7)])
+    best, why = select_candidate([LANDMARKS, candidate("colmap_scene", error_px=1.4, surface_px=0.7)])
     assert best.method == "colmap_scene"
     assert "60 of 60 views" in why and "1.2 degrees" in why and why.endswith(".")
 
 
 def test_a_model_with_a_problem_loses_with_the_reason() -> None:
     inside_out = candidate("colmap_scene", problems=("the model is inside out", "the face lies behind its cameras"))
-    best, why = choose([LANDMARKS, inside_out])
+    best, why = select_candidate([LANDMARKS, inside_out])
     assert best is LANDMARKS
     assert "refused because the model is inside out and the face lies behind its cameras" in why
 
 
 @pytest.mark.parametrize(("error_px", "surface_px", "word"), [(2.5, 0.6, "landmarks fit"), (1.2, 1.6, "followed on the head")])
 def test_a_model_of_the_room_before_which_the_head_turns_loses(error_px: float, surface_px: float, word: str) -> None:
-    best, why = choose([LANDMARKS, candidate("colmap_scene", error_px, surface_px)])
+    best, why = select_candidate([LANDMARKS, candidate("colmap_scene", error_px, surface_px)])
     assert best is LANDMARKS and word in why
 
 
 def test_where_the_followed_points_agree_it_is_the_tracker_that_is_wrong() -> None:
-    assert choose([LANDMARKS, candidate("colmap_scene", error_px=3.0, surface_px=0.4)])[0].method == "colmap_scene"
-    assert choose([LANDMARKS, candidate("colmap_scene", error_px=3.0, surface_px=0.7)])[0] is LANDMARKS
-    assert choose([LANDMARKS, candidate("colmap_scene", error_px=5.0, surface_px=0.4)])[0] is LANDMARKS
+    assert select_candidate([LANDMARKS, candidate("colmap_scene", error_px=3.0, surface_px=0.4)])[0].method == "colmap_scene"
+    assert select_candidate([LANDMARKS, candidate("colmap_scene", error_px=3.0, surface_px=0.7)])[0] is LANDMARKS
+    assert select_candidate([LANDMARKS, candidate("colmap_scene", error_px=5.0, surface_px=0.4)])[0] is LANDMARKS
 
 
 @pytest.mark.parametrize(("on_face", "method"), [(7.0, "colmap_scene"), (1.0, "landmark_pose")])
@@ -57,23 +57,23 @@ def test_of_photos_the_model_must_have_points_on_the_face(on_face: float, method
     for one in (ours, theirs):
         del one.figures["surface_error_px"]
     theirs.figures["face_points"] = on_face
-    assert choose([ours, theirs])[0].method == method
+    assert select_candidate([ours, theirs])[0].method == method
 
 
 def test_a_model_of_the_head_must_fit_as_well_as_the_landmark_poses() -> None:
-    assert choose([LANDMARKS, candidate("colmap_head", 1.7, 0.65)])[0] is LANDMARKS
-    assert choose([LANDMARKS, candidate("colmap_head", 0.9, 0.45)])[0].method == "colmap_head"
+    assert select_candidate([LANDMARKS, candidate("colmap_head", 1.7, 0.65)])[0] is LANDMARKS
+    assert select_candidate([LANDMARKS, candidate("colmap_head", 0.9, 0.45)])[0].method == "colmap_head"
 
 
 def test_without_a_rival_the_plan_says_why() -> None:
-    assert choose([LANDMARKS], "COLMAP was not asked: the camera stands still")[1] == (
+    assert select_candidate([LANDMARKS], "COLMAP was not asked: the camera stands still")[1] == (
         "Landmark poses: COLMAP was not asked: the camera stands still."
     )
 
 
 def test_asked_for_colmap_and_nothing_else() -> None:
     with pytest.raises(UnusableMaterial, match="cameras.method is colmap, but COLMAP found no model"):
-        choose([LANDMARKS], "COLMAP found no model", "colmap")
+        select_candidate([LANDMARKS], "COLMAP found no model", "colmap")
 
 
 @pytest.mark.parametrize(
@@ -112,17 +112,17 @@ def test_further_ways_are_tried_only_while_every_model_has_a_problem(
             raise run.Failed(f"{way} found nothing")
         return [answers[asked_for[-1]]]
 
-    def judged(asked: Question, model: str, prior: np.ndarray, tracks: Tracks) -> Candidate:
+    def from_model(asked: Question, model: str, tracks: Tracks) -> Candidate:
         return candidate("colmap_scene", problems=() if model == "right" else ("it is wrong",))
 
     monkeypatch.setattr(run, "reconstruct", reconstruct)
-    monkeypatch.setattr(solve.acceptance, "from_model", judged)
+    monkeypatch.setattr(solve.acceptance, "from_model", from_model)
     monkeypatch.setattr(solve.merge_submodels, "joined", lambda parts, reference: np.eye(4)[None] if parts_fit else None)
     asked = Question(
         kind="scene", partial=tmp_path, chosen=filmed().chosen, frame_size=SIZE, reference=LANDMARKS,
         settings=CameraSettings(), seed=0,
     )  # fmt: skip
-    found, reason = ask_colmap(asked, np.zeros((4, 3)), Tracks.none())
+    found, reason = ask_colmap(asked, Tracks.none())
     assert asked_for == tried
     assert [one.figures["way"] for one in found] == [way for way in tried if way in answers]
     assert [one.problems == () for one in found] == [answers[one.figures["way"]] == "right" for one in found]

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.artifacts.prior import load_prior
 from pipelines.capture.footage import undistort
 from pipelines.capture.footage.lens import Lens
 from pipelines.capture.footage.source import Footage, Part
-from pipelines.capture.footage.undistort import straighten
 from pipelines.capture.frames import extract
 from pipelines.capture.frames.scan import Scan, frame_name
-from pipelines.capture.mattes.person import REGION_PX, cut_square, region
+from pipelines.capture.mattes.crop_squares import region
+from pipelines.capture.mattes.person import REGION_PX
 from pipelines.core.files import read_image, write_arrays, write_image
 from pipelines.core.stage import Silent
+from pipelines.face.canonical import canonical_landmarks
 from pipelines.media.encoder import write_video
+from pipelines.media.squares import cut_square
 from pipelines.media.video import VideoInfo, probe
 from tests.pipelines.capture.heads import FOCAL_PX, SIZE, looking, project, scan_of
 
@@ -24,26 +25,26 @@ BARREL = Lens(k1=-0.1, focal_px=100.0, size=(100, 100))
 
 
 def test_the_worked_numbers() -> None:
-    assert BARREL.bent(np.array([80.0, 90.0])) == pytest.approx([79.25, 89.0])
+    assert BARREL.distort(np.array([80.0, 90.0])) == pytest.approx([79.25, 89.0])
     assert Lens(k1=0.08, focal_px=1000.0, size=(600, 800)).bend_px == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize("k1", [-0.3, -0.08, 0.0, 0.08, 0.5])
-def test_bent_and_straight_undo_each_other(k1: float) -> None:
+def test_distort_and_undistort_undo_each_other(k1: float) -> None:
     lens = replace(BARREL, k1=k1)
     px = np.random.default_rng(0).uniform(0, 100, (50, 2))
-    assert np.allclose(lens.bent(lens.straight(px)), px, atol=1e-6)
-    assert np.allclose(lens.straight(lens.bent(px)), px, atol=1e-6)
+    assert np.allclose(lens.distort(lens.undistort(px)), px, atol=1e-6)
+    assert np.allclose(lens.undistort(lens.distort(px)), px, atol=1e-6)
     assert bool(lens) == (k1 != 0)
 
 
 def test_what_no_lens_can_show_stays_finite() -> None:
-    far = Lens(k1=-2.0, focal_px=100.0, size=(100, 100)).straight(np.array([[100.0, 100.0], [50.0, 50.0]]))
+    far = Lens(k1=-2.0, focal_px=100.0, size=(100, 100)).undistort(np.array([[100.0, 100.0], [50.0, 50.0]]))
     assert np.isfinite(far).all() and np.allclose(far[1], 50)
 
 
 def test_frames_without_a_face_stay_without() -> None:
-    chosen = scan_of(project(looking(np.array([0.0, 10.0])), load_prior("quick").landmarks.astype(np.float64)))
+    chosen = scan_of(project(looking(np.array([0.0, 10.0])), canonical_landmarks()))
     chosen.points[1] = 0
     found = Lens(k1=-0.1, focal_px=FOCAL_PX, size=SIZE).points(chosen)
     assert np.all(found.points[1] == 0)
@@ -57,7 +58,7 @@ SPOT = np.array([139.0, 25.0])
 def clip_of(folder: Path) -> tuple[Footage, Scan]:
     """Two frames of a bright spot that an ideal camera would see at SPOT, filmed through LENS, and their mattes of it."""
     x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
-    at = LENS.bent(SPOT)
+    at = LENS.distort(SPOT)
     spot = 255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 18)
     image = np.repeat(spot[..., None], 3, 2).round().astype(np.uint8)
     write_video(folder / "a.mp4", [image, image], 10)
@@ -84,8 +85,8 @@ def test_frames_and_mattes_become_straight(tmp_path: Path) -> None:
     footage, chosen = clip_of(tmp_path)
     partial = tmp_path / "partial"
     unseen = chosen.rows(np.zeros(0, int))
-    assert np.linalg.norm(LENS.bent(SPOT) - SPOT) > 3
-    figures = straighten(partial, footage, chosen, unseen, LENS, Silent())
+    assert np.linalg.norm(LENS.distort(SPOT) - SPOT) > 3
+    figures = undistort.undistort(partial, footage, chosen, unseen, LENS, Silent())
     assert figures["k1"] == LENS.k1 and figures["corners_px"] > 5
     assert center_of(read_image(partial / "frames" / "000001.jpg")[..., 0]) == pytest.approx(SPOT, abs=0.3)
     square = region(LENS.points(chosen).points[1])
@@ -114,9 +115,9 @@ def test_a_run_broken_off_there_continues_to_the_same(tmp_path: Path, monkeypatc
             patch.setattr(undistort, "write_image", written)
             if folder == broken:
                 with pytest.raises(KeyboardInterrupt):
-                    straighten(folder / "partial", footage, chosen, unseen, LENS, Silent())
+                    undistort.undistort(folder / "partial", footage, chosen, unseen, LENS, Silent())
         for _ in range(2):
-            straighten(folder / "partial", footage, chosen, unseen, LENS, Silent())
+            undistort.undistort(folder / "partial", footage, chosen, unseen, LENS, Silent())
     for path in whole.glob("partial/**/*.*"):
         if path.suffix in {".jpg", ".png"}:
             assert path.read_bytes() == (broken / path.relative_to(whole)).read_bytes()

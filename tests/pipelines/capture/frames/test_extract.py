@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.artifacts.prior import load_prior
-from pipelines.capture.frames.extract import dropped, found_by, judged, remarks, sampler
+from pipelines.capture.frames.extract import assess_quality, dropped, faces_by_finder, remarks, sampler
 from pipelines.capture.frames.scan import FrameSettings, Scan
-from pipelines.capture.frames.selection import choose, furthest, looks_like
+from pipelines.capture.frames.selection import furthest, looks_like, select_frames
 from pipelines.core.errors import UnusableMaterial
+from pipelines.face.canonical import canonical_landmarks
 
 SETTINGS = FrameSettings()
 FACE = np.random.default_rng(0).uniform(0, 100, (478, 3)).astype(np.float32)
@@ -29,7 +29,7 @@ def seen(count: int = 100, rate_hz: float = 25.0) -> Scan:
 
 def test_the_sharpest_of_every_stretch_is_kept() -> None:
     scan = seen(120)
-    rows = choose(scan, FrameSettings(max_frames=30), "a.mp4")
+    rows = select_frames(scan, FrameSettings(max_frames=30), "a.mp4")
     parts = scan.sharpness.reshape(30, 4)
     assert np.array_equal(rows, np.arange(30) * 4 + parts.argmax(1))
 
@@ -42,7 +42,7 @@ def test_unusable_frames_are_named_with_the_reason() -> None:
     scan.brightness[30] = 40
     scan.sharpness[40] = 0.1
     scan.reason[50] = 1
-    found = {item["source_index"]: item["reason"] for item in dropped(judged(scan, SETTINGS))}
+    found = {item["source_index"]: item["reason"] for item in dropped(assess_quality(scan, SETTINGS))}
     expected = {10: "too small", 30: "too dark", 40: "blurred", 50: "no face"}
     assert found == expected | dict.fromkeys((20, 21, 22), "another face")
 
@@ -50,40 +50,40 @@ def test_unusable_frames_are_named_with_the_reason() -> None:
 def test_a_whole_dark_or_soft_clip_is_judged_by_itself() -> None:
     scan = seen()
     dim = replace(scan, brightness=scan.brightness * 0.3, sharpness=scan.sharpness * 0.05)
-    assert not judged(dim, SETTINGS).reason.any()
+    assert not assess_quality(dim, SETTINGS).reason.any()
 
 
 def test_blown_out_frames_are_left_out_unless_all_are() -> None:
     scan = seen()
     scan.brightness[10] = 250
-    assert [item["reason"] for item in dropped(judged(scan, SETTINGS))] == ["too bright"]
-    assert not judged(replace(scan, brightness=np.full(100, 250.0)), SETTINGS).reason.any()
+    assert [item["reason"] for item in dropped(assess_quality(scan, SETTINGS))] == ["too bright"]
+    assert not assess_quality(replace(scan, brightness=np.full(100, 250.0)), SETTINGS).reason.any()
 
 
 def test_frames_lit_unlike_the_rest_are_chosen_last() -> None:
     scan = replace(seen(90), sharpness=np.ones(90))
     scan.brightness[:] = 200
     scan.brightness[::3] = 120
-    assert np.array_equal(choose(scan, FrameSettings(max_frames=30), "a.mp4"), np.arange(30) * 3 + 1)
+    assert np.array_equal(select_frames(scan, FrameSettings(max_frames=30), "a.mp4"), np.arange(30) * 3 + 1)
 
 
 def faces(yaw_deg: np.ndarray) -> np.ndarray:
     """[T,478,3] px of the prior's head, turned."""
-    landmarks = load_prior("quick").landmarks.astype(np.float64)
+    landmarks = canonical_landmarks()
     turned = Rotation.from_euler("y", yaw_deg[:, None], degrees=True).as_matrix()
     return (np.einsum("tij,vj->tvi", turned, landmarks) * (300, -300, -300) + (400, 300, 0)).astype(np.float32)
 
 
 def test_a_short_look_to_the_side_and_an_open_mouth_are_chosen() -> None:
     """Of 400 frames 4 show the profile and 4 an open jaw, none of them the sharpest of its stretch."""
-    canonical = load_prior("quick").landmarks
+    canonical = canonical_landmarks()
     yaw = np.zeros(400)
     yaw[201:205] = 50
     scan = replace(seen(400), points=faces(yaw))
     scan.points[301:305, 100:, 1] += np.where(canonical[100:, 1] < canonical[14, 1], 40, 0)
     scan.sharpness[[*range(201, 205), *range(301, 305)]] = 0.85
-    plain = choose(scan, FrameSettings(max_frames=40), "a.mp4")
-    kept = choose(scan, FrameSettings(max_frames=40), "a.mp4", canonical)
+    plain = select_frames(scan, FrameSettings(max_frames=40), "a.mp4")
+    kept = select_frames(scan, FrameSettings(max_frames=40), "a.mp4", canonical)
     assert len(kept) == 40 and np.array_equal(kept, np.unique(kept))
     assert not set(plain) & set(range(201, 205)) and not set(plain) & set(range(301, 305))
     assert set(kept) & set(range(201, 205)) and set(kept) & set(range(301, 305))
@@ -91,13 +91,13 @@ def test_a_short_look_to_the_side_and_an_open_mouth_are_chosen() -> None:
 
 
 def test_a_face_that_never_changes_is_chosen_by_time_alone() -> None:
-    canonical, scan = load_prior("quick").landmarks, replace(seen(120), points=faces(np.zeros(120)))
+    canonical, scan = canonical_landmarks(), replace(seen(120), points=faces(np.zeros(120)))
     settings = FrameSettings(max_frames=30)
-    assert np.array_equal(choose(scan, settings, "a.mp4", canonical), choose(scan, settings, "a.mp4"))
+    assert np.array_equal(select_frames(scan, settings, "a.mp4", canonical), select_frames(scan, settings, "a.mp4"))
 
 
 def test_turns_are_told_in_steps_of_ten_degrees() -> None:
-    canonical = load_prior("quick").landmarks
+    canonical = canonical_landmarks()
     frontal, side = (looks_like(points, canonical) for points in faces(np.array([0.0, 30.0])))
     assert abs(side[0] - frontal[0]) == pytest.approx(3, abs=0.05) and abs(side[1]) < 0.05
 
@@ -113,9 +113,9 @@ def test_a_second_person_where_the_first_was_is_told_apart() -> None:
     scan = seen()
     scan.points[60:80] += np.array([300, 0, 0], np.float32)
     aside = replace(scan, finder=np.ones(100, np.uint8))
-    assert not judged(aside, SETTINGS).reason.any()
+    assert not assess_quality(aside, SETTINGS).reason.any()
     aside.other[60:80] = (50, 50, 100)
-    found = judged(aside, SETTINGS)
+    found = assess_quality(aside, SETTINGS)
     assert set(np.flatnonzero(found.reason)) == set(range(60, 80))
     assert "another face" in {item["reason"] for item in dropped(found)}
     info = SimpleNamespace(missing=0, path=Path("a.mp4"))
@@ -128,31 +128,31 @@ def test_a_second_person_where_the_first_was_is_told_apart() -> None:
 def test_who_found_the_faces_is_counted() -> None:
     scan = seen()
     scan.finder[:90], scan.finder[90:97] = 1, 3
-    assert found_by(scan) == {"mediapipe's face mesh": 90, "blazeface": 7}
+    assert faces_by_finder(scan) == {"mediapipe's face mesh": 90, "blazeface": 7}
 
 
 def test_photos_need_no_time_but_a_number() -> None:
     scan = seen(9, rate_hz=1)
-    assert len(choose(scan, SETTINGS, "photos", still=True)) == 9
+    assert len(select_frames(scan, SETTINGS, "photos", still=True)) == 9
     with pytest.raises(UnusableMaterial, match="7 photos; at least 8"):
-        choose(seen(7), SETTINGS, "photos", still=True)
+        select_frames(seen(7), SETTINGS, "photos", still=True)
 
 
 def test_no_face_at_all_says_what_to_film() -> None:
     scan = seen()
     with pytest.raises(UnusableMaterial, match=r"no face was found in a\.mp4; film"):
-        choose(replace(scan, reason=np.ones_like(scan.reason)), SETTINGS, "a.mp4")
+        select_frames(replace(scan, reason=np.ones_like(scan.reason)), SETTINGS, "a.mp4")
 
 
 def test_a_third_of_a_second_names_the_minimum() -> None:
     with pytest.raises(UnusableMaterial, match=r"9 frames over 0\.3 s; at least 24 frames over 2 s"):
-        choose(seen(9), SETTINGS, "a.mp4")
+        select_frames(seen(9), SETTINGS, "a.mp4")
 
 
 def test_a_face_that_comes_late_is_enough() -> None:
     scan = seen(120)
     scan.reason[:60] = 1
-    assert choose(scan, SETTINGS, "a.mp4").min() == 60
+    assert select_frames(scan, SETTINGS, "a.mp4").min() == 60
 
 
 def test_long_videos_are_sampled_evenly_and_bounded() -> None:

@@ -7,19 +7,18 @@ import pytest
 
 from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.capture.mattes.closed_form import STEPS, closed_form, laplacian, trimap
-from pipelines.capture.mattes.crop_squares import inside
+from pipelines.capture.mattes.crop_squares import region
 from pipelines.capture.mattes.person import (
     MatteSettings,
     confidence,
-    cut_square,
     matte_frames,
+    matte_weight,
     matting,
-    region,
-    trust,
 )
 from pipelines.capture.mattes.temporal import Steady
 from pipelines.core.files import read_image, write_image
 from pipelines.core.stage import Silent
+from pipelines.media.squares import cut_square, inside
 from tests.material import DEMO
 
 
@@ -177,7 +176,7 @@ def test_confidence_is_low_where_the_rim_is_undecided() -> None:
 
 
 def test_doubtful_mattes_weigh_less_in_training() -> None:
-    assert trust(np.array([0.9, 0.6, 0.3, 0.0])).tolist() == [1.0, 1.0, 0.5, 0.05]
+    assert matte_weight(np.array([0.9, 0.6, 0.3, 0.0])).tolist() == [1.0, 1.0, 0.5, 0.05]
 
 
 def test_the_embedded_model_finds_a_person_and_no_wall() -> None:

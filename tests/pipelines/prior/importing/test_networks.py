@@ -314,17 +314,16 @@ def test_training_starts_from_the_imported_networks(tmp_path: Path) -> None:
 
 
 def test_an_imported_prior_is_fine_tuned(tmp_path: Path) -> None:
-    from pipelines.artifacts.dataset import load_dataset
     from pipelines.train.context import Batches
     from pipelines.train.frames import load_frames
     from pipelines.train.steps import train_step
     from pipelines.train.trainer import make_trainer
-    from tests.worlds import write_solid_capture
+    from tests.worlds import quick_view, write_solid_capture
 
     prior = imported(tmp_path)[1]
     settings = TrainSettings(prior=str(prior.folder))
     generator, discriminator, _ = make_networks(prior, settings, "cpu")
-    dataset = load_dataset(write_solid_capture(tmp_path / "a.capture"))
+    dataset = quick_view(write_solid_capture(tmp_path / "a.capture"))
     frames = load_frames(dataset, "train", generator.image_size, prior.landmarks, "cpu")
     trainer = make_trainer(generator, discriminator, frames, settings.finetune, 0)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
