@@ -5,12 +5,15 @@ import os
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.head_frame import HeadFrame
+from pipelines.artifacts.avatar import head_frame_of
+from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.artifacts.crops import PORTRAIT
 from pipelines.artifacts.dataset_view import DERIVED, view_of
 from pipelines.artifacts.joined_dataset import join
@@ -20,6 +23,7 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays, write_image, write_json
 from pipelines.core.stage import fingerprint_of
 from tests import drawn_capture
+from tests.tiny import write_tiny_avatar
 from tests.worlds import as_schema_1, write_solid_capture
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "crops_schema1.npz"
@@ -160,6 +164,15 @@ def test_an_old_capture_is_a_view_for_its_prior_by_content(solid: Path, quick: P
     assert np.abs(again.world_from_camera - view.world_from_camera).max() < 1e-12
     assert np.array_equal(again.inside(rows, 32), view.inside(rows, 32)) and list(again.split) == list(view.split)
     assert again.tracking().keys() == view.tracking().keys() and not (old / DERIVED / "crops").exists()
+
+
+def test_an_avatar_made_before_frames_were_recorded_has_that_of_its_landmarks(quick: Prior, tmp_path: Path) -> None:
+    avatar = write_tiny_avatar(tmp_path / "a.avatar")
+    record = replace(load_avatar_record(avatar), frame=None, crop_extent=0.85)
+    frame = head_frame_of(avatar, record)
+    assert np.abs(frame.prior_from_head - quick.frame.prior_from_head).max() < 1e-5 and frame.crop_extent == 0.85
+    with pytest.raises(UnusableMaterial, match="has no crop_extent"):
+        head_frame_of(avatar, replace(record, crop_extent=None))
 
 
 @pytest.mark.parametrize("sha256", ["0" * 64, ""])

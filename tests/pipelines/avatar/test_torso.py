@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts.avatar_record import load_avatar_record, save_avatar_record
+from pipelines.artifacts.prior import load_prior
 from pipelines.avatar.torso import (
     ANCHORS,
     build_torso,
@@ -18,6 +19,7 @@ from pipelines.avatar.torso import (
 )
 from pipelines.core.files import read_image, write_image, write_json
 from pipelines.geometry.rigid import project
+from pipelines.train.record import frame_of
 from tests.folders import write_avatar
 from tests.worlds import write_solid_capture
 
@@ -94,7 +96,9 @@ def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):
     capture = write_solid_capture(tmp_path / "solid.capture", frames=40)
     label = tuple(np.concatenate([FRONTAL.ravel(), LENS.ravel()]).tolist())
     avatar = write_avatar(tmp_path / "a.avatar")
-    save_avatar_record(avatar, replace(load_avatar_record(avatar), frontal_camera=label))
+    save_avatar_record(
+        avatar, replace(load_avatar_record(avatar), frontal_camera=label, crop_extent=0.85, frame=frame_of(load_prior("quick")))
+    )
     record = build_torso(capture, tmp_path / "a.avatar")
     assert read_image(tmp_path / "a.avatar" / "torso.png").shape[2] == 4
     assert load_torso(tmp_path / "a.avatar", FRONTAL, LENS, 64) is not None
