@@ -56,7 +56,8 @@ def test_the_folder_holds_what_training_reads(folder: Path) -> None:
     tracking = data.tracking()
     assert tracking["landmarks"].shape == (len(rows), 478, 3)
     assert tracking["expression_measured"].shape == (len(rows), len(MEASURED))
-    assert np.allclose(np.linalg.inv(tracking["camera_from_head"]), data.world_from_camera)
+    poses = read_arrays(folder / "tracking.npz")["camera_from_head"]
+    assert np.allclose(np.linalg.inv(poses), data.world_from_camera) and 0.3 < np.median(poses[:, 2, 3]) < 3, "in metres"
 
 
 def test_landmarks_of_the_mean_head_lie_on_the_face_in_the_crops(folder: Path) -> None:
