@@ -31,7 +31,7 @@ from pipelines.train.continue_training import AddingSettings, add, settings_for
 from pipelines.train.settings import FinetuneSettings, MapSettings, PairSettings
 from tests.pipelines.drive.takes import moving
 from tests.published import write_snapshot
-from tests.training import TOOLS, align
+from tests.training import TOOLS
 from tests.worlds import write_solid_capture
 
 FINETUNE = FinetuneSettings(
@@ -89,7 +89,7 @@ def settings(prior: Path) -> TrainSettings:
 
 def trained(prior: Path, place: Path) -> Path:
     """The avatar of a solid, from the prior."""
-    align(write_solid_capture(place / "solid.capture"), load_prior(str(prior)).name)
+    write_solid_capture(place / "solid.capture")
     train(place / "solid.capture", place / "solid.avatar", settings(prior), Silent(), tools=TOOLS)
     return place / "solid.avatar"
 
@@ -117,7 +117,7 @@ def turned(avatar: Path, place: Path) -> None:
 
 
 def added(avatar: Path, prior: Path, place: Path) -> None:
-    align(write_solid_capture(place / "more.capture", begins=np.pi, fingerprint="b" * 64), load_prior(str(prior)).name)
+    write_solid_capture(place / "more.capture", begins=np.pi, fingerprint="b" * 64)
     own: AddingSettings = replace(settings_for(avatar, PRESETS["quick"]), **SMALL)
     add(avatar, place / "more.capture", place / "better.avatar", own, Silent(), tools=TOOLS)
     before, after = load_avatar(avatar).generator, load_avatar(place / "better.avatar").generator
