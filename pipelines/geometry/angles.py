@@ -20,9 +20,9 @@ def directions(angles_deg: np.ndarray) -> np.ndarray:
 
 
 def rotation_angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[...] degrees between rotations [...,3,3]: trace(A B^T) = 1 + 2 cos(angle)."""
-    trace = np.einsum("...ij,...ij->...", a, b)
-    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    """[...] degrees between rotations [...,3,3]: |A - B|_F = 2 sqrt(2) sin(angle / 2), which stays exact near 0."""
+    chord = np.linalg.norm(a - b, axis=(-2, -1)) / (2 * np.sqrt(2))
+    return np.degrees(2 * np.arcsin(np.clip(chord, 0.0, 1.0)))
 
 
 def turn_and_nod_deg(rotation: np.ndarray) -> np.ndarray:

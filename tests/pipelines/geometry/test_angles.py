@@ -30,6 +30,10 @@ def test_angle_of_a_right_angle_and_of_none() -> None:
     turns = Rotation.from_rotvec(np.radians([[0, 0, 0], [0, 90, 0], [0, 180, 0]])).as_matrix()
     assert rotation_angle_deg(turns, np.tile(np.eye(3), (3, 1, 1))) == pytest.approx([0, 90, 180])
     assert rotation_angle_deg(turns[:, None], turns[None])[1, 2] == pytest.approx(90)
+    tiny = Rotation.from_rotvec([0, np.radians(1e-6), 0]).as_matrix()
+    assert rotation_angle_deg(tiny, np.eye(3)) == pytest.approx(1e-6, rel=1e-6), (
+        "the arc cosine of the trace would be 0 or 1e-6 off"
+    )
 
 
 def test_a_turned_head_has_not_nodded() -> None:
