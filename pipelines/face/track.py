@@ -14,6 +14,7 @@ SPACES = ("measured", "blendshapes", "arkit")
 RATES_HZ = (0.5, 1000.0)
 LONGEST_S, LONGEST_LAST_S = 86_400.0, 60.0
 """Of a whole track, and of its last row."""
+LEAST_MOVING = 5
 MOST_CHANNELS = 1000
 LARGEST_SCORE = 1000.0
 """Full expressions are about 1."""
@@ -47,6 +48,11 @@ class Track:
     @property
     def length_s(self) -> float:
         return self.duration_s or float(self.times_s[-1] - self.times_s[0]) + 1 / self.rate_hz
+
+    @property
+    def is_still(self) -> bool:
+        """Too few rows to tell a rest from an expression: a photo, or hardly more."""
+        return len(self.valid) < LEAST_MOVING
 
     @property
     def shots(self) -> np.ndarray:
@@ -127,7 +133,7 @@ def _of_values(track: Track) -> str:
         f"there is no expression space {track.space[:40]!r}": track.space not in SPACES,
         f"rate_hz is {track.rate_hz:g}, not {RATES_HZ[0]:g} to {RATES_HZ[1]:g}":
             not RATES_HZ[0] <= track.rate_hz <= RATES_HZ[1],
-        f"its times do not grow in row {int(np.argmax(steps <= 0)) + 1}": bool((steps <= 0).any()),
+        f"its times do not grow in row {int(np.argmax(np.append(steps, 0) <= 0)) + 1}": bool((steps <= 0).any()),
         f"it is {span_s:g} s long, more than a day": span_s > LONGEST_S,
         f"duration_s is {duration_s:g}, its rows span {span_s:g} s":
             not span_s - 1e-3 <= duration_s <= span_s + LONGEST_LAST_S,

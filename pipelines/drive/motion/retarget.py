@@ -74,6 +74,9 @@ def driver_range(track: Track, neutral_s: float | None) -> Calibration:
 
 def rested(found: Calibration, track: Track) -> Calibration:
     """`found` with a rest that is neither an open mouth nor a smile, where scores say how far they are from a mean rest."""
+    if track.is_still:  # one picture says nothing of its owner's rest: that of a mean face
+        rest = np.zeros_like(found.neutral)
+        return Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
     if track.space != "measured":
         return found
     most = np.array([RESTING.get(name, np.inf) for name in track.names], np.float32)

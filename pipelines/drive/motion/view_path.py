@@ -27,6 +27,8 @@ REST = {"yaw_deg": 0.0, "pitch_deg": 0.0, "roll_deg": 0.0, "distance": 1.0, "zoo
 LIMITS = {"distance": (0.3, 5.0), "zoom": (0.2, 5.0)}
 FOV_DEG = (4.0, 75.0)
 TURN_LIMIT_DEG = 35.0
+FACING = np.diag([1.0, -1.0, -1.0])
+"""Rotation of camera_from_head for a head that looks straight into the camera."""
 """What a driver's rotations approach where nothing else is said."""
 MOVES_UNIT, MOVES_SPEED = 4.0, 2.0
 """Moves of the head are brought to the scale of expressions before they are smoothed, and how fast the cutoff opens then."""
@@ -149,7 +151,10 @@ def driver_view(frontal: np.ndarray, track: Track, settings: ViewSettings) -> np
     """
     good = track.valid & (track.confidence > 0.25)
     good = good if good.any() else np.ones(len(track.valid), bool)
-    moves = driver_moves(track.world_from_head, resting_pose(track.world_from_head[good]), settings)
+    rest = resting_pose(track.world_from_head[good])
+    if track.is_still:  # one picture: it is turned from straight ahead, not from itself
+        rest[:3, :3] = FACING
+    moves = driver_moves(track.world_from_head, rest, settings)
     calm = by_shots(
         lambda part: one_euro(part, track.rate_hz, settings.smooth_hz, MOVES_SPEED), moves * MOVES_UNIT, track.shots
     )

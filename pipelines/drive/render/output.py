@@ -27,7 +27,8 @@ def check_output(out: Path, background: str, size: int) -> None:
         raise SettingError(f"{out.name!r} has a line break or another control character in it; choose another -o.")
     if out.suffix and out.suffix.lower() not in VIDEOS:
         raise SettingError(
-            f"{out} is not a video format that avatarcli writes; use {', '.join(VIDEOS)}, or a folder for PNG files."
+            f"{out} is not a video format that avatarcli writes; use {', '.join(VIDEOS)}, or a folder for PNG files (-o "
+            "stills): one for every frame of the driver, so a photo as the driver gives one still."
         )
     if out.suffix:
         codec_options(out, transparent, size, size)

@@ -346,3 +346,44 @@ def test_an_uneven_driver_keeps_its_length_its_sound_and_its_moments(tmp_path: P
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     states = {row["state"] for row in rows if times[30] / 1000 + 0.06 < float(row["time_s"]) < times[31] / 1000 - 0.06}
     assert states == {"interpolated"} and rows[5]["state"] == "tracked" and len(rows) == info.frames
+
+
+def test_one_picture_drives_a_film_of_one_pose_or_a_still(tmp_path: Path, avatar: Path):
+    from pipelines.core.files import write_image
+
+    write_image(tmp_path / "photo.png", np.full((64, 96, 3), 200, np.uint8))
+    write_driver(tmp_path / "one.mp4", np.array([0.8]))
+    for name in ("photo.png", "one.mp4"):
+        drive(avatar, tmp_path / name, tmp_path / f"{name}.mp4", SMALL, Silent())
+        assert probe(tmp_path / f"{name}.mp4").frames == 1
+        drive(avatar, tmp_path / name, tmp_path / f"{name[:3]} stills", SMALL, Silent())
+        assert [path.name for path in (tmp_path / f"{name[:3]} stills").glob("*.png")] == ["000000.png"]
+    with pytest.raises(SettingError, match="one still"):
+        drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent())
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_line_break_in_the_results_name_is_refused_before_any_work(tmp_path: Path, avatar: Path, driver: Path):
+    with pytest.raises(SettingError, match="control character"):
+        drive(avatar, driver, tmp_path / "a\nb.mp4", SMALL, Silent())
+
+
+@pytest.mark.parametrize("name", ["10:30.mp4", "file:x.mp4", "concat:a|b.webm"])
+def test_results_with_names_of_protocols(
+    tmp_path: Path, avatar: Path, driver: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    drive(avatar, driver, Path(name), SMALL, Silent())
+    assert probe(Path(name)).frames == 24 and not list(tmp_path.glob("*.partial"))
+
+
+def test_backgrounds_that_move_whatever_they_are_called(tmp_path: Path, avatar: Path, driver: Path):
+    from PIL import Image
+
+    colors = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
+    for ending in ("gif", "webp"):
+        back = tmp_path / f"back.{ending}"
+        colors[0].save(back, save_all=True, append_images=colors[1:], duration=500, loop=0)
+        drive(avatar, driver, tmp_path / f"{ending}.mp4", replace(SMALL, background=str(back)), Silent())
+        frames = [frame.image[2, 2].astype(int) for frame in read_frames(tmp_path / f"{ending}.mp4")]
+        assert frames[1][0] > 150 > frames[1][2] and frames[7][2] > 150 > frames[7][0]
