@@ -357,7 +357,7 @@ def test_one_picture_drives_a_film_of_one_pose_or_a_still(tmp_path: Path, avatar
         drive(avatar, tmp_path / name, tmp_path / f"{name}.mp4", SMALL, Silent())
         assert probe(tmp_path / f"{name}.mp4").frames == 1
         drive(avatar, tmp_path / name, tmp_path / f"{name[:3]} stills", SMALL, Silent())
-        assert [path.name for path in (tmp_path / f"{name[:3]} stills").glob("*.png")] == ["000000.png"]
+        assert [path.name for path in (tmp_path / f"{name[:3]} stills").rglob("*.png")] == ["000000.png"]
     with pytest.raises(SettingError, match="one still"):
         drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent())
     assert not list(tmp_path.glob("*.partial"))
