@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.head_frame import HeadFrame
-from pipelines.artifacts.avatar_record import NAME, AvatarRecord, load_avatar_record, made_by
+from pipelines.artifacts.avatar_record import NAME, AvatarRecord, insist_whole, load_avatar_record, made_by
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays
 from pipelines.face.canonical import canonical_landmarks
@@ -52,7 +52,7 @@ def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
     from models.heads.expression_map import ExpressionMap
 
     record, again = load_avatar_record(folder), made_by(folder)
-    _require_files(folder, record)
+    insist_whole(folder, record)
     weights = {name: _tensors(folder / f"{name}.safetensors", again) for name in ("generator", "expression_map")}
     landmarks = read_arrays(folder / "landmarks.npz", {"landmarks": "float [478,3]"}, again)["landmarks"]
     try:
@@ -105,13 +105,6 @@ def head_frame_of(avatar: Path, record: AvatarRecord) -> HeadFrame:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = scale * rotation, shift
     return HeadFrame(prior_from_head=matrix, crop_extent=record.crop_extent, prior_sha256=sha256)
-
-
-def _require_files(folder: Path, record: AvatarRecord) -> None:
-    """UnusableMaterial for a file that belongs to the avatar and is gone: without it the pictures would be others."""
-    for name in record.files:
-        if not (folder / name).is_file():
-            raise UnusableMaterial(f"{folder / name} is missing. Make it with `{made_by(folder)}`, or copy the avatar again.")
 
 
 def _tensors(path: Path, again: str) -> "dict[str, Any]":

@@ -6,13 +6,14 @@ Schema 2. Records of schema 1 are read as well: what they do not say is None, or
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import sha256_file, write_json
+from pipelines.core.files import sha256_file, sha256_json, write_json
 from pipelines.core.records import as_record, read_record
 from pipelines.core.stage import RECORD
 
@@ -174,6 +175,35 @@ def save_avatar_record(avatar: Path, record: AvatarRecord) -> None:
 def hashed(avatar: Path, names: Iterable[str]) -> dict[str, Sha256 | None]:
     """The sha256 of files in an avatar folder, by name."""
     return {name: sha256_file(avatar / name) for name in names}
+
+
+def insist_whole(avatar: Path, record: AvatarRecord) -> None:
+    """UnusableMaterial for a file that is gone or was changed since the training: its pictures would be another avatar's."""
+    for name in record.files:
+        if not (avatar / name).is_file():
+            raise UnusableMaterial(f"{avatar / name} is missing. Make it with `{made_by(avatar)}`, or copy the avatar again.")
+    for name, sha256 in record.weights.items():
+        if sha256 is not None and content_hash(avatar / name) != sha256:
+            raise UnusableMaterial(
+                f"{avatar / name} was changed since the avatar was made; copy the avatar again, or make it with "
+                f"`{made_by(avatar)}`."
+            )
+
+
+def content_id(avatar: Path, record: AvatarRecord) -> str:
+    """What renders of an avatar are signed with: the hash of its files' contents, whatever its records say."""
+    return sha256_json([record.config, sorted((name, content_hash(avatar / name)) for name in record.files)])
+
+
+def content_hash(path: Path) -> Sha256:
+    """The sha256 of a file, read again only when its size or time has changed."""
+    stat = path.stat()
+    return _hash(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    return sha256_file(path)
 
 
 def made_by(avatar: Path) -> str:

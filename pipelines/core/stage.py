@@ -39,7 +39,7 @@ class StageRecord(Struct, frozen=True, kw_only=True):
     """What a stage writes down of a result."""
 
     schema: int = SCHEMA
-    stage: str
+    stage: str = ""
     version: int = 1
     fingerprint: Annotated[str, Meta(min_length=1)]
     settings: Any = None

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Progress, Report, is_file_output, run_stage, step
 from pipelines.drive.settings import DriveSettings, GuardSettings, RetargetSettings, TrackSettings, ViewSettings
@@ -31,6 +32,8 @@ def drive(
 
     check(avatar, video, out, settings)
     Provenance(avatar, settings.provenance).check()
+    if None in load_avatar_record(avatar).weights.values():
+        progress.warn(f"{avatar.name} was made before avatars named the hashes of their weights: changes go unnoticed.")
 
     def work(partial: Path) -> dict[str, Any]:
         recipe = Recipe(avatar, video, out.name, partial, settings, progress, device)

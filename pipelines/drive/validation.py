@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.artifacts.avatar_record import load_avatar_record
+from pipelines.artifacts.avatar_record import insist_whole, load_avatar_record
 from pipelines.avatar.background import BLUR, TRANSPARENT, check_backdrop, is_film
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
@@ -17,6 +17,7 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     record = load_avatar_record(avatar)
+    insist_whole(avatar, record)
     size = picture_size(record.image_size, settings.size)
     check_output(out, settings.background, size)
     check_view(settings.view, settings.views)

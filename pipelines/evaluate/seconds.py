@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts.avatar_record import content_id, load_avatar_record
 from pipelines.core.errors import AvatarError
-from pipelines.core.files import read_json
-from pipelines.core.stage import RECORD
+from pipelines.core.records import read_record
+from pipelines.core.stage import StageRecord, stage_record
 
 
 def seconds_of_stages(capture: Path, avatar: Path) -> dict[str, Any]:
@@ -13,30 +14,29 @@ def seconds_of_stages(capture: Path, avatar: Path) -> dict[str, Any]:
 
     `video_to_avatar` is what both took together; a drive is not in it, as its length is another video's.
     """
-    made = {"capture": _steps(read_json(capture / RECORD)), "train": _steps(read_json(avatar / RECORD))}
-    drives = {path.stem: _steps(record) for path, record in _drives(avatar)}
+    made = {"capture": _steps(stage_record(capture).seconds), "train": _steps(stage_record(avatar).seconds)}
+    drives = {path.stem: _steps(record.seconds) for path, record in _drives(avatar)}
     return {**made, "drive": drives, "video_to_avatar": round(made["capture"]["all"] + made["train"]["all"], 2)}
 
 
-def _steps(record: dict[str, Any]) -> dict[str, float]:
-    seconds = {str(name): float(value) for name, value in record.get("seconds", {}).items()}
+def _steps(seconds: dict[str, float]) -> dict[str, float]:
     return {**seconds, "all": round(sum(seconds.values()), 2)}
 
 
-def _drives(avatar: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Records of drives beside the avatar whose provenance names it."""
-    own = read_json(avatar / RECORD)["fingerprint"]
+def _drives(avatar: Path) -> list[tuple[Path, StageRecord]]:
+    """Records of drives beside the avatar whose provenance names it, as earlier versions signed or as this one does."""
+    own = (stage_record(avatar).fingerprint, content_id(avatar, load_avatar_record(avatar)))
     found = []
     for path in sorted(avatar.resolve().parent.glob("*.json")):
         try:
-            record = read_json(path)
+            record = read_record(path, StageRecord)
         except AvatarError:
             continue
-        if isinstance(record, dict) and record.get("stage") == "drive" and _avatar_of(record) == own:
+        if record.stage == "drive" and _avatar_of(record) in own:
             found.append((path, record))
     return found
 
 
-def _avatar_of(record: dict[str, Any]) -> str | None:
-    origin = record.get("figures", {}).get("provenance", {})
+def _avatar_of(record: StageRecord) -> str | None:
+    origin = record.figures.get("provenance", {})
     return origin.get("avatar") if isinstance(origin, dict) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.artifacts.avatar_record import load_avatar_record
+from pipelines.artifacts.avatar_record import content_id, load_avatar_record
 from pipelines.core.files import sha256_file, write_text
 
 LISTING = "frames.sha256"
@@ -32,11 +32,10 @@ class Provenance:
     """What is done to one drive's pictures and file."""
 
     def __init__(self, avatar: Path, settings: ProvenanceSettings) -> None:
-        from pipelines.core.stage import fingerprint_of
         from pipelines.provenance.mark import Marker, payload_of
 
         self.avatar, self.settings = avatar, settings
-        self.id = fingerprint_of(avatar)
+        self.id = content_id(avatar, load_avatar_record(avatar))
         self.payload = payload_of(self.id) if settings.mark else None
         self.marker = Marker(self.payload) if self.payload else None
 

@@ -232,7 +232,12 @@ def test_a_broken_folder_is_one_sentence_and_leaves_nothing(place: Path, file: s
 
 def test_drives_beside_the_avatar_are_told_if_they_are_its_own(place: Path) -> None:
     for name, avatar in (("own", "1" * 64), ("other", "7" * 64)):
-        record = {"stage": "drive", "seconds": {"render": 3.0, "track": 1.0}, "figures": {"provenance": {"avatar": avatar}}}
+        record = {
+            "stage": "drive",
+            "fingerprint": "f",
+            "seconds": {"render": 3.0, "track": 1.0},
+            "figures": {"provenance": {"avatar": avatar}},
+        }
         write_json(place / f"{name}.json", record)
     (place / "broken.json").write_text("{")
     (place / "list.json").write_text("[1]")

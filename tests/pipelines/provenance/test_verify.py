@@ -35,6 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("made")
     for module in (tracking, follow_check):
         patch.setattr(module, "FaceTracker", ScriptedTracker)
+    patch.setattr("pipelines.provenance.content_id", lambda avatar, record: ID)
     patch.setenv("AVATARCLI_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
     avatar = write_tiny_avatar(folder / "anna.avatar")
     record = read_json(avatar / "avatar.json")
