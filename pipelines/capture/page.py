@@ -15,6 +15,7 @@ from pipelines.core.errors import AvatarError
 from pipelines.core.files import read_arrays
 from pipelines.face.coverage import measure_coverage, visible_expressions
 from pipelines.face.expression import MEASURED, calibrate
+from pipelines.geometry.angles import yaw_pitch_deg
 from pipelines.report import html, svg
 from pipelines.report.parts import ends, image_of, json_of, name_of
 
@@ -150,8 +151,8 @@ def _aspect(known: Mapping[str, Any]) -> float:
 
 def camera_angles(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Yaw [N] (positive where the camera stands at +x) and pitch [N] (positive above) in degrees of camera-to-world [N,4,4]."""
-    x, y, z = poses[:, :3, 3].T
-    return np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z)))
+    yaw, pitch = yaw_pitch_deg(poses[:, :3, 3]).T
+    return yaw, pitch
 
 
 def _coverage(folder: Path, poses: np.ndarray) -> str:

@@ -42,6 +42,8 @@ RIGID = np.array([
 ])  # fmt: skip
 """Points that expression moves least: eye corners, bridge and base of the nose, temples, cheekbones, rim of the forehead.
 On real clips they stay within 1.3-2.7 % of the distance of the pupils (root mean square), chin and lips move 10-50 %."""
+RELIABLE_DEG = 20.0
+"""Toward the profile the tracker's landmarks bend to the frontal face: beyond this yaw they count less and less."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ def expression(landmarks: FaceLandmarks, canonical: np.ndarray, space: str) -> n
     if landmarks.blendshapes is None:
         raise SettingError("the blendshapes space needs face_landmarker.task; give its path or choose the measured space.")
     return np.array([landmarks.blendshapes.get(name, 0.0) for name in names], np.float32)
+
+
+def frontality(yaw_deg: np.ndarray | float) -> np.ndarray:
+    """0..1, how much a landmark counts at a yaw: half at RELIABLE_DEG, 1/17 at twice it."""
+    return 1 / (1 + (np.asarray(yaw_deg) / RELIABLE_DEG) ** 4)
 
 
 def align_to_canonical(points: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from pipelines.capture.cameras.candidate import CameraSettings, Candidate, jump_
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.frames.scan import Scan
 from pipelines.face.canonical import canonical_landmarks
-from pipelines.face.expression import RIGID, solve_pose
+from pipelines.face.expression import RIGID, frontality, solve_pose
 
 LANDMARK_TRUST = 3.0
 """Weight of a frontal landmark beside a followed point: landmarks hold the head in place, followed points would drift."""
@@ -20,8 +20,6 @@ SURFACE_SIGMA_M = 0.192
 """How wrong the first guess of a followed point's place may be."""
 SKULL_M = np.array([0.08, 0.128, 0.0992])
 """Half axes of the ellipsoid on which followed points start, around the origin."""
-RELIABLE_DEG = 20.0
-"""Toward the profile the tracker's landmarks bend to the frontal face: at this yaw they count half, at twice it 1/17."""
 ENOUGH = 40
 """Followed points that fit, for a pose to be trusted where landmarks are not."""
 
@@ -105,7 +103,7 @@ def reliability(camera_from_head: np.ndarray, points: np.ndarray) -> np.ndarray:
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     eye = np.linalg.inv(camera_from_head)[:, :3, 3]
     facing = (eye / np.linalg.norm(eye, axis=1, keepdims=True)) @ normal.T
-    frontal = 1 / (1 + (view_angles(camera_from_head)[:, :1] / RELIABLE_DEG) ** 4)
+    frontal = frontality(view_angles(camera_from_head)[:, :1])
     return (0.05 + 0.95 / (1 + np.exp(-(facing - 0.1) / 0.12))) * frontal
 
 

@@ -19,15 +19,14 @@ from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import Progress
 from pipelines.face.canonical import canonical_landmarks
-from pipelines.face.expression import RIGID, align_to_canonical
+from pipelines.face.expression import RIGID, align_to_canonical, frontality
+from pipelines.geometry.angles import turn_and_nod_deg
+from pipelines.geometry.rigid import OPENGL_FROM_OPENCV, nearest_rotation
 from pipelines.media import photos
 from pipelines.media.video import fitted
 
 RECORD = "transforms.json"
-OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 LENS = ("k1", "k2", "p1", "p2", "k3")
-RELIABLE_DEG = 20.0
-"""Toward the profile the tracker's landmarks bend to the frontal face: at this yaw they count half, at twice it 1/17."""
 LEAST_FACES = 3
 MOST_OFF = 0.1
 """Points further than this from where the head's are, over the face's size, are no face of this head."""
@@ -214,8 +213,7 @@ def _projected(camera_from_world: np.ndarray, head: np.ndarray, focal_px: float,
 
 def _frontal(points: np.ndarray, canonical: np.ndarray) -> float:
     """0..1, how frontal a view is, as the tracker's points say."""
-    sine = float(np.clip(align_to_canonical(points, canonical)[1][2, 0], -1, 1))
-    return float(1 / (1 + (np.degrees(np.arcsin(abs(sine))) / RELIABLE_DEG) ** 4))
+    return float(frontality(turn_and_nod_deg(align_to_canonical(points, canonical)[1])[0]))
 
 
 def _image_of(record: Path, frame: Any, number: int) -> Path:
@@ -268,7 +266,6 @@ def _pose(frame: dict[str, Any], name: str, record: Path) -> np.ndarray:
     turn = pose[:3, :3] / size
     if size < 0 or np.abs(turn @ turn.T - np.eye(3)).max() > 0.02:
         raise UnusableMaterial(f"the transform_matrix of {name} in {record} mirrors or shears; it is not a camera pose.")
-    left, _, right = np.linalg.svd(turn)
     result = np.eye(4)
-    result[:3, :3], result[:3, 3] = left @ right, pose[:3, 3]
-    return result @ OPENCV_FROM_OPENGL
+    result[:3, :3], result[:3, 3] = nearest_rotation(turn), pose[:3, 3]
+    return result @ OPENGL_FROM_OPENCV

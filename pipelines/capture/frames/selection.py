@@ -10,6 +10,7 @@ from pipelines.capture.frames.scan import REASONS, FrameSettings, Scan, reason_c
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.channels import channel_names
 from pipelines.face.expression import align_to_canonical, measure_expression
+from pipelines.geometry.angles import turn_and_nod_deg
 
 VIEW_STEP, EXPRESSION_STEP = 10.0, 0.25
 """Degrees, and share of a full expression, that make a frame different enough to be kept for it."""
@@ -61,7 +62,7 @@ def worth(seen: Scan) -> np.ndarray:
 def looks_like(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """float64 [2 + K] of one face's [478,3] points: its turn and its expression, in steps that make a difference."""
     turn = align_to_canonical(points, canonical)[1]
-    yaw, pitch = np.degrees([np.arcsin(np.clip(turn[2, 0], -1, 1)), np.arctan2(-turn[2, 1], turn[2, 2])])
+    yaw, pitch = turn_and_nod_deg(turn)
     names = channel_names()
     scores = measure_expression(points, canonical)[[names.index(name) for name in TOLD_BY if name in names]]
     return np.concatenate([[yaw / VIEW_STEP, pitch / VIEW_STEP], np.clip(scores, -0.5, 1.5) / EXPRESSION_STEP])

@@ -15,6 +15,7 @@ from pipelines.face.expression import (
     align_to_canonical,
     calibrate,
     expression,
+    frontality,
     measure_expression,
     solve_pose,
     space_names,
@@ -163,3 +164,7 @@ def test_blendshapes_need_their_model(canonical: np.ndarray):
     assert expression(face, canonical, "measured").shape == (len(MEASURED),)
     with pytest.raises(SettingError, match="face_landmarker.task"):
         expression(face, canonical, "blendshapes")
+
+
+def test_a_landmark_counts_half_at_twenty_degrees_and_little_in_profile() -> None:
+    assert frontality(np.array([0.0, 20.0, -40.0])) == pytest.approx([1, 1 / 2, 1 / 17])
