@@ -222,7 +222,7 @@ def changed(record: dict, **first: object) -> dict:
     ("change", "words"),
     [
         (lambda r: {**r, "frames": []}, "lists no frames"),
-        (lambda r: [1], "lists no frames"),
+        (lambda r: [1], "a table belongs"),
         (lambda r: {key: value for key, value in r.items() if key != "camera_angle_x"}, "no focal length"),
         (lambda r: changed(r, file_path="gone.png"), r"pictures that do not exist: gone.png;"),
         (lambda r: changed(r, file_path=None), "frame 0 .* has no file_path"),
