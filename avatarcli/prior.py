@@ -9,7 +9,7 @@ from avatarcli.console import FLAGS, console
 from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, assignments_of, pick_device
 
 Use = Literal["research", "commercial"]
-Recipe = Literal["eg3d", "supervised"]
+Recipe = Literal["adversarial", "supervised"]
 
 ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse files whose license forbids this use.")]
 Named = Annotated[str, typer.Argument(help="A name from `avatarcli prior list`, or a prior folder.", show_default=False)]
@@ -148,10 +148,10 @@ def train(
     ],
     out: Out,
     recipe: Annotated[
-        Recipe, typer.Option(help="eg3d: adversarial; supervised: on the exact labels of shards, as the shipped prior.")
-    ] = "eg3d",
-    config: Annotated[str | None, typer.Option(help="eg3d: ffhq512 (default), quick, tiny128, or a JSON file.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="eg3d: thousands of images to train on; the paper: 25000.")] = None,
+        Recipe, typer.Option(help="adversarial: on images; supervised: on the exact labels of shards, as the shipped prior.")
+    ] = "adversarial",
+    config: Annotated[str | None, typer.Option(help="adversarial: ffhq512 (default), quick, tiny128, or a JSON file.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="adversarial: thousands of images to train on; the paper: 25000.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
@@ -166,7 +166,9 @@ def train(
     named = assignments_of(config=config, adversarial__kimg=kimg)
     if recipe == "supervised":
         if named:
-            raise SettingError("--config and --kimg belong to --recipe eg3d; with supervised, use --set autodecoder.steps=N.")
+            raise SettingError(
+                "--config and --kimg belong to --recipe adversarial; supervised takes --set autodecoder.steps=N."
+            )
         taught = resolve(SupervisedSettings(), file=settings, assignments=changes or [])
         console().report(train_supervised(data, out, taught, console(), overwrite=overwrite))
         return

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.generator import Discriminator, Generator, Scene
+from models.head_frame import HeadFrame
 from models.published import PublishedNetwork
 
 State = dict[str, Tensor]
@@ -85,6 +86,8 @@ class Family:
     fresh: Callable[[Any], Any]
     """What is trained from random weights where the prior's own config is made for people known by name."""
     transfer: Transfer
+    frame: HeadFrame
+    """The head space of its published networks; a prior's record has its own."""
     regularizers: Mapping[str, Regularizer]
     importer: Importer | None = None
     presets: Mapping[str, Any] = field(default_factory=dict)

@@ -16,10 +16,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from models.head_frame import HeadFrame
 from models.networks.superresolution import VARIANTS
 from models.volumes.planes import PLANE_AXES
 
 Options = dict[str, Any]
+RADIUS, FOCAL = 2.7, 4.2647
+"""FFHQ's cameras: distance from the origin, head units, and focal length over image width."""
+FFHQ_FRAME = HeadFrame.of_scale(meters_per_unit=0.370, crop_extent=round(RADIUS / FOCAL, 4))
+"""The radius of these cameras is one meter, and a frontal image shows 0.6331 units (23.4 cm) at the depth of the origin."""
 
 
 class NotUnderstood(Exception):

@@ -149,3 +149,18 @@ def test_only_heavy_packages_and_our_own_are_imported_inside_functions() -> None
                    if package not in HEAVY | POSIX | set(PACKAGES))  # fmt: skip
     assert wrong == []
     assert not HEAVY & sys.stdlib_module_names
+
+
+def test_pipelines_and_commands_name_no_family() -> None:
+    """But where published weights are imported, and where sources and licenses are listed."""
+    families = [path.parent.name for path in (ROOT / "models").glob("*/family.py")]
+    allowed = {"pipelines/assets/registry.py", "pipelines/prior/importing/networks.py"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for package in ("pipelines", "avatarcli")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in allowed
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if any(name in line.lower() for name in families)
+    ]
+    assert len(families) >= 2 and wrong == []

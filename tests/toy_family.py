@@ -24,6 +24,7 @@ from models.generator import (
     grouped,
     rays_of,
 )
+from models.head_frame import HeadFrame
 from models.latent_directions import Listener
 from models.rendering.compositing import over
 from models.rendering.renderer import render_rays
@@ -187,6 +188,7 @@ FAMILY = Family(
     personal=personal,
     fresh=fresh,
     transfer=transfer,
+    frame=HeadFrame.of_scale(meters_per_unit=0.32, crop_extent=0.85),
     regularizers={"density": smooth_density},
     presets={"balls": BallConfig()},
     toy=BallConfig(),

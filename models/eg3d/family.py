@@ -8,6 +8,7 @@ from models.eg3d.importer import config_of, recognizes
 from models.eg3d.transfer import fresh, personal, resized, transfer
 from models.families import Family, Importer, Judge
 from models.networks.dual_discriminator import DualDiscriminator
+from models.published import FFHQ_FRAME
 from models.training.regularizers import smooth_density
 
 SHIPPED = replace(
@@ -29,6 +30,7 @@ FAMILY = Family(
     personal=personal,
     fresh=fresh,
     transfer=transfer,
+    frame=FFHQ_FRAME,
     regularizers={"density": smooth_density},
     importer=Importer(recognizes=recognizes, config=config_of),
     presets={"ffhq512": FFHQ512, "quick": QUICK, "tiny128": TINY128, "shipped": SHIPPED},

@@ -6,6 +6,7 @@ from models.panohead.config import PANOHEAD512, PANOHEAD_UNIT, PanoHeadConfig
 from models.panohead.generator import PanoHead
 from models.panohead.importer import config_of, recognizes
 from models.panohead.transfer import fresh, personal, resized, transfer
+from models.published import FFHQ_FRAME
 from models.training.regularizers import smooth_density
 
 
@@ -25,6 +26,7 @@ FAMILY = Family(
     personal=personal,
     fresh=fresh,
     transfer=transfer,
+    frame=FFHQ_FRAME,
     regularizers={"density": smooth_density},
     importer=Importer(recognizes=recognizes, config=config_of),
     presets={"panohead512": PANOHEAD512},

@@ -34,7 +34,7 @@ class Prior:
     folder: Path
     family: str
     config: dict[str, Any]
-    """Fields of the family's config (for `eg3d`: models.eg3d.generator.EG3DConfig)."""
+    """Fields of the family's config (models.families.Family.config)."""
     meters_per_unit: float
     crop_extent: float
     """Side of the square training crop at the depth of the origin, in units."""

@@ -45,7 +45,7 @@ class Drawn:
 
 
 def adversarial_step(step: Step) -> None:
-    """The discriminator's step, then the generator's gradients of softplus(-D); see the EG3D losses."""
+    """The discriminator's step, then the generator's gradients of softplus(-D) (models.training.losses)."""
     settings, random = step.settings, step.random("adversarial")
     views, real = (step.batches.draw(settings.adversarial_batch, random) for _ in range(2))
     who = draw_latents(step.trainer, settings, settings.adversarial_batch, random)

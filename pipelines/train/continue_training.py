@@ -95,7 +95,7 @@ def settings_for(avatar: Path, preset: TrainSettings | None = None) -> AddingSet
     record = _record(avatar)
     earlier: Mapping[str, Any] = read_json(avatar / RECORD).get("settings", {})
     base = preset or PRESETS.get(earlier.get("preset", ""), TrainSettings())
-    kept = {name: earlier[name] for name in ("prior", "network", "seed") if name in earlier}
+    kept = {name: earlier[name] for name in ("prior", "network", "image_size", "seed") if name in earlier}
     kept["torso"], kept["expression_space"] = record.torso, record.expression.space
     kept["paint"] = record.config.get("paint", 0) // record.image_size
     given = {name: getattr(base, name) for name in TrainSettings.__dataclass_fields__} | kept
@@ -161,7 +161,7 @@ def require_match(avatar: Path, prior: Prior, settings: AddingSettings) -> None:
         )
     config = json.loads(json.dumps(asdict(config_for(prior, settings))))
     if any(config.get(name) != value for name, value in record.config.items()):
-        raise SettingError(f"{avatar} has another network than these settings make; leave out --set network.")
+        raise SettingError(f"{avatar} has another network than these settings make; leave out --set network and image_size.")
     load_avatar(avatar)
 
 

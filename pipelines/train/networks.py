@@ -9,6 +9,7 @@ from models.families import Judge
 from models.generator import Generator
 from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import Prior
+from pipelines.core.errors import SettingError
 from pipelines.engine.judges import load_states, states_in
 from pipelines.train.settings import TrainSettings
 
@@ -42,7 +43,11 @@ def config_for(prior: Prior, settings: TrainSettings) -> Any:
     family, config = family_of(prior.family, f"the prior {prior.name}"), config_of(prior)
     if settings.network == "fresh" and prior.codes is not None:
         config = family.fresh(config)
-    if settings.network == "512" and config.image_size < LARGE:
-        config = family.resized(config, LARGE)
+    larger = LARGE if settings.network == "512" and config.image_size < LARGE else None
+    if size := settings.image_size or larger:
+        try:
+            config = family.resized(config, size)
+        except ValueError as error:
+            raise SettingError(f"image_size={size}: {error}.") from error
     from_prior = settings.network != "fresh" and prior.weights is not None
     return family.personal(config, paint=settings.paint, from_prior=from_prior)

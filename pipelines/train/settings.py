@@ -158,8 +158,11 @@ class TrainSettings:
     prior: str = "quick"
     """Shipped prior or prior folder."""
     network: Literal["prior", "fresh", "512"] = "prior"
-    """prior: the prior's, with its weights; fresh: random weights in the prior's head space; 512: at 512x512, from the prior's
-    backbone and decoder where it is smaller."""
+    """prior: the prior's, with its weights; fresh: random weights in the prior's head space; 512: an older name of
+    image_size=512 for smaller priors."""
+    image_size: int | None = None
+    """Pixels of the picture's side: 128, 256 or 512; none: the prior's. At another size backbone and decoder are the
+    prior's, super-resolution and discriminator are fresh."""
     paint: int = 2
     """Texels of the paint on the surface (models.volumes.surface_texture) for a pixel of the image; 0: none. Paper: 0."""
     budget_s: float | None = 600.0
@@ -185,7 +188,7 @@ QUICK = TrainSettings()
 WORKSTATION = replace(
     QUICK,
     preset="workstation",
-    network="512",
+    image_size=512,
     paint=1,
     budget_s=1200.0,
     finetune=FinetuneSettings(

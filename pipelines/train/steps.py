@@ -123,8 +123,7 @@ def remembering_step(step: Step, views: Views, random: torch.Generator) -> None:
 
 
 def regularizing_step(step: Step) -> None:
-    """The family's regularizers on one scene, such as EG3D's lazy one: neighboring points should have like density. By one
-    process."""
+    """The family's regularizers on one scene, by one process: neighboring points should have like density."""
     trainer, random = step.trainer, step.random("density")
     who = draw_latents(trainer, step.settings, 1, random)
     step.losses.expect(*trainer.regularizers)

@@ -181,7 +181,7 @@ def _averaged(trainer: Trainer) -> Tree:
 
 
 def update_average(trainer: Trainer, settings: FinetuneSettings) -> None:
-    """Averaged weights with EG3D's ramp-up."""
+    """Averaged weights, with a ramp-up (models.training.schedules)."""
     beta = ema_decay(settings.batch, settings.ema_images, seen=trainer.step * settings.batch)
     for name, value in trainer.generator.state_dict().items():
         kept = trainer.average["generator"][name]

@@ -18,7 +18,8 @@ import torch
 
 from models.families import FAMILIES, Family
 from models.generator import Network
-from models.published import NotUnderstood, PublishedNetwork, StatedOtherwise
+from models.head_frame import HeadFrame
+from models.published import FOCAL, RADIUS, NotUnderstood, PublishedNetwork, StatedOtherwise
 from models.volumes.planes import PLANE_AXES
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS
 from pipelines.assets.registry import UNKNOWN, Entry, Use, by_sha256, insist, license_of
@@ -31,11 +32,6 @@ from pipelines.prior.importing.pickles import harmless
 from pipelines.prior.importing.snapshot import Snapshot, read_snapshot, refused
 
 VERSION = 1
-METERS_PER_UNIT = 0.370
-"""FFHQ conventions of EG3D: the radius 2.7 of its cameras is one meter."""
-RADIUS, FOCAL = 2.7, 4.2647
-CROP_EXTENT = round(RADIUS / FOCAL, 4)
-"""0.6331 units (23.4 cm): what a frontal image shows at the depth of the origin."""
 LABEL_STATISTICS = "dataset_label_std"
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
 State = dict[str, np.ndarray]
@@ -75,7 +71,7 @@ def import_prior(
         with progress.task("checking and writing"):
             record = {"schema": SCHEMA, "name": name, "license": license} | _imported(partial, snapshot, settings)
         record["imported"] |= {"file": network.name, "sha256": sha256, "license_from": known_from}
-        write_landmarks(partial / "landmarks.npz")
+        write_landmarks(partial / "landmarks.npz", FAMILIES[record["family"]].frame)
         write_json(partial / "prior.json", record)
         return _figures(record)
 
@@ -117,11 +113,18 @@ def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> di
         "landmarks_measured": False,
     }  # fmt: skip
     return {
-        "family": family.name, "config": asdict(config), "meters_per_unit": METERS_PER_UNIT, "crop_extent": CROP_EXTENT,
+        "family": family.name, "config": asdict(config), **head_space(family.frame),
         "frontal_camera": {"distance": RADIUS, "focal": FOCAL},
         "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by EG3D's FFHQ conventions (1 "
         "unit = 0.370 m). Landmarks: the canonical head in these units, not measured on this network's renders.",
         **hashes, "imported": imported,
+    }  # fmt: skip
+
+
+def head_space(frame: HeadFrame) -> dict[str, Any]:
+    """A record's fields of a frame with the axes and origin of the metric one, as a family's is."""
+    return {
+        "meters_per_unit": round(1 / frame.scale, 6), "crop_extent": frame.crop_extent, "matte_region": frame.matte_region,
     }  # fmt: skip
 
 
@@ -199,9 +202,9 @@ def write_weights(path: Path, state: State) -> str:
     return sha256_file(path)
 
 
-def write_landmarks(path: Path) -> None:
-    """The canonical head in the units of FFHQ: a guess until it is measured on renders."""
-    write_arrays(path, landmarks=(canonical_landmarks() / METERS_PER_UNIT).astype(np.float32))
+def write_landmarks(path: Path, frame: HeadFrame) -> None:
+    """The canonical head in a family's head space: a guess until it is measured on renders."""
+    write_arrays(path, landmarks=frame.points(canonical_landmarks()).astype(np.float32))
 
 
 def _figures(record: dict[str, Any]) -> dict[str, Any]:

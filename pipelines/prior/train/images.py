@@ -1,5 +1,5 @@
-"""A data set of images with cameras: shards of synthetic people, or the format of EG3D, `dataset.json` beside the pictures, in
-a folder or a zip file.
+"""A data set of images with cameras: shards of synthetic people, or `dataset.json` beside the pictures, in a folder or
+a zip file.
 
 {"labels": [["00000/img0.png", [25 numbers]], ...]}: camera-to-world row by row (OpenCV axes), then intrinsics over image size.
 """
@@ -75,7 +75,7 @@ def open_images(source: Path, *, mirrored: bool = False) -> LabeledImages:
     try:
         record = json.loads(read("dataset.json"))
     except (KeyError, OSError) as error:
-        raise UnusableMaterial(f"{source} has no dataset.json; give a data set in the format of EG3D.") from error
+        raise UnusableMaterial(f"{source} has no dataset.json; give pictures with a dataset.json of their cameras.") from error
     except ValueError as error:
         raise UnusableMaterial(f"{source}: dataset.json is not JSON ({error}).") from error
     pairs = record.get("labels") if isinstance(record, dict) else None

@@ -24,7 +24,7 @@ from pipelines.core.stage import Progress, Report, Work, run_stage
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import Processes, together
 from pipelines.face.canonical import canonical_landmarks
-from pipelines.prior.importing.networks import CROP_EXTENT, METERS_PER_UNIT
+from pipelines.prior.importing.networks import head_space
 from pipelines.prior.train.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
 from pipelines.prior.train.images import LabeledImages, open_images
 from pipelines.prior.train.quality import Features, distances, latent_walk, network_features, sample_sheet
@@ -210,16 +210,14 @@ def finish(
         hashes[name] = sha256_file(folder / name)
     label, family, config = frontal_label(images), players.average.family, players.average.config
     latent_walk(folder / "walk.mp4", players.average, label, device)
-    ffhq = settings.head_space == "ffhq"
-    quick = load_prior("quick")
-    units, extent = (METERS_PER_UNIT, CROP_EXTENT) if ffhq else (quick.meters_per_unit, quick.crop_extent)
-    write_arrays(folder / "landmarks.npz", landmarks=(canonical_landmarks() / units).astype("float32"))
+    frame = FAMILIES[family].frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
+    write_arrays(folder / "landmarks.npz", landmarks=frame.points(canonical_landmarks()).astype("float32"))
     last = json.loads((folder / LOG).read_text().splitlines()[-1])
     write_json(
         folder / "prior.json",
         {
             "schema": SCHEMA, "name": out.resolve().name.removesuffix(".prior"), "family": family, "config": asdict(config),
-            "meters_per_unit": units, "crop_extent": extent, "license": settings.license,
+            **head_space(frame), "license": settings.license,
             "frontal_camera": label.tolist(), "weights_sha256": hashes[WEIGHTS], "discriminator_sha256": hashes[DISCRIMINATOR],
             "origin": f"Trained on {len(images)} images by `avatarcli prior train`, {last['kimg']:.0f} thousand shown. "
             "Landmarks: the canonical head in these units.",

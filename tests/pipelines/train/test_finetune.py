@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.networks.dual_discriminator import DualDiscriminator
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.files import read_arrays, write_arrays
 from pipelines.core.stage import Silent
@@ -165,3 +167,34 @@ def test_only_the_papers_training_has_its_lazy_rates(capture: Path) -> None:
         ):
             group = optimizer.param_groups[0]
             assert (group["lr"], *group["betas"]) == pytest.approx((rate, *betas))
+
+
+def label_noise(capture: Path, monkeypatch: pytest.MonkeyPatch, seed: int, world: int) -> list[torch.Tensor]:
+    """What blurred the discriminator's labels in two steps of the paper's training, call by call."""
+    seen: list[torch.Tensor] = []
+    true = DualDiscriminator._noisy
+
+    def noisy(self: DualDiscriminator, label: torch.Tensor, random: torch.Generator | None) -> torch.Tensor:
+        blurred = true(self, label, random)
+        seen.append((blurred - label) / label.std(0).clamp(min=1e-6))
+        return blurred
+
+    monkeypatch.setattr(DualDiscriminator, "_noisy", noisy)
+    trainer, frames, settings = make(capture, ADVERSARIAL)
+    batches = Batches(frames, trainer.generator, settings)
+    torch.manual_seed(world)
+    for _ in range(2):
+        train_step(trainer, batches, settings, steps=2, seed=seed)
+    monkeypatch.setattr(DualDiscriminator, "_noisy", true)
+    return seen
+
+
+def test_label_noise_is_drawn_anew_for_every_look_and_by_the_seed_alone(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.loads((capture.parent / "prior" / "prior.json").read_text())
+    record["config"]["disc_c_noise"] = 0.5
+    (capture.parent / "prior" / "prior.json").write_text(json.dumps(record))
+    first, again, other = (label_noise(capture, monkeypatch, *seeds) for seeds in ((0, 1), (0, 2), (1, 1)))
+    assert len(first) == 2 * 3, "real and fake ones for the discriminator, fake ones for the generator"
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True)), "PyTorch's own numbers change nothing"
+    assert all((one - two).abs().max() > 0.1 for one, two in zip(first, other, strict=True))
+    assert all((one - two).abs().max() > 0.1 for one, two in combinations(first, 2))

@@ -305,9 +305,9 @@ def test_a_changed_file_of_the_folder_is_noticed(tmp_path: Path) -> None:
 
 def test_training_starts_from_the_imported_networks(tmp_path: Path) -> None:
     prior = imported(tmp_path)[1]
-    generator, discriminator, begun = make_networks(prior, TrainSettings(prior=str(prior.folder), paint=0), "cpu")
+    generator, judges, begun = make_networks(prior, TrainSettings(prior=str(prior.folder), paint=0), "cpu")
     truth, judge = networks(SMALL)
-    assert same(generator.state_dict(), truth.state_dict()) and same(discriminator.state_dict(), judge.state_dict())
+    assert same(generator.state_dict(), truth.state_dict()) and same(judges["image"].network.state_dict(), judge.state_dict())
     assert "Generator and discriminator start from the prior ffhq" in begun
     assert generator.mapping(torch.randn(2, SMALL.z_dim)).shape == (2, generator.latent.num_ws, 16)
     assert generator.config.volume.limits == "box"
