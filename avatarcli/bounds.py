@@ -13,7 +13,8 @@ Bounds = tuple[float, float]
 LARGEST = 1e9
 SHARE, STRENGTH, LENGTH = (0.0, 1.0), (0.0, 10.0), (0.0, 1e7)
 BY_NAME: dict[str, Bounds] = {
-    "seed": (0, 2**63 - 1), "paint": (0, 8), "image_size": (128, 512), "inversion_steps": (0, LARGEST), "image_steps": (0, LARGEST),
+    "seed": (0, 2**63 - 1), "paint": (0, 8), "image_size": (128, 512),
+    "inversion_steps": (0, LARGEST), "image_steps": (0, LARGEST),
     "opinions.most_frames": (0, LARGEST), "pairs.count": (2, 1e6), "batch": (1, 4096),
     "micro_batch": (1, 4096), "adversarial_batch": (1, 4096), "remember_batch": (1, 4096), "coarse": (1, 1024),
     "fine": (0, 1024),
