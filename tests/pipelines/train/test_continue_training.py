@@ -284,7 +284,7 @@ def test_what_is_no_avatar_or_has_another_network_is_refused(place: Path) -> Non
         add(place / "solid.avatar", place / "wide.capture", place / "x.avatar", other, Silent())
     weights = place / "solid.avatar" / "generator.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    refused(place, UnusableMaterial, "is broken")
+    refused(place, UnusableMaterial, "was changed since the avatar was made")
     (place / "solid.avatar" / "avatar.json").unlink()
     with pytest.raises(UnusableMaterial, match="is not an avatar"):
         settings_for(place / "solid.avatar")
