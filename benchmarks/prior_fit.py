@@ -24,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import Run, options
 from models.camera import Camera
-from models.eg3d.generator import EG3D
-from models.generator import Control, RenderSettings, rendered
+from models.generator import Control, Generator, RenderSettings, rendered
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import PriorCodes, load_codes, load_prior
 from pipelines.core.files import write_image
@@ -56,7 +55,7 @@ def frames_of(views: Views, landmarks: np.ndarray) -> Frames:
     )  # fmt: skip
 
 
-def fit(name: str, frames: Frames, seconds: float, seed: int, look: Callable[[EG3D, torch.Tensor], dict[str, float]]):
+def fit(name: str, frames: Frames, seconds: float, seed: int, look: Callable[[Generator, torch.Tensor], dict[str, float]]):
     """The averaged generator and the frames' latents after `seconds`, the steps, and what `look` says of them, `LOOKS` times on
     the way; looking does not count."""
     prior = load_prior("quick" if name == "scratch" else name)
@@ -173,7 +172,7 @@ def main() -> None:
         for name in asked.priors:
             front, aside = (between(views, of, away, *wanted) for wanted in ((30, 90), (90, 181)))
 
-            def look(generator: EG3D, w: torch.Tensor, front: Part = front) -> dict[str, float]:
+            def look(generator: Generator, w: torch.Tensor, front: Part = front) -> dict[str, float]:
                 return {f"{key} 30-90": value for key, value in score(generator, w, *front)[0].items()}
 
             generator, w, steps, curve = fit(name, frames, asked.seconds, seed=int(one), look=look)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.record import Run, options
 from models.camera import Camera, orbit
-from models.eg3d.generator import EG3D
+from models.families import FAMILIES
 from models.generator import Control, RenderSettings, rendered
 from models.heads.expression_map import broadcast
 from models.rendering.sampling import Sampling
@@ -49,7 +49,7 @@ class Proof:
         codes = load_codes(self.prior)
         assert codes is not None and self.prior.weights is not None, f"{name} has no weights or names no latents"
         self.codes = codes
-        self.generator = EG3D(config_of(self.prior))
+        self.generator = FAMILIES[self.prior.family].build(config_of(self.prior))
         self.generator.load_state_dict(load_file(self.prior.weights))
         self.generator.eval().requires_grad_(False)
         self.directions = torch.from_numpy(self.codes.directions)
