@@ -1,13 +1,12 @@
 """What real people's files do: the cases of ../shared/bugs, each run as its commands and judged by what it must leave.
 
-    python benchmarks/bugs.py --folder /tmp/bugs [--avatar anna.avatar] [--only 01,24b] [--out bugs.json]
+    python benchmarks/bugs.py --folder /tmp/bugs [--avatar anna.avatar] [--only 01,24b]
 
 `../shared/bugs/make.py` writes the inputs once; without --avatar a small one is trained on the demo's clip (minutes). The
-checks stand in bugs_media.py and bugs_motion.py. Prints a Markdown table and writes what was wrong with each as JSON.
+checks stand in bugs_media.py and bugs_motion.py. Prints a row a case as it goes.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.record import Run, options
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "bugs"
@@ -197,8 +200,9 @@ def main() -> None:
     parser.add_argument("--avatar", type=Path, help="An avatar folder; without it a small one is trained.")
     parser.add_argument("--only", default="", help="Ids with commas between; an id's beginning means all that begin so.")
     parser.add_argument("--results", type=Path, help="Folder of the results; FOLDER-results without it.")
-    parser.add_argument("--out", type=Path, help="JSON of all figures; results/bugs.json without it.")
+    options(parser)
     words = parser.parse_args()
+    run = Run.of("bugs", words)
     inputs = words.folder.resolve()
     if not inputs.is_dir() or not any(inputs.iterdir()):
         subprocess.run([sys.executable, str(SHARED / "make.py"), str(inputs)], check=True)
@@ -214,8 +218,12 @@ def main() -> None:
         rows.append(run_case(name, CHECKS[name], inputs, avatar, results / name))
         row = rows[-1]
         print(f"| {name} | {'yes' if row['passed'] else 'NO'} | {row['seconds']} | {'; '.join(row['problems'])} |", flush=True)
-    (words.out or results / "bugs.json").write_text(json.dumps(rows, indent=1) + "\n")
-    print(f"\n{sum(row['passed'] for row in rows)} of {len(rows)} passed")
+    figures: dict[str, Any] = {"passed": sum(row["passed"] for row in rows), "of": len(rows)}
+    run.finish(
+        figures | {row["id"]: row for row in rows},
+        headline={"cases passed": "passed", "of": "of"},
+        inputs=[SHARED / "cases.toml"],
+    )
 
 
 if __name__ == "__main__":
