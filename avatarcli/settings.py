@@ -92,7 +92,7 @@ def _replaced(base: T, key: str, value: Any, said: str) -> T:
 
 
 def with_prefixes(base: Any, assignments: Sequence[str]) -> list[str]:
-    """`finetune.steps=9` as `train.finetune.steps=9` where the group was left out; `prior=x` for all groups that have one."""
+    """`finetune.steps=9` as `train.finetune.steps=9` where the group was left out; `seed=3` for all groups that have one."""
     return [changed for text in assignments for changed in _within(base, text)]
 
 

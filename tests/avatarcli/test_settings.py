@@ -143,7 +143,8 @@ def test_keys_are_dotted() -> None:
     assert list(keys(Both))[:4] == ["first.steps", "first.gamma", "first.latents", "second.seed"]
 
 
-def test_one_prior_is_meant_for_capture_and_training() -> None:
+def test_a_setting_without_its_stage_is_meant_for_all_that_have_it() -> None:
     from pipelines.run import RunSettings
 
-    assert with_prefixes(RunSettings(), ["prior=mine.prior"]) == ["capture.prior=mine.prior", "train.prior=mine.prior"]
+    assert with_prefixes(RunSettings(), ["prior=mine.prior"]) == ["train.prior=mine.prior"]
+    assert with_prefixes(RunSettings(), ["seed=3"])[:2] == ["capture.seed=3", "train.seed=3"]
