@@ -7,6 +7,10 @@ from pipelines.face.coverage import Coverage, reach_deg
 
 LEAST_S, LEAST_EXPRESSION_S = 0.5, 0.3
 """Seconds in a bin of yaw, and of an expression, that count as seen."""
+COVERED = 0.08
+"""Share of the looks in which something is before the face."""
+COLORLESS = 2.5
+"""Mean difference of the largest and the smallest color of a face's pixels."""
 Advice = dict[str, str]
 """`about`, `say`, and `weight`: `stop` (unusable), `film` (again, or more) or `know` (fine as it is)."""
 
@@ -18,14 +22,14 @@ def advice_on(figures: dict[str, Any], coverage: Coverage, settings: FrameSettin
 
 def _stops(figures: dict[str, Any], settings: FrameSettings) -> list[Advice]:
     """Why the footage cannot be used at all."""
-    least_s = settings.min_span_s
+    least_s, is_film = settings.min_span_s, not figures.get("photos")
     checks = [
         (
             figures["faces"] == 0, "face",
             "No face was found; film one person from the chest up, facing the camera, in even light, for 10 to 30 s.",
         ),
         (
-            0 < figures["face_s"] < least_s, "length",
+            is_film and 0 < figures["face_s"] < least_s, "length",
             f"The face is in view for only {figures['face_s']:.1f} s; at least {least_s:g} s are needed; film 10 to 30 s.",
         ),
         (
@@ -33,7 +37,17 @@ def _stops(figures: dict[str, Any], settings: FrameSettings) -> list[Advice]:
             f"The face is {figures.get('face_px', 0):.0f} pixels high; come closer, until head and shoulders fill the picture.",
         ),
         (
-            figures.get("blurred_share", 0) > 0.8, "blur",
+            is_film and figures["face_s"] >= least_s and figures["face_s"] * figures["rate_hz"] < settings.min_frames, "length",
+            f"The face is in view in about {figures['face_s'] * figures['rate_hz']:.0f} frames; at least "
+            f"{settings.min_frames} are needed; film 10 to 30 s.",
+        ),
+        (
+            not is_film and 0 < figures["faces"] < settings.min_photos, "length",
+            f"A face is found in {figures['faces']} of {figures['looks']} photos; at least {settings.min_photos} are needed: "
+            "take 20 to 60 of one person from all sides.",
+        ),
+        (
+            figures.get("blurred_share", 0) > 0.8 and figures.get("hand_share", 0) <= COVERED, "blur",
             "Nearly every frame is blurred; wipe the lens, tap the face to focus, film in brighter light and move slowly.",
         ),
     ]  # fmt: skip
@@ -44,7 +58,10 @@ def _craft(figures: dict[str, Any]) -> list[Advice]:
     """What is wrong with the pictures."""
     share = {name: f"{100 * figures[name]:.0f} %" for name in ("blurred_share", "cut_share", "hand_share", "others_share")}
     checks = [
-        (figures["face_s"] < 8, "length", f"The face is in view for only {figures['face_s']:.0f} s; film 10 to 30 s."),
+        (
+            figures["face_s"] < 8 and not figures.get("photos"), "length",
+            f"The face is in view for only {figures['face_s']:.0f} s; film 10 to 30 s.",
+        ),
         (
             figures["face_px"] < 160, "size",
             f"The face is only {figures['face_px']:.0f} pixels high; come closer, head and shoulders should fill the picture.",
@@ -68,12 +85,21 @@ def _craft(figures: dict[str, Any]) -> list[Advice]:
             f"In {share['cut_share']} of the frames the face is cut off; keep it in the middle.",
         ),
         (
-            figures["others_share"] > 0.03, "people",
+            figures.get("stereo_share", 0) > 0.5, "stereo",
+            "The picture shows the same face twice, as stereo (spatial) video does; export one eye's picture alone.",
+        ),
+        (
+            figures.get("color", 255) < COLORLESS, "color",
+            "The film has no color (a night or infrared camera?); an avatar of it would be gray: film in daylight.",
+        ),
+        (
+            figures["others_share"] > 0.03 and figures.get("stereo_share", 0) <= 0.5, "people",
             f"A second face is in view in {share['others_share']} of the frames; film one person alone.",
         ),
         (
-            figures["hand_share"] > 0.08, "occlusion",
-            f"A hand covers the face in {share['hand_share']} of the frames; keep hands and hair away from it.",
+            figures["hand_share"] > COVERED, "occlusion",
+            f"A hand or something else covers the face in {share['hand_share']} of the frames; keep hands and "
+            "hair away from it.",
         ),
     ]  # fmt: skip
     return [_advice(about, say, "film") for wrong, about, say in checks if wrong]

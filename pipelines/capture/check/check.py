@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.capture.check.advice import advice_on, known
 from pipelines.capture.check.measure import Glance, Glancer
 from pipelines.capture.footage.orientation import says, turned_by, turns_of
-from pipelines.capture.footage.source import of_clip
+from pipelines.capture.footage.source import STILL_S, of_clip, open_footage
 from pipelines.capture.frames.scan import FrameSettings
 from pipelines.core.stage import Progress, Silent
 from pipelines.face.canonical import canonical_landmarks
@@ -27,9 +27,12 @@ from pipelines.face.coverage import (
     visible_expressions,
     without_flashes,
 )
-from pipelines.face.expression import calibrate
+from pipelines.face.covered import covered_mouths
+from pipelines.face.expression import MEASURED, calibrate
+from pipelines.media import photos
 from pipelines.media.video import VideoInfo, ahead, probe
 
+JAW = MEASURED.index("jawOpen")
 LOOKS_HZ, MOST_LOOKS = 10.0, 3600
 LONGEST_PX = 960
 """Longer side of the pictures looked at."""
@@ -60,7 +63,9 @@ class Check:
 
 
 def check(videos: Sequence[Path], settings: FrameSettings | None = None, progress: Progress | None = None) -> Check:
-    """Look through the clips of one person; UnusableMaterial only when one cannot be read as a video."""
+    """Look through the clips of one person, or a folder of photos; UnusableMaterial only when one cannot be read."""
+    if all(path.is_dir() or path.suffix.lower() in photos.SUFFIXES for path in videos):
+        return _check_photos(videos, settings or FrameSettings(), progress or Silent())
     settings, infos = settings or FrameSettings(), [_upright(probe(video)) for video in videos]
     step_s = max(_step_s(info) for info in infos)
     looks, start_s = [], 0.0
@@ -70,15 +75,34 @@ def check(videos: Sequence[Path], settings: FrameSettings | None = None, progres
     return judge(looks, step_s, infos, settings)
 
 
+def _check_photos(paths: Sequence[Path], settings: FrameSettings, progress: Progress) -> Check:
+    """The same for photos, or frames with cameras: one look each, a second apart."""
+    footage = open_footage(paths, LONGEST_PX)
+    looks: list[Glance] = []
+    with (
+        progress.task("looking", footage.info.frames) as task,
+        Glancer(canonical_landmarks(), max(1.0, max(footage.info.size) / LONGEST_PX), still=True) as glancer,
+    ):
+        for frame in footage.frames():
+            looks.append(glancer.look(frame.image, frame.time_s))
+            task.advance()
+    found = judge(looks, STILL_S, [footage.info], settings, still=True)
+    return replace(found, advice=[*found.advice, *(known("files", said) for said in footage.remarks)])
+
+
 def _upright(info: VideoInfo) -> VideoInfo:
     return turned_by(info, turns_of(info.path))
 
 
-def judge(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo], settings: FrameSettings) -> Check:
-    """The verdict on looks `step_s` apart."""
+def judge(
+    looks: list[Glance], step_s: float, infos: Sequence[VideoInfo], settings: FrameSettings, still: bool = False
+) -> Check:
+    """The verdict on looks `step_s` apart, of films or of `still` pictures."""
     coverage, figures = _coverage(looks, step_s), _figures(looks, step_s, infos)
+    figures |= {"photos": len(looks)} if still else {}
     advice = advice_on(figures, coverage, settings)
     advice += [known("turn", f"{info.path.name} {says(info.turns)}.") for info in infos if info.turns]
+    advice += [known("clock", said) for info in infos for said in info.remarks]
     kinds = {one["weight"] for one in advice}
     verdict: Verdict = "unusable" if "stop" in kinds else "usable" if "film" in kinds else "good"
     return Check(
@@ -139,10 +163,16 @@ def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> 
     size = {"duration_s": round(duration_s, 2), "width": info.width, "height": info.height, "rate_hz": round(info.rate_hz, 2)}
     if not faces:
         return {**size, "looks": len(looks), "faces": 0, "face_s": 0.0}
-    values = {name: np.array([getattr(face, name) for face in faces], float) for name in vars(faces[0]) if name != "expression"}
+    values = {
+        name: np.array([getattr(face, name) for face in faces], float)
+        for name in vars(faces[0])
+        if name not in ("expression", "mouth")
+    }
     frontal = values["brightness"][np.abs(values["yaw_deg"]) < 30]
     light = frontal if len(frontal) >= 5 else values["brightness"]
     hands = values["hand"][values["hand"] >= 0]
+    jaw, turned = np.array([face.expression[JAW] for face in faces]), np.hypot(values["yaw_deg"], values["pitch_deg"])
+    covered = covered_mouths(np.array([face.mouth for face in faces], np.float32), values["redness"], jaw, turned)
     low, high = np.percentile(values["yaw_deg"], [2, 98])
     return {
         **size, "looks": len(looks), "faces": len(faces), "face_s": round(len(faces) * step_s, 1),
@@ -150,7 +180,9 @@ def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> 
         "blurred_share": _share(values["sharpness"] < BLURRED), "brightness": round(float(np.median(light)), 1),
         "exposure_drift": round(float(np.ptp(np.percentile(light, [5, 95])) / max(float(np.median(light)), 1.0)), 3),
         "clipped_share": round(float(np.median(values["clipped"])), 3), "cut_share": _share(values["cut"] > 0),
-        "others_share": _share(values["other"] > 0), "hand_share": _share(hands > 0.08) if len(hands) else 0.0,
+        "others_share": _share(values["other"] > 0), "stereo_share": _share(values["stereo"] > 0),
+        "hand_share": max(_share(hands > 0.08) if len(hands) else 0.0, _share(covered)),
+        "color": round(float(np.median(values["color"])), 1),
         "yaw_deg": [round(float(low), 1), round(float(high), 1)],
         "pitch_deg": np.percentile(values["pitch_deg"], [2, 98]).round(1).tolist(),
     }  # fmt: skip

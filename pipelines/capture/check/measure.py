@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.capture.cameras.candidate import view_angles
+from pipelines.face.covered import MOUTH_PX, lip_redness, mouth_picture
 from pipelines.face.expression import MEASURED, measure_expression, solve_pose
+from pipelines.face.person import correlation
 from pipelines.face.tracker import FaceTracker, without_chatter
 
 USUAL_FOCAL = 1.2
@@ -46,6 +48,14 @@ class Glance:
     """The face touches the border of the picture."""
     other: bool = False
     """Somebody else's face is in view."""
+    stereo: bool = False
+    """The picture's halves show the same."""
+    color: float = 255.0
+    """Mean difference of the largest and the smallest color of the face's pixels."""
+    redness: float = 0.0
+    """Of the lips against the skin around them."""
+    mouth: tuple[float, ...] = (0.0,) * MOUTH_PX**2
+    """The mouth's picture, see pipelines.face.covered."""
     hand: float = -1.0
     """Share of the face's box under a hand; -1 where nobody looked."""
     expression: tuple[float, ...] = (0.0,) * len(MEASURED)
@@ -54,11 +64,11 @@ class Glance:
 class Glancer:
     """A context manager around the tracker and the hand finder: looks at the frames of one video in their order."""
 
-    def __init__(self, canonical: np.ndarray, shrunk: float):
-        """`shrunk`: pixels of the footage over pixels of the pictures."""
+    def __init__(self, canonical: np.ndarray, shrunk: float, still: bool = False):
+        """`shrunk`: pixels of the footage over pixels of the pictures; `still`: photos, of which none follows another."""
         self.canonical, self.shrunk = canonical, shrunk
         self.count, self.pose = 0, None
-        self.tracker, self.hands = FaceTracker(video=True, largest=True), _hands()
+        self.tracker, self.hands = FaceTracker(video=not still, largest=not still), _hands()
 
     def __enter__(self) -> "Glancer":
         return self
@@ -82,7 +92,9 @@ class Glancer:
             time_s=time_s, found=True, yaw_deg=straightened(float(yaw)), pitch_deg=float(pitch),
             side_px=max(x1 - x0, y1 - y0) * self.shrunk, **of_pixels(image, points),
             cut=x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1,
-            other=face.other is not None, hand=self._hand(image, face.box) if self.count % HAND_EVERY == 1 else -1.0,
+            other=face.other is not None, stereo=face.other is not None and halves_alike(image),
+            mouth=tuple(mouth_picture(image, points, self.canonical)), redness=lip_redness(image, points),
+            hand=self._hand(image, face.box) if self.count % HAND_EVERY == 1 else -1.0,
             expression=tuple(map(float, measure_expression(points, self.canonical))),
         )  # fmt: skip
 
@@ -121,6 +133,7 @@ def of_pixels(image: np.ndarray, points: np.ndarray) -> dict[str, float]:
     down, across = np.gradient(gray)
     return {
         "sharpness": float((down**2 + across**2).mean() / (gray.var() + 25.0)), "brightness": float(gray.mean()),
+        "color": float((small.max(2).astype(int) - small.min(2)).mean()),
         "clipped": float((small.max(2) >= 252).mean()), "teeth": teeth_in(small, (points[:, :2] - low) * scale),
     }  # fmt: skip
 
@@ -140,6 +153,15 @@ def teeth_in(face: np.ndarray, at: np.ndarray) -> float:
         return 0.0
     bright, gray = color.max(1) > 0.62 * skin, color.min(1) > 0.66 * np.maximum(color.max(1), 1)
     return float((bright & gray).mean())
+
+
+def halves_alike(image: np.ndarray) -> bool:
+    """Whether the left and the right half of uint8 [H,W,3], or the upper and the lower one, are nearly the same picture."""
+    import cv2
+
+    small = cv2.GaussianBlur(cv2.cvtColor(cv2.resize(image, (64, 64)), cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 2)
+    pairs = ((small[:, :32], small[:, 32:]), (small[:32], small[32:]))
+    return any(one.std() > 8 and correlation(one, other) > 0.8 for one, other in pairs)
 
 
 def _hands() -> Any:

@@ -88,7 +88,11 @@ class Footage:
         for frame in found:
             image = placed(frame.image, part.longest_px, self.info.size)
             image = self.lens.picture(image) if self.lens else image
-            yield replace(frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image)
+            alpha = placed(frame.alpha, part.longest_px, self.info.size) if frame.alpha is not None else None
+            alpha = self.lens.picture(alpha) if self.lens and alpha is not None else alpha
+            yield replace(
+                frame, index=part.first + frame.index, time_s=part.start_s + frame.time_s, image=image, alpha=alpha
+            )  # fmt: skip
 
     def alpha(self, index: int) -> np.ndarray | None:
         """uint8 [H,W] that a still picture brings along, laid into the canvas as the picture is; None where there is none."""
@@ -149,7 +153,7 @@ def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:
         duration_s=sum(info.duration_s for info in infos), focal_px=_focal_px(relative, sides),
     )  # fmt: skip
     names = ["video"] if len(infos) == 1 else [f"video {number + 1}" for number in range(len(infos))]
-    remarks = tuple(text for info in infos for text in _damage(info))
+    remarks = tuple(text for info in infos for text in (*_damage(info), *info.remarks))
     inputs = dict(zip(names, (info.path for info in infos), strict=True))
     return Footage(kind="video", info=whole, parts=tuple(parts), inputs=inputs, remarks=remarks)
 
@@ -158,8 +162,14 @@ def of_clip(
     info: VideoInfo, longest_px: int, indices: set[int] | None, wanted: Callable[[int, float], bool] | None
 ) -> Iterator[VideoFrame]:
     """The frames of a clip as `read_frames` gives them, with the quarter turns that its file does not know."""
+
+    def turned(picture: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(picture, info.turns))
+
     for frame in read_frames(info.path, indices=indices, longest_side_px=longest_px, wanted=wanted):
-        yield replace(frame, image=np.ascontiguousarray(np.rot90(frame.image, info.turns))) if info.turns else frame
+        if info.turns:
+            frame = replace(frame, image=turned(frame.image), alpha=None if frame.alpha is None else turned(frame.alpha))
+        yield frame
 
 
 def placed(image: np.ndarray, longest_px: int, canvas: Size) -> np.ndarray:

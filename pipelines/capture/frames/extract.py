@@ -107,7 +107,7 @@ def extract(partial: Path, footage: "Footage", chosen: Scan, progress: Progress)
     wanted = {int(index) for index in chosen.index if not (folder / f"{frame_name(index)}.jpg").exists()}
     with progress.task("frames", len(wanted)) as task:
         for frame in ahead(footage.frames(indices=wanted)) if wanted else ():
-            if (alpha := footage.alpha(frame.index)) is not None:
+            if (alpha := footage.alpha(frame.index) if frame.alpha is None else frame.alpha) is not None:
                 write_image(partial / "work" / "alphas" / f"{frame_name(frame.index)}.png", alpha)
             write_image(folder / f"{frame_name(frame.index)}.jpg", frame.image)
             task.advance()

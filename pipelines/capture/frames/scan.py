@@ -63,6 +63,15 @@ class FrameSettings:
         positive(self, "max_frames", "longest_side_px", "sample_hz", "max_samples")
 
 
+NEARLY = 0.85
+"""Share of the least time that is enough: what the check, which looks ten times a second, calls usable has to be so."""
+
+
+def is_long_enough(settings: FrameSettings, frames: float, span_s: float) -> bool:
+    """Whether a clip can be captured in which a face is seen in so many frames over a time."""
+    return frames >= settings.min_frames and span_s >= NEARLY * settings.min_span_s
+
+
 def positive(settings: Any, *names: str) -> None:
     """ValueError for a setting that is 0 or less."""
     for name in names:

@@ -6,7 +6,7 @@ neighbors; the rest are those whose view or expression is furthest from all that
 
 import numpy as np
 
-from pipelines.capture.frames.scan import REASONS, FrameSettings, Scan, reason_code
+from pipelines.capture.frames.scan import REASONS, FrameSettings, Scan, is_long_enough, reason_code
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.channels import channel_names
 from pipelines.face.expression import align_to_canonical, measure_expression
@@ -99,8 +99,9 @@ def check_enough(seen: Scan, settings: FrameSettings, name: str, still: bool = F
         )
     if still:
         return
-    span = float(np.ptp(seen.time_s[usable])) if len(usable) else 0.0
-    if len(usable) < settings.min_frames or span < settings.min_span_s:
+    times = seen.time_s[usable]
+    span = float(np.ptp(times) + np.median(np.diff(times))) if len(usable) > 1 else 0.0
+    if not is_long_enough(settings, len(usable), span):
         raise UnusableMaterial(
             f"{name} shows a usable face in {_count(usable, 'frame')} over {span:.1f} s{_main_reason(seen)}; at least "
             f"{settings.min_frames} frames over {settings.min_span_s:g} s are needed; film 10 to 30 seconds."

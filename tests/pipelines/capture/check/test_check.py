@@ -10,8 +10,9 @@ import pytest
 
 from pipelines.capture.check.check import check, judge
 from pipelines.capture.check.guide import STEPS, guide, record
-from pipelines.capture.check.measure import Glance, of_pixels, straightened, teeth_in
-from pipelines.capture.frames.scan import FrameSettings
+from pipelines.capture.check.measure import Glance, halves_alike, of_pixels, straightened, teeth_in
+from pipelines.capture.frames.scan import FrameSettings, Scan
+from pipelines.capture.frames.selection import check_enough
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.expression import MEASURED
 from pipelines.media.encoder import write_video
@@ -180,3 +181,55 @@ def test_the_guide_asks_for_what_the_check_wants() -> None:
     for word in ("60 degrees", "teeth", "Close your eyes", "brows", "mouth wide", "--check"):
         assert word in text
     assert record()["steps"][0] == {"do": STEPS[0][0], "seconds": STEPS[0][1]}  # type: ignore[index]
+
+
+def test_what_strangers_film_is_named() -> None:
+    assert "color" in about([look(color=0.5) for _ in range(100)]) and "color" not in about(good())
+    twice = [look(other=True, stereo=True) for _ in range(100)]
+    assert "stereo" in about(twice) and "people" not in about(twice)
+    assert "people" in about([look(other=True) for _ in range(100)])
+    blurred_by_a_hand = [look(sharpness=0.001, hand=0.5) for _ in range(100)]
+    assert "occlusion" in about(blurred_by_a_hand)
+    holes = replace(info(10.0), remarks=("me.mp4 has no new picture for 45 minutes at 2.0 s; that time was left out.",))
+    found = judge([look() for _ in range(100)], 0.1, [holes], FrameSettings())
+    assert any("45 minutes" in one["say"] and one["weight"] == "know" for one in found.advice)
+
+
+def test_the_same_picture_twice_is_stereo() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    assert halves_alike(np.hstack([noise, noise])) and halves_alike(np.vstack([noise, noise]))
+    assert not halves_alike(np.hstack([noise, noise[::-1]])) and not halves_alike(np.full((64, 64, 3), 9, np.uint8))
+
+
+def test_check_and_capture_agree_on_the_least_footage() -> None:
+    """Frames a second, seconds, and whether that is enough for both."""
+    settings = FrameSettings()
+    for rate, seconds, enough in ((30, 2.0, True), (30, 1.2, False), (10, 2.0, False), (12.5, 2.0, True), (5, 6.0, True)):
+        count = round(rate * seconds)
+        scan = Scan(
+            index=np.arange(count), time_s=np.arange(count) / rate, points=np.zeros((count, 478, 3), np.float32),
+            sharpness=np.ones(count), brightness=np.full(count, 100.0), reason=np.zeros(count, np.uint8),
+        )  # fmt: skip
+        step_s = max(0.1, 1 / rate)
+        clip = replace(info(seconds), rate=Fraction(rate).limit_denominator(10), frames=count)
+        verdict = judge([look() for _ in range(round(seconds / step_s))], step_s, [clip], settings).verdict
+        assert (verdict != "unusable") == enough
+        if enough:
+            check_enough(scan, settings, "me.mp4")
+        else:
+            with pytest.raises(UnusableMaterial, match="at least 24 frames over 2 s"):
+                check_enough(scan, settings, "me.mp4")
+
+
+def test_a_folder_of_photos_is_judged(tmp_path: Path) -> None:
+    from pipelines.core.files import write_image
+
+    source = shared("clips/drive_singing.mp4")
+    for number, frame in enumerate(read_frames(source, indices=set(range(0, 90, 10)))):
+        write_image(tmp_path / f"{number}.jpg", frame.image)
+    found = check([tmp_path])
+    assert found.verdict == "usable" and found.figures["photos"] == 9 and found.figures["faces"] == 9
+    assert not any("10 to 30 s" in one["say"] for one in found.advice)
+    for path in list(tmp_path.glob("*.jpg"))[:3]:
+        path.unlink()
+    assert check([tmp_path]).verdict == "unusable"

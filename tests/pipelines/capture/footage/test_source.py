@@ -256,3 +256,17 @@ def test_rays_meet_where_the_points_are_in_spite_of_wrong_ones() -> None:
     seen[3] += 60
     found = meeting_points(poses, seen, 500.0, (640, 480), np.ones(12))
     assert np.abs(found - points).max() < 0.05
+
+
+def test_a_films_own_transparency_comes_with_its_frames(tmp_path: Path) -> None:
+    import subprocess
+
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    path = tmp_path / "cut_out.webm"
+    half = "format=rgba,geq=r=255:g=0:b=0:a='255*lt(X,W/2)',format=yuva420p"
+    made = ["-f", "lavfi", "-i", "color=red:s=64x48:r=25:d=0.2", "-vf", half, "-c:v", "libvpx-vp9", "-auto-alt-ref", "0"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *made, str(path)], check=True)
+    frame = next(open_footage([path], 32).frames())
+    assert frame.alpha is not None and frame.alpha.shape == frame.image.shape[:2] == (24, 32)
+    assert frame.alpha[:, :12].min() > 240 and frame.alpha[:, 20:].max() < 16
