@@ -145,7 +145,7 @@ def test_no_face_at_all_says_what_to_film() -> None:
 
 
 def test_a_third_of_a_second_names_the_minimum() -> None:
-    with pytest.raises(UnusableMaterial, match=r"9 frames over 0\.3 s; at least 24 frames over 2 s"):
+    with pytest.raises(UnusableMaterial, match=r"9 frames over 0\.4 s; at least 24 frames over 2 s"):
         select_frames(seen(9), SETTINGS, "a.mp4")
 
 
