@@ -15,7 +15,7 @@ SHARE, STRENGTH, LENGTH = (0.0, 1.0), (0.0, 10.0), (0.0, 1e7)
 BY_NAME: dict[str, Bounds] = {
     "seed": (0, 2**63 - 1), "paint": (0, 8), "image_size": (128, 512),
     "inversion_steps": (0, LARGEST), "image_steps": (0, LARGEST),
-    "opinions.most_frames": (0, LARGEST), "pairs.count": (2, 1e6), "batch": (1, 4096),
+    "landmark_agreement.most_frames": (0, LARGEST), "pairs.count": (2, 1e6), "batch": (1, 4096),
     "micro_batch": (1, 4096), "adversarial_batch": (1, 4096), "remember_batch": (1, 4096), "coarse": (1, 1024),
     "fine": (0, 1024),
     "hidden": (1, 65536), "min_frames": (2, LARGEST), "min_photos": (2, LARGEST), "max_frames": (2, LARGEST),
@@ -32,7 +32,7 @@ BY_NAME: dict[str, Bounds] = {
 }  # fmt: skip
 BY_UNIT: dict[str, Bounds] = {
     "learning_rate": (0, 10), "_rate": (0, 10), "_px": (16, 16384), "_hz": (0.1, 1000), "_s": LENGTH, "_deg": (0, 360),
-    "_units": (0, 10), "_every": (1, LARGEST),
+    "_m": (0, 10), "_every": (1, LARGEST),
 }  # fmt: skip
 
 

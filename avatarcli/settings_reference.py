@@ -13,8 +13,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from avatarcli.bounds import LARGEST, bounds_of
 from avatarcli.settings import describe_type, group_of, types_of
 
 PIPE = "\\|"
@@ -91,7 +92,7 @@ def _group(name: str, base: Any, presets: Mapping[str, Any]) -> Iterator[str]:
         yield "| setting | default | values | |\n|---|---|---|---|"
         prefix = f"{name}." if name else ""
         for key, kind in single.items():
-            cells = (f"`{prefix}{key}`", _default(key, base, presets), describe_type(kind), texts.get(key, ""))
+            cells = (f"`{prefix}{key}`", _default(key, base, presets), _values(prefix + key, kind), texts.get(key, ""))
             yield f"| {' | '.join(cell.replace('|', PIPE) for cell in cells)} |"
         yield ""
     for key in [key for key in kinds if key not in single]:
@@ -103,6 +104,15 @@ def _default(key: str, base: Any, presets: Mapping[str, Any]) -> str:
     value = getattr(base, key)
     others = [f"{name}: {_value(getattr(preset, key))}" for name, preset in presets.items() if getattr(preset, key) != value]
     return "; ".join([_value(value), *others])
+
+
+def _values(key: str, kind: Any) -> str:
+    """A type in words, with the bounds of its numbers."""
+    number = next((part for part in (kind, *get_args(kind)) if part in (int, float)), None)
+    if number is None:
+        return describe_type(kind)
+    low, high = bounds_of(key, number)
+    return f"{describe_type(kind)}; {f'at least {low:g}' if high >= LARGEST else f'{low:g} to {high:g}'}"
 
 
 def _value(value: Any) -> str:

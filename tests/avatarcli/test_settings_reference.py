@@ -45,10 +45,10 @@ def test_every_setting_says_what_it_does() -> None:
 
 def test_a_group_becomes_a_table_with_types_texts_and_the_defaults_of_presets() -> None:
     page = "\n".join(_chapter(Chapter("x", Outer(), {"large": Outer(count=3)})))
-    assert "| `count` | `none`; large: `3` | a whole number or none | How many. |" in page
-    assert "| `sizes` | `1,2` | 2 values separated by commas, each a whole number |  |" in page
+    assert "| `count` | `none`; large: `3` | a whole number or none; at least 1 | How many. |" in page
+    assert "| `sizes` | `1,2` | 2 values separated by commas, each a whole number; at least 1 |  |" in page
     assert "### `inner`\n\nWhat is inside.\n" in page
-    assert "| `inner.share` | `0.5` | a number | A share a \\| b, over two lines. |" in page
+    assert "| `inner.share` | `0.5` | a number; at least 0 | A share a \\| b, over two lines. |" in page
 
 
 def test_texts_of_a_base_class_count_too() -> None:
