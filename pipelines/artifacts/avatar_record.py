@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from pipelines.artifacts.held_out import HeldOut
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import sha256_file, sha256_json, write_json
 from pipelines.core.records import as_record, read_record
@@ -139,6 +140,9 @@ class AvatarRecord:
     consent: Consent | None = None
     weights: dict[FileName, Sha256 | None] = field(default_factory=dict)
     """The files that make its pictures; None: it belongs to the avatar, but was not hashed (schema 1)."""
+
+    held_out: tuple[HeldOut, ...] = ()
+    """What the avatar was never trained on, by capture, in their order."""
 
     def __post_init__(self) -> None:
         for key, number in _numbers(self.config, "config"):

@@ -27,6 +27,7 @@ from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
+from pipelines.artifacts.held_out import one_after_the_other
 from pipelines.artifacts.joined_dataset import join
 from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origins_of
 from pipelines.artifacts.prior import Prior, load_prior
@@ -82,7 +83,9 @@ class Continuation:
     captures: tuple[Path, ...]
     """Those it was made of, in their order, and the added one."""
     parts: tuple[Dataset, ...]
-    """Their datasets."""
+    """Their datasets; what is held out of one is held out of those after it."""
+    held_again: int = 0
+    """Frames of the added capture that would have been trained on, though an earlier capture holds them out."""
 
     @property
     def older(self) -> int:
@@ -117,6 +120,8 @@ def add(
     require_match(avatar, load_prior(settings.prior), settings)
     older = find_captures(avatar, originals, beside=(avatar, capture, out))
     continuation = open_captures(avatar, older, capture, settings)
+    if continuation.held_again:
+        progress.warn(held_again_sentence(continuation))
     numbered = {f"capture {number}": folder for number, folder in enumerate(older[1:], 2)}
 
     def work(folder: Path, processes: Processes) -> dict[str, Any]:
@@ -189,10 +194,10 @@ def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -
 def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: AddingSettings) -> Continuation:
     """All captures opened; SettingError or UnusableMaterial where they do not belong together."""
     space, frame = settings.expression_space, load_prior(settings.prior).frame
-    parts = tuple(view_of(folder, frame) for folder in (*older, capture))
+    parts, held = one_after_the_other([view_of(folder, frame) for folder in (*older, capture)])
     if fingerprint_of(capture) in map(fingerprint_of, older):
         raise SettingError(f"{capture} is already in {avatar}; --add takes another capture of the person.")
-    continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts)
+    continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts, held_again=held[-1])
     new = parts[-1]
     require_frames(capture, new)
     if f"expression_{space}" not in new.tracking():
@@ -236,12 +241,23 @@ def compare(inputs: TrainInputs, continuation: Continuation) -> dict[str, Any]:
     before, after = continuation.avatar, inputs.folder
     origins = [source_of(capture) for capture in continuation.captures]
     record, sheet = changes(before, after, continuation.parts, origins, inputs.device)
-    write_json(after / ADDED, {"schema": 1, "avatar": fingerprint_of(before), **record})
+    counted = {"held_out_again": continuation.held_again}
+    write_json(after / ADDED, {"schema": 1, "avatar": fingerprint_of(before), **counted, **record})
     write_image(after / "samples" / "added.png", sheet)
+    if continuation.held_again:
+        inputs.warn(held_again_sentence(continuation))
     for text in forgotten(record["captures"]):
         inputs.warn(text)
     inputs.progress.say(record["sentence"])
     return read_json(after / ADDED)
+
+
+def held_again_sentence(continuation: Continuation) -> str:
+    capture = continuation.captures[-1].name
+    return (
+        f"{continuation.held_again} training frames of {capture} are held out in an earlier capture of "
+        f"{continuation.avatar.name} (the same film or pictures): they are held out here too."
+    )
 
 
 def slowed(settings: FinetuneSettings, rate: float) -> FinetuneSettings:

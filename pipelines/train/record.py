@@ -18,6 +18,8 @@ from pipelines.artifacts.avatar_record import (
     hashed,
     save_avatar_record,
 )
+from pipelines.artifacts.held_out import HeldOut, held_out_of
+from pipelines.artifacts.joined_dataset import Joined
 from pipelines.artifacts.origins import origin_of
 from pipelines.artifacts.prior import Prior
 from pipelines.avatar.view_limits import view_limits_of
@@ -39,9 +41,16 @@ def write_record(inputs: TrainInputs, appearance: Appearance, expression: np.nda
         consent=consent_in(first), capture=origin_of(first),
         view_limits=view_limits_of(dataset.world_from_camera[dataset.rows("train")]),
         prior=PriorOrigin(name=prior.name, sha256=prior.sha256, license=prior.license, origin=prior.origin),
-        added=tuple(source_of(capture) for capture in added), weights=hashed(inputs.folder, (*WEIGHTS, PAIRS)),
+        added=tuple(source_of(capture) for capture in added), held_out=held_out(inputs),
+        weights=hashed(inputs.folder, (*WEIGHTS, PAIRS)),
     )  # fmt: skip
     save_avatar_record(inputs.folder, record)
+
+
+def held_out(inputs: TrainInputs) -> tuple[HeldOut, ...]:
+    """Of every capture, in their order."""
+    parts = inputs.dataset.parts if isinstance(inputs.dataset, Joined) else (inputs.dataset,)
+    return tuple(map(held_out_of, parts))
 
 
 def frame_of(prior: Prior) -> FrameRecord:

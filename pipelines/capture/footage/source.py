@@ -121,6 +121,8 @@ def open_footage(paths: Sequence[Path], longest_side_px: int) -> Footage:
     if not paths:
         raise SettingError("there is no footage; give a video, several videos of one person, or a folder of photos.")
     folders = [path for path in paths if path.is_dir()]
+    if made := next((path for path in paths if is_capture(path if path.is_dir() else path.parent)), None):
+        raise SettingError(f"{made} belongs to a capture and would lose what is held out; give its footage instead.")
     if folders and len(paths) > 1:
         raise SettingError(f"{folders[0]} is a folder: give a single folder, or clips of one person.")
     if len(paths) == 1 and (cameras := transforms_json.record_of(paths[0])):
@@ -130,6 +132,11 @@ def open_footage(paths: Sequence[Path], longest_side_px: int) -> Footage:
     if photo := next((path for path in paths if path.is_file() and path.suffix.lower() in photos.SUFFIXES), None):
         raise SettingError(f"{photo} is a photo, but not all of the others are; give only clips, or only photos.")
     return of_clips([probe(path) for path in paths], longest_side_px)
+
+
+def is_capture(folder: Path) -> bool:
+    """Whether a folder is a result of `avatarcli capture`."""
+    return all((folder / name).is_file() for name in ("capture.json", "dataset.json"))
 
 
 def of_clips(infos: Sequence[VideoInfo], longest_side_px: int) -> Footage:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipelines.train.continue_training import (
     AddingSettings,
     Continuation,
     add,
+    held_again_sentence,
     look_alikes,
     open_captures,
     open_inputs,
@@ -75,6 +77,15 @@ WIDE = replace(TOOLS, labeler=WideLabeler)
 def dark(image: np.ndarray) -> float:
     size = len(image)
     return 1 - float(image[size // 2 : 9 * size // 10, 3 * size // 10 : 7 * size // 10, 1].mean()) / 255
+
+
+@pytest.fixture(scope="module", autouse=True)
+def repeats() -> Iterator[None]:
+    """The solid repeats itself: pictures of both captures are alike, and none counts as a held-out one that came back."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("pipelines.artifacts.held_out.ALIKE_BITS", -1)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -330,3 +341,16 @@ def test_the_paint_stays_as_fine_as_the_avatar_has_it(made: Path, tmp_path: Path
     del record["config"]["paint"]
     write_json(older / "avatar.json", record)
     assert settings_for(older).paint == 0, "made before there was any"
+
+
+def test_held_out_frames_that_come_back_stay_held_out(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.artifacts.held_out.ALIKE_BITS", 4)
+    again = write_solid_capture(made / "again.capture", fingerprint="c" * 64)
+    record = read_json(again / "dataset.json")
+    write_json(again / "dataset.json", {**record, "items": [{**item, "split": "train"} for item in record["items"]]})
+    known = open_captures(made / "solid.avatar", [made / "solid.capture"], again, asked(made))
+    old, new = known.parts
+    held_out = {old.names[row] for row in old.rows("test")}
+    assert known.held_again >= len(held_out) and not held_out & {new.names[row] for row in new.rows("train")}
+    assert held_again_sentence(known).startswith(f"{known.held_again} training frames of again.capture are held out")
+    shutil.rmtree(again)
