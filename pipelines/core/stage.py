@@ -31,7 +31,7 @@ BESIDE = "beside"
 """Folder of what is published beside the result."""
 KEPT = "kept"
 """Folder of what lay in a replaced result whose record does not list its files."""
-VIDEOS, TRACKS = (".mp4", ".mov", ".webm", ".mkv"), (".track", ".csv")
+VIDEOS, TRACKS, STILLS = (".mp4", ".mov", ".webm", ".mkv"), (".track", ".csv"), (".png",)
 """Endings of results that are files."""
 
 
@@ -176,7 +176,7 @@ def record_path(out: Path) -> Path:
 
 
 def is_file_output(out: Path) -> bool:
-    return out.suffix.lower() in {*VIDEOS, *TRACKS}
+    return out.suffix.lower() in {*VIDEOS, *TRACKS, *STILLS}
 
 
 def fingerprint_of(path: Path) -> str:

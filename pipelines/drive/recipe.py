@@ -22,7 +22,7 @@ from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts,
 from pipelines.drive.motion.retarget import retarget
 from pipelines.drive.motion.track import cautions, longest_loss_s, resampled, seen_beside, states
 from pipelines.drive.motion.view_path import seen_with, shot
-from pipelines.drive.render.output import make_background, picture_size, segment_paths, write_pictures, write_segments
+from pipelines.drive.render.output import VIDEOS, make_background, picture_size, segment_paths, write_pictures, write_segments
 from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
@@ -75,7 +75,7 @@ class Recipe:
         """The result's sound, encoded, and a second of the result as a trial: what can fail at the end fails here."""
         for said in self.driver.remarks:
             self.warn(said)
-        if not self.output.suffix:
+        if not self.is_film:
             return {"sound": False}
         source, length_s = sound_of(self.driver, self.settings.sound), self.count / float(self.driver.rate)
         found, remarks = find_sound(source) if source is not None else (None, [])
@@ -85,6 +85,11 @@ class Recipe:
             write_sound(found, self.sound_file, length_s)
         rehearse(self.partial, self.output, self.shape, self.driver.rate, self.sound_file if found else None)
         return {"sound": found is not None}
+
+    @property
+    def is_film(self) -> bool:
+        """Else a folder of pictures, or one picture."""
+        return self.output.suffix.lower() in VIDEOS
 
     @property
     def sound_file(self) -> Path:
@@ -231,17 +236,19 @@ class Recipe:
 
         start = time.perf_counter()
         with self.progress.task("rendering", self.count) as task:
-            if self.output.suffix:
+            if self.is_film:
                 parts, suffix = self.partial / "segments", self.output.suffix.lower()
                 write_segments(paint, self.count, settings.segment, parts, suffix, self.driver.rate, task)
             else:
-                write_pictures(paint, self.count, settings.batch, self.output, task)
+                write_pictures(paint, self.count, settings.batch, self.partial / "frames", task)
         rate = round(painted / (time.perf_counter() - start), 2)
         return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode}
 
     def join(self) -> dict[str, Any]:
         """One file with its sound."""
-        if not self.output.suffix:
+        if not self.is_film:
+            if self.output.suffix:
+                (self.partial / "frames" / "000000.png").replace(self.output)
             for draft in self.partial.rglob(".*.*"):  # of a killed run
                 draft.unlink()
             return {"sound": False}

@@ -7,7 +7,7 @@ from pipelines.avatar.background import BLUR, TRANSPARENT, check_backdrop, is_fi
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
 from pipelines.drive.motion.view_path import VIEWS, check_view
-from pipelines.drive.render.output import check_output, make_background, picture_size
+from pipelines.drive.render.output import STILL, check_output, make_background, picture_size
 from pipelines.drive.settings import DriveSettings
 from pipelines.media.open import open_container
 
@@ -22,6 +22,11 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
     check_output(out, settings.background, size)
     check_view(settings.view, settings.views)
     driver = open_driver(video, settings.track)
+    if out.suffix.lower() == STILL and driver.count > 1:
+        raise SettingError(
+            f"{out} is one picture, but {video.name} has {driver.count} frames; give a photo as the driver, or name a folder "
+            "(-o stills)."
+        )
     check_space(driver, record.expression.space)
     check_backdrop(settings.background, video, driver.video is not None)
     if settings.background != BLUR and not is_film(settings.background):

@@ -17,7 +17,7 @@ from pipelines.core.stage import Task
 from pipelines.media.encoder import codec_options, write_video
 from pipelines.media.video import read_frames
 
-VIDEOS = (".mp4", ".webm", ".mov")
+VIDEOS, STILL = (".mp4", ".webm", ".mov"), ".png"
 
 
 def check_output(out: Path, background: str, size: int) -> None:
@@ -25,12 +25,12 @@ def check_output(out: Path, background: str, size: int) -> None:
     transparent = background == TRANSPARENT
     if re.search(r"[\x00-\x1f\x7f]", out.name):
         raise SettingError(f"{out.name!r} has a line break or another control character in it; choose another -o.")
-    if out.suffix and out.suffix.lower() not in VIDEOS:
+    if out.suffix and out.suffix.lower() not in (*VIDEOS, STILL):
         raise SettingError(
-            f"{out} is not a video format that avatarcli writes; use {', '.join(VIDEOS)}, or a folder for PNG files (-o "
-            "stills): one for every frame of the driver, so a photo as the driver gives one still."
+            f"{out} is not a format that avatarcli writes; use {', '.join(VIDEOS)}, a folder for PNG files, or {STILL} for the "
+            "one picture of a photo."
         )
-    if out.suffix:
+    if out.suffix and out.suffix.lower() != STILL:
         codec_options(out, transparent, size, size)
     check_text(background)
 

@@ -358,8 +358,13 @@ def test_one_picture_drives_a_film_of_one_pose_or_a_still(tmp_path: Path, avatar
         assert probe(tmp_path / f"{name}.mp4").frames == 1
         drive(avatar, tmp_path / name, tmp_path / f"{name[:3]} stills", SMALL, Silent())
         assert [path.name for path in (tmp_path / f"{name[:3]} stills").rglob("*.png")] == ["000000.png"]
-    with pytest.raises(SettingError, match="one still"):
-        drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent())
+    drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent())
+    drive(avatar, tmp_path / "photo.png", tmp_path / "clear.png", replace(SMALL, background="transparent"), Silent())
+    assert read_image(tmp_path / "out.png").shape == (32, 32, 3) and read_image(tmp_path / "clear.png").shape == (32, 32, 4)
+    assert drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent()).status == "unchanged"
+    write_driver(tmp_path / "many.mp4", np.full(9, 0.5))
+    with pytest.raises(SettingError, match="many.mp4 has 9 frames; .* name a folder"):
+        drive(avatar, tmp_path / "many.mp4", tmp_path / "many.png", SMALL, Silent())
     assert not list(tmp_path.glob("*.partial"))
 
 
