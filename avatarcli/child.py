@@ -43,7 +43,7 @@ def open_log(path: Path, row: str) -> IO[bytes]:
     stream = os.fdopen(number, "r+b")
     if os.fstat(number).st_size and stream.read(len(MARK)) != MARK.encode():
         stream.close()
-        raise SettingError(f"{path} was not made by avatarcli and would be replaced by the log of row {row}; move it away.")
+        raise SettingError(f"{path} was not made by avatarcli and would be replaced by the log of job {row}; move it away.")
     stream.seek(0)
     stream.truncate()
     stream.write(head)

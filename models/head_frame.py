@@ -31,9 +31,9 @@ class HeadFrame:
 
     def __post_init__(self) -> None:
         if self.prior_from_head.shape != (4, 4) or not self._is_similarity():
-            raise ValueError("prior_from_head has to be a similarity [4,4]")
+            raise ValueError("prior_from_head must be a similarity [4,4]")
         if not self.crop_extent > 0:
-            raise ValueError("crop_extent has to be above 0")
+            raise ValueError("crop_extent must be above 0")
 
     def _is_similarity(self) -> bool:
         scale = self.scale

@@ -78,7 +78,7 @@ class DensityPrior:
         for name in ("center", "radii"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not (min(self.radii) > 0 and self.softness > 0):
-            raise ValueError("the density prior's radii and softness have to be above 0")
+            raise ValueError("the density prior's radii and softness must be above 0")
 
     def __call__(self, points: Tensor) -> Tensor:
         """[B,N,3] -> [B,N]"""

@@ -59,7 +59,7 @@ def load_avatar(folder: Path, device: str = "cpu") -> Avatar:
         generator = _build_generator(record, weights["generator"], f"the avatar {folder}")
         mapping = ExpressionMap.from_state(weights["expression_map"], generator.latent)
         if mapping.mean.shape != (len(record.expression.names),) or generator.image_size != record.image_size:
-            raise ValueError("the record names other channels or another image size than the weights have")
+            raise ValueError("the record states other channels or another image size than the weights have")
     except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         line = str(error).splitlines()[0] if isinstance(error, RuntimeError | ValueError) else repr(error)
         raise UnusableMaterial(

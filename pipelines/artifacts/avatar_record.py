@@ -151,7 +151,7 @@ class AvatarRecord:
         if self.config.get("image_size", self.image_size) != self.image_size:
             raise ValueError(f"has an image_size of {self.image_size} and another one in its config")
         if not _is_camera(self.frontal_camera):
-            raise ValueError("has a frontal_camera that is no camera")
+            raise ValueError("has a frontal_camera that is not a camera")
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def load_avatar_record(avatar: Path) -> AvatarRecord:
     value = read_record(path, dict[str, Any], again)
     if value.get("schema") not in READABLE:
         raise UnusableMaterial(
-            f"{path} has schema {value.get('schema')}, this version reads {' and '.join(map(str, READABLE))}."
+            f"{path} has schema {value.get('schema')}; this version reads {' and '.join(map(str, READABLE))}."
         )
     if value["schema"] == 1:
         value = _from_schema_1(value, avatar)

@@ -110,7 +110,7 @@ def again(capture: Path) -> str:
 
 def _readable(path: Path, record: T) -> T:
     if record.schema not in READABLE:
-        raise UnusableMaterial(f"{path} has schema {record.schema}, this version reads {' and '.join(map(str, READABLE))}.")
+        raise UnusableMaterial(f"{path} has schema {record.schema}; this version reads {' and '.join(map(str, READABLE))}.")
     return record
 
 

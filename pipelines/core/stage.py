@@ -129,7 +129,7 @@ def run_stage(
     if out.exists() and old and old.fingerprint == fingerprint:
         return report_from(old, out, "unchanged")
     if out.is_symlink():
-        raise SettingError(f"{out} is a link; name the place it leads to, or choose another -o.")
+        raise SettingError(f"{out} is a link; give the path it points to, or choose another -o.")
     if out.exists() and (not overwrite or old is None or old.stage != stage):
         raise SettingError(_occupied(out, stage, old))
     if is_file_output(out):
@@ -250,7 +250,7 @@ def _check_partial(partial: Path) -> bool:
         return True
     for folder, folders, files in os.walk(partial):
         if link := next((name for name in (*folders, *files) if os.path.islink(os.path.join(folder, name))), None):
-            raise SettingError(f"{Path(folder) / link} is a link, which no work folder of ours holds; move {partial} away.")
+            raise SettingError(f"{Path(folder) / link} is a link, which avatarcli never makes there; move {partial} away.")
     if not _question(partial):
         raise SettingError(f"{partial} already exists and was not made by avatarcli; move it away.")
     return False

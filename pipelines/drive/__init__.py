@@ -33,7 +33,9 @@ def drive(
     check(avatar, video, out, settings)
     Provenance(avatar, settings.provenance).check()
     if None in load_avatar_record(avatar).weights.values():
-        progress.warn(f"{avatar.name} was made before avatars named the hashes of their weights: changes go unnoticed.")
+        progress.warn(
+            f"{avatar.name} was made before avatars recorded checksums of their weights; changes to them go unnoticed."
+        )
 
     def work(partial: Path) -> dict[str, Any]:
         recipe = Recipe(avatar, video, out.name, partial, settings, progress, device)

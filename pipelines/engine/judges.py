@@ -65,7 +65,7 @@ def load_states(judges: Judges, states: Mapping[str, Mapping[str, Tensor]], owne
         try:
             judge.network.load_state_dict(states[name], strict=True)
         except RuntimeError as error:
-            raise UnusableMaterial(f"the discriminator {name} of {owner} fits no network of its config.") from error
+            raise UnusableMaterial(f"the discriminator {name} of {owner} does not fit the network of its config.") from error
 
 
 def flat_state(judges: Judges) -> dict[str, Tensor]:

@@ -90,7 +90,7 @@ def network_of(settings: PriorTrainSettings) -> tuple[Family, Any]:
     if settings.config in named:
         return named[settings.config]
     if not Path(settings.config).is_file():
-        raise SettingError(f"config={settings.config}: there are {', '.join(named)}, or give a JSON file.")
+        raise SettingError(f"config={settings.config}: choose one of {', '.join(named)}, or a JSON file.")
     return read_config(Path(settings.config))
 
 
@@ -102,7 +102,7 @@ def read_config(path: Path) -> tuple[Family, Any]:
     values = read_json(path)
     name = values.pop("family", None)
     if name is not None and name not in FAMILIES:
-        raise SettingError(f"{path} is for the family {name}; there are {', '.join(FAMILIES)}.")
+        raise SettingError(f"{path} is for the family {name}; the families are {', '.join(FAMILIES)}.")
     errors: list[UnknownFields] = []
     for family in FAMILIES.values() if name is None else [FAMILIES[name]]:
         try:
@@ -137,7 +137,7 @@ def only_judge(judges: Mapping[str, Judge]) -> Discriminator:
     if len(networks) > 1:
         raise SettingError(f"this configuration has the discriminators {', '.join(judges)}; `prior train` trains one.")
     if networks[0].needs_mask:
-        raise SettingError("this configuration's discriminator judges masks, which data sets lack here; take judged_mask=none.")
+        raise SettingError("this configuration's discriminator judges masks, which data sets lack here; set judged_mask=none.")
     return networks[0]
 
 

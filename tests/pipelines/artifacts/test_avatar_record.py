@@ -85,7 +85,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("schema", 3, "has schema 3, this version reads 1 and 2"), ("schema", [1], "has schema"),
     ("image_size", -5, "image_size"), ("image_size", 10**9, "image_size"), ("image_size", "32", "has a text in `image_size`"),
     ("image_size", None, "has nothing in `image_size`"), ("image_size", 64, "another one in its config"),
-    ("frontal_camera", [1.0] * 25, "frontal_camera that is no camera"), ("frontal_camera", [0.0] * 24, "frontal_camera"),
+    ("frontal_camera", [1.0] * 25, "frontal_camera that is not a camera"), ("frontal_camera", [0.0] * 24, "frontal_camera"),
     ("frontal_camera/0", float("nan"), "frontal_camera"), ("expression/neutral/3", float("nan"), "expression.neutral"),
     ("expression/low", [0.0], "has 1 numbers in expression.low"), ("expression/high/0", 1e9, "expression.high"),
     ("expression/names/0", "jawOpenn", "jawOpen"), ("expression/space", "flame", "expression.space"),

@@ -271,7 +271,7 @@ def test_an_output_that_is_a_link_is_refused_at_once(tmp_path: Path) -> None:
     made(tmp_path, name="real")
     (tmp_path / "out").symlink_to(tmp_path / "real")
     assert made(tmp_path).status == "unchanged"
-    with pytest.raises(SettingError, match="out is a link; name the place it leads to"):
+    with pytest.raises(SettingError, match="out is a link; give the path it points to"):
         made(tmp_path, 2, overwrite=True)
     assert (tmp_path / "real" / "a").exists()
 
