@@ -82,7 +82,7 @@ def changed(record: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
 
 
 FAULTS: list[tuple[str, Any, str]] = [
-    ("schema", 3, "has schema 3, this version reads 1 and 2"), ("schema", [1], "has schema"),
+    ("schema", 3, "has schema 3; this version reads 1 and 2"), ("schema", [1], "has schema"),
     ("image_size", -5, "image_size"), ("image_size", 10**9, "image_size"), ("image_size", "32", "has a text in `image_size`"),
     ("image_size", None, "has nothing in `image_size`"), ("image_size", 64, "another one in its config"),
     ("frontal_camera", [1.0] * 25, "frontal_camera that is not a camera"), ("frontal_camera", [0.0] * 24, "frontal_camera"),

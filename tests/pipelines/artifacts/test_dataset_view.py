@@ -199,7 +199,7 @@ def test_captures_are_joined_whatever_their_schema(solid: Path, quick: Prior, tm
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 3}, "schema 3, this version reads 1 and 2"), ({"focal_px": None}, "focal_px"),
+        ({"schema": 3}, "schema 3; this version reads 1 and 2"), ({"focal_px": None}, "focal_px"),
         ({"focal_px": -1.0}, "focal_px"), ({"items": [{"name": "../../x"}]}, "name"), ({"frame_size": [0, 100]}, "frame_size"),
     ],
 )  # fmt: skip
