@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from avatarcli import batch, bom, capture, demo, doctor, drive, evaluate, prior, run, track, train, verify
-from avatarcli.console import FLAGS, console, failed
+from avatarcli.console import FLAGS, console, failed, open_streams
 from avatarcli.options import EVERYWHERE
 from pipelines.core.children import go_with_parent
 from pipelines.core.errors import AvatarError
@@ -63,13 +65,17 @@ def avatarcli(
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    open_streams()
     go_with_parent()
     os.environ["PYTHONSAFEPATH"] = "1"  # interpreters that libraries start look for no module in the working directory
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while others work make a busy machine crawl
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(flags_first(sys.argv[1:]), prog_name="avatarcli")
+        code = app(flags_first(sys.argv[1:]), prog_name="avatarcli", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:
+        _leave_usage(error)
     except Interrupted:
         _leave("interrupted; run the same command again to continue where it stopped.", 130)
     except AvatarError as error:
@@ -103,9 +109,19 @@ def os_sentence(error: OSError) -> str:
 
 def _leave(sentence: str, code: int, error: Exception | None = None) -> NoReturn:
     """Print the sentence and exit at once: threads of native libraries must not keep the process or change its exit code."""
-    failed(sentence, code, error)
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # nobody may be listening, or the disk of the log is full
+        failed(sentence, code, error)
+        sys.stderr.flush()
     os._exit(code)
+
+
+def _leave_usage(error: TyperException) -> NoReturn:
+    """A wrong word on the command line as one sentence; no word at all shows the help page."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    sentence = error.format_message() if hasattr(error, "format_message") else str(error)  # type: ignore[attr-defined]
+    _leave(f"{sentence.rstrip('.')}; avatarcli {FLAGS.command or 'COMMAND'} --help lists what there is.", 2, error)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

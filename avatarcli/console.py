@@ -8,6 +8,7 @@ led to stderr, so that the object stays alone even when native code chats.
 import json
 import math
 import os
+import re
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.core.stage import Report
 
 SCHEMA = 1
+STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LINE_EVERY_S = 30.0
 
 
@@ -70,7 +72,7 @@ class Bar:
         return f", {seconds / 60:.0f} min left" if seconds > 90 else f", {max(seconds, 0):.0f} s left"
 
     def note(self, text: str) -> None:
-        self.remark = text
+        self.remark = text = visible(text)
         if self.console.bars and self.task is not None:
             self.console.bars.update(self.task, note=text)
 
@@ -105,7 +107,7 @@ class Console:
             self._stop_bars()
 
     def say(self, text: str) -> None:
-        self.human.print(text, markup=False)
+        self.human.print(visible(text, lines=True), markup=False)
 
     def warn(self, text: str) -> None:
         self.human.print(f"[yellow]![/yellow] {_plain(text)}")
@@ -172,7 +174,7 @@ class Console:
             self.write(line)
 
     def write(self, text: str) -> None:
-        print(text, file=self.results, flush=True)
+        print(visible(text, lines=True), file=self.results, flush=True)
 
     def _start_bars(self) -> None:
         self.open += 1
@@ -211,14 +213,28 @@ def claim_stdout() -> IO[str]:
     Of the processes of torchrun the first one alone has results.
     """
     sys.stdout.flush()
-    results = os.fdopen(os.open(os.devnull, os.O_WRONLY) if rank() else os.dup(1), "w", encoding="utf-8")
+    results = os.fdopen(
+        os.open(os.devnull, os.O_WRONLY) if rank() else os.dup(1), "w", encoding="utf-8", errors="backslashreplace"
+    )
     os.dup2(2, 1)
     return results
 
 
+def open_streams() -> None:
+    """Streams that the caller closed lead nowhere: no file that is opened later is taken for one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.dup(number), "w" if number else "r", encoding="utf-8", errors="backslashreplace"))
+
+
 def rank() -> int:
     """Number of this process among those of torchrun, 0 without it."""
-    return int(os.environ.get("RANK", 0))
+    text = os.environ.get("RANK", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def failed(sentence: str, code: int, error: Exception | None = None) -> None:
@@ -240,10 +256,15 @@ def _bars(human: "RichConsole") -> "RichProgress":
 
 
 def _plain(text: str) -> str:
-    """Text that rich must not read as markup."""
+    """Text that rich must not read as markup, nor a terminal as a command."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(visible(text))
+
+
+def visible(text: str, lines: bool = False) -> str:
+    """Foreign text with the signs that steer a terminal or turn its order written out; line breaks too without `lines`."""
+    return STEERING.sub(lambda match: match[0] if lines and match[0] == "\n" else ascii(match[0])[1:-1], text)
 
 
 def _json(value: Any) -> Any:

@@ -177,13 +177,13 @@ ALONE = Processes()
 @contextmanager
 def together(device: str) -> Iterator[Processes]:
     """The processes that torchrun started, connected; just this one without torchrun. `device` is `cpu` or `cuda`."""
-    count = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
+    count = _number("WORLD_SIZE", 1) if "RANK" in os.environ else 1
     if count == 1:
         yield Processes(device=device)
         return
     import torch._dynamo  # noqa: F401 - the optimizers' import of it, once connected, keeps gloo's threads beyond the end
 
-    rank, kind = int(os.environ["RANK"]), "gloo"
+    rank, kind = _number("RANK", 0), "gloo"
     if device == "cuda":
         kind, device = "nccl", f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(device)
@@ -200,3 +200,11 @@ def together(device: str) -> Iterator[Processes]:
             "run the same command again to continue from the last checkpoint."
         ) from signal
     dist.destroy_process_group()  # not after an error: whoever still waits has to notice
+
+
+def _number(name: str, usual: int) -> int:
+    """A number that torchrun sets; SettingError where the variable holds something else."""
+    text = os.environ.get(name, str(usual))
+    if not (text.isascii() and text.isdigit()):
+        raise SettingError(f"the environment variable {name} is {text!r}, not a number; torchrun sets it, unset it otherwise.")
+    return int(text)

@@ -34,7 +34,7 @@ def take(source: Path, out: Path, settings: TakeSettings, progress: Progress, ov
 
     if out.suffix.lower() not in (".track", ".csv"):
         raise SettingError(f"{out} must end in .track, or in .csv for a Live Link Face CSV.")
-    settings = replace(settings, csv="exact") if out.suffix == ".csv" and settings.csv == "none" else settings
+    settings = replace(settings, csv="exact") if out.suffix.lower() == ".csv" and settings.csv == "none" else settings
     driver = open_driver(source, settings.track)
     check_space(driver, settings.space)
 
@@ -42,7 +42,7 @@ def take(source: Path, out: Path, settings: TakeSettings, progress: Progress, ov
         return step(partial, "track", lambda: _taken(driver, out, partial, settings, progress))
 
     inputs = {"driver": source, **({"adapter": Path(settings.track.adapter)} if settings.track.adapter else {})}
-    also = [out.with_suffix(".csv").name] if settings.csv != "none" and out.suffix != ".csv" else []
+    also = [out.with_suffix(".csv").name] if settings.csv != "none" and out.suffix.lower() != ".csv" else []
     return run_stage(
         "track", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also
     )
@@ -57,13 +57,13 @@ def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progre
 
     canonical = np.array(load_prior(settings.prior).landmarks)
     track = driver.track(settings.space, canonical, settings.track, partial / "track", progress)
-    if out.suffix == ".track":
+    if out.suffix.lower() == ".track":
         save_track(partial / out.name, track)
     if settings.csv != "none":
         rest = driver_range(track, None).neutral
         plain = settings.csv == "plain"
         shown = replace(track, expression=(track.expression - rest).astype(np.float32)) if plain else track
-        path = partial / out.name if out.suffix == ".csv" else partial / BESIDE / out.with_suffix(".csv").name
+        path = partial / out.name if out.suffix.lower() == ".csv" else partial / BESIDE / out.with_suffix(".csv").name
         write_livelink(path, shown, plain=plain)
     beside = seen_beside(partial / "track")
     for said in cautions(track, beside):
