@@ -13,7 +13,7 @@ __all__ = [
     "DriveSettings", "GuardSettings", "ProvenanceSettings", "RetargetSettings", "TrackSettings", "ViewSettings", "drive",
     "drive_all",
 ]  # fmt: skip
-VERSION = 3
+VERSION = 4
 
 
 def drive(

@@ -117,7 +117,7 @@ def _is_heard(path: Path, index: int, whole: bool) -> bool | None:
     with open_container(path) as container:
         try:
             for frame in container.decode(container.streams[index]):
-                values = frame.to_ndarray().astype(np.float64) / _full_scale(frame.format.name)
+                values = _signal(frame.to_ndarray(), frame.format.name)
                 samples, energy, decoded = (
                     samples + frame.samples,
                     energy + float(np.square(values).mean() * frame.samples),
@@ -132,9 +132,11 @@ def _is_heard(path: Path, index: int, whole: bool) -> bool | None:
     return loud or energy > samples * HEARD_RMS**2 if decoded else None
 
 
-def _full_scale(name: str) -> float:
-    """Largest value of a sample format."""
-    return {"u8": 255.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 2.0**63}.get(name.removesuffix("p"), 1.0)
+def _signal(samples: np.ndarray, form: str) -> np.ndarray:
+    """Samples of one of libav's formats, in -1..1."""
+    if form.startswith("u8"):
+        return (samples.astype(np.float64) - 128) / 128
+    return samples.astype(np.float64) / {"s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}.get(form.removesuffix("p"), 1.0)
 
 
 def _of_unreadable(path: Path, unreadable: list[int], heard: dict[int, bool]) -> list[str]:

@@ -66,7 +66,7 @@ def _taken(driver: Any, out: Path, partial: Path, settings: TakeSettings, progre
         path = partial / out.name if out.suffix.lower() == ".csv" else partial / BESIDE / out.with_suffix(".csv").name
         write_livelink(path, shown, plain=plain)
     beside = seen_beside(partial / "track")
-    for said in cautions(track, beside):
+    for said in [*(driver.video.remarks if driver.video is not None else ()), *cautions(track, beside)]:
         progress.warn(said)
         warn_in_record(partial, said)
     held = [kind for kind in states(track, settings.track.bridge_s) if kind != "tracked"]

@@ -104,3 +104,9 @@ def test_a_sound_of_another_length_is_spoken_of(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     write_video(out, (numbered(index) for index in range(50)), 25, audio_from=tmp_path / "a.ogg")
     assert heard(out)[3] == pytest.approx(2.0, abs=0.06)
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_s32le", "pcm_f32le"])
+def test_silence_is_silence_in_every_sample_format(tmp_path: Path, codec: str) -> None:
+    sound, _ = find_sound(film(tmp_path / "a.mkv", [SILENCE, TONE], codec=codec))
+    assert sound is not None and sound.stream == 2
