@@ -55,6 +55,7 @@ class Balls(nn.Module):
     """w -> a code -> an MLP of points: color and density."""
 
     family = "balls"
+    mean_w: Tensor
 
     def __init__(self, config: BallConfig):
         super().__init__()
