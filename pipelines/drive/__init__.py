@@ -28,6 +28,7 @@ def drive(
     """
     from pipelines.drive.motion.driver_files import film_beside
     from pipelines.drive.recipe import Recipe
+    from pipelines.drive.render.output import label
     from pipelines.drive.validation import check, named_files
 
     check(avatar, video, out, settings)
@@ -50,7 +51,9 @@ def drive(
 
     inputs = {"avatar": avatar, "driver": video, "record": avatar / "avatar.json", **named_files(settings)}
     inputs |= {"film": film} if settings.sound == "driver" and (film := film_beside(video)) else {}
-    also = [f"{out.stem}.csv", f"{out.stem}.preview.jpg", *sidecars(out, settings.provenance)] if is_file_output(out) else []
+    also = (
+        [f"{label(out)}.csv", f"{label(out)}.preview.jpg", *sidecars(out, settings.provenance)] if is_file_output(out) else []
+    )
     return run_stage(
         "drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also
     )

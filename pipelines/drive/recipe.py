@@ -22,7 +22,15 @@ from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts,
 from pipelines.drive.motion.retarget import retarget
 from pipelines.drive.motion.track import cautions, longest_loss_s, resampled, seen_beside, states
 from pipelines.drive.motion.view_path import seen_with, shot
-from pipelines.drive.render.output import VIDEOS, make_background, picture_size, segment_paths, write_pictures, write_segments
+from pipelines.drive.render.output import (
+    VIDEOS,
+    label,
+    make_background,
+    picture_size,
+    segment_paths,
+    write_pictures,
+    write_segments,
+)
 from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
@@ -132,7 +140,7 @@ class Recipe:
             zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
             around=np.array(cameras.around),
         )  # fmt: skip
-        name = f"{self.output.stem}.csv"
+        name = f"{label(self.output)}.csv"
         table = self.partial / BESIDE / name
         write_frames(table, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names, back)
         self.warn_of_range(track, found.clamped, kept.flagged)
@@ -261,7 +269,7 @@ class Recipe:
     def self_check(self) -> dict[str, Any]:
         """How well the finished pictures follow the driver, by the tracker; one picture of the whole."""
         pictured = self.driver.path if self.driver.video is not None else None
-        page = self.partial / BESIDE / f"{self.output.stem}.preview.jpg"
+        page = self.partial / BESIDE / f"{label(self.output)}.preview.jpg"
         write_preview(page, self.output, list(self.planned["marks"]), self.driver.even_times_s(), pictured, self.size)
         if not self.settings.self_check:
             return {}

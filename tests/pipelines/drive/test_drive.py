@@ -358,6 +358,7 @@ def test_one_picture_drives_a_film_of_one_pose_or_a_still(tmp_path: Path, avatar
         assert probe(tmp_path / f"{name}.mp4").frames == 1
         drive(avatar, tmp_path / name, tmp_path / f"{name[:3]} stills", SMALL, Silent())
         assert [path.name for path in (tmp_path / f"{name[:3]} stills").rglob("*.png")] == ["000000.png"]
+    drive(avatar, tmp_path / "photo.png", tmp_path / "out.mp4", SMALL, Silent())
     drive(avatar, tmp_path / "photo.png", tmp_path / "out.png", SMALL, Silent())
     drive(avatar, tmp_path / "photo.png", tmp_path / "clear.png", replace(SMALL, background="transparent"), Silent())
     assert read_image(tmp_path / "out.png").shape == (32, 32, 3) and read_image(tmp_path / "clear.png").shape == (32, 32, 4)
