@@ -52,6 +52,10 @@ LARGEST_RAD = {"HeadYaw": 1.75, "HeadPitch": 1.4, "HeadRoll": 1.4} | {
 }
 """What a face that is still seen does; larger angles are degrees."""
 COMMON = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0, 90.0, 120.0)
+DEGREES = (
+    "the angles in {} go further than a head that is seen, if they were radians; they were taken as degrees, as --set "
+    "track.head_signs=[0.01745,0.01745,0.01745] says."
+)
 DISTANCE = 2.5
 """Depth of a head whose place is not known, in head units."""
 EYE_TURN = 0.6
@@ -94,6 +98,7 @@ def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, 
         space=ARKIT, names=names, rate_hz=rate, times_s=times[forwards],
         expression=np.stack([table.columns[name] for name in names], axis=1).astype(np.float32)[forwards],
         world_from_head=poses[forwards], confidence=table.seen[forwards].astype(np.float64), valid=table.seen[forwards],
+        remarks=() if unit == 1 else (DEGREES.format(path.name),),
     )  # fmt: skip
 
 

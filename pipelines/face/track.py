@@ -42,6 +42,8 @@ class Track:
     """[T] int, number of the shot of a row: nothing is smoothed across a cut. None: one shot."""
     hidden: np.ndarray | None = None
     """[T,2] bool, mouth and eyes, where something lies before them and their channels are held. None: nowhere."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know about how the file was read; not kept in one."""
     duration_s: float | None = None
     """Length of what was tracked, where that is known: the last row's own length is in it."""
 

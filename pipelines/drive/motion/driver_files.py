@@ -77,7 +77,12 @@ def open_driver(path: Path, settings: TrackSettings) -> Driver:
     rate, film = asked_rate(settings.rate_hz) or lowered(own), film_beside(path)
     heard = film if film is not None and probe(film).has_audio else None
     return Driver(
-        path=path, rate=rate, length_s=rows.length_s, rows=rows, sound=heard, remarks=tuple(_of_rate(own, rate, settings))
+        path=path,
+        rate=rate,
+        length_s=rows.length_s,
+        rows=rows,
+        sound=heard,
+        remarks=(*rows.remarks, *_of_rate(own, rate, settings)),
     )
 
 

@@ -212,7 +212,7 @@ def test_beside_the_video_lie_a_row_a_frame_and_a_preview(tmp_path: Path, avatar
 
 def test_a_foreign_csv_is_not_replaced(tmp_path: Path, avatar: Path, driver: Path):
     (tmp_path / "out.csv").write_text("my own table")
-    with pytest.raises(SettingError, match="out.csv already exists and was not made by avatarcli"):
+    with pytest.raises(SettingError, match="out.csv was not made by avatarcli"):
         drive(avatar, driver, tmp_path / "out.mp4", SMALL, Silent())
     assert (tmp_path / "out.csv").read_text() == "my own table" and not (tmp_path / "out.mp4.partial").exists()
 
