@@ -29,10 +29,22 @@ def family(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> F
 
 @pytest.fixture
 def generator(family: Family) -> Generator:
+    return stirred(family, family.toy)
+
+
+@pytest.fixture(params=["a prior", "a person"])
+def learner(family: Family, request: pytest.FixtureRequest) -> Generator:
+    """What is trained: a prior, or a person's network with the free parameters that it has besides."""
+    person = family.personal(family.toy, paint=2, from_prior=True)
+    return stirred(family, person if request.param == "a person" else family.toy)
+
+
+def stirred(family: Family, config: Any) -> Generator:
+    """A network none of whose parameters is 0, where gradients may vanish; many start there."""
     torch.manual_seed(0)
-    generator = family.build(family.toy)
+    generator = family.build(config)
     with torch.no_grad():
-        for parameter in generator.parameters():  # many start at 0, where gradients may vanish
+        for parameter in generator.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return generator
 
@@ -54,6 +66,7 @@ def scene_of(generator: Generator, count: int = HEADS) -> Scene:
 def test_the_table_and_the_networks_agree_on_the_name(family: Family, generator: Generator) -> None:
     assert FAMILIES[family.name] is family and generator.family == family.name
     assert isinstance(generator, Generator) and generator.config == family.toy and isinstance(family.toy, family.config)
+    assert sum(parameter.numel() for parameter in generator.parameters()) < 100_000, "a toy builds and trains in no time"
 
 
 def test_pictures_have_their_sizes(generator: Generator) -> None:
@@ -71,6 +84,8 @@ def test_latents_have_their_sizes_and_a_running_mean(generator: Generator) -> No
     before = generator.mean_latent.clone()
     generator.track(ws[:, 0])
     assert not torch.equal(generator.mean_latent, before)
+    mean = generator.mapping(torch.randn(1, spec.z_dim), cameras(1).label(), truncation=0.0)
+    assert largest_difference(mean, generator.mean_latent.expand_as(mean)) < 1e-6
 
 
 def test_a_scene_answers_at_points(generator: Generator) -> None:
@@ -115,11 +130,36 @@ def test_a_raw_image_is_that_of_the_whole_picture(generator: Generator) -> None:
 
 
 @torch.no_grad()
+def test_a_background_lies_behind(generator: Generator) -> None:
+    scene, camera = scene_of(generator), cameras(HEADS)
+    black, white = (
+        generator.render(scene, camera, RenderSettings(background=torch.full((1, 3, 1, 1), gray))) for gray in (-1.0, 1.0)
+    )
+    assert torch.equal(black.alpha, white.alpha) and (black.alpha < 0.9).any()
+    assert largest_difference(white.raw - black.raw, (2 * (1 - black.alpha)).expand_as(black.raw)) < 1e-5
+    assert (white.image >= black.image - 1e-5).all() and not torch.equal(white.image, black.image)
+
+
+@torch.no_grad()
+def test_render_settings_are_kept_to(generator: Generator) -> None:
+    scene, camera, half = scene_of(generator), cameras(HEADS), generator.raw_size // 2
+    plain = generator.render(scene, camera)
+    few = generator.render(scene, camera, RenderSettings(sampling=Sampling(coarse=3, fine=0, jitter="mid")))
+    assert not torch.equal(plain.alpha, few.alpha)
+    small = generator.render(scene, camera, RenderSettings(raw_size=half))
+    assert small.raw.shape[2:] == small.alpha.shape[2:] == (half, half) and small.image.shape == plain.image.shape
+    patch = generator.render(scene, camera, RenderSettings(raw_size=half, patch=True))
+    assert patch.image.shape[-1] * 2 == generator.image_size
+
+
+@torch.no_grad()
 def test_a_frozen_backbone_is_the_backbone(generator: Generator) -> None:
     ws, camera = latents(generator, 1), cameras(1)
     plain = generator.prepare(Control(ws=ws))
     frozen = generator.prepare(Control(ws=ws), frozen=generator.backbone_share(ws))
     assert torch.equal(generator.render(plain, camera).image, generator.render(frozen, camera).image)
+    others = generator.prepare(Control(ws=ws), frozen=generator.backbone_share(2 * ws + 1))
+    assert not torch.equal(generator.render(plain, camera).image, generator.render(others, camera).image)
 
 
 def test_recomputing_changes_nothing(generator: Generator) -> None:
@@ -131,20 +171,20 @@ def test_recomputing_changes_nothing(generator: Generator) -> None:
     assert torch.equal(pictures[0].image, pictures[1].image)
 
 
-def test_every_parameter_has_one_role(generator: Generator) -> None:
-    groups = generator.groups()
+def test_every_parameter_has_one_role(learner: Generator) -> None:
+    groups = learner.groups()
     together = [id(parameter) for parameters in groups.values() for parameter in parameters]
-    assert sorted(together) == sorted(id(parameter) for parameter in generator.parameters())
+    assert sorted(together) == sorted(id(parameter) for parameter in learner.parameters())
     assert all(groups.values()) and {"backbone", "mapping"} <= set(groups)
 
 
-def test_gradients_reach_every_role_and_parameter(generator: Generator) -> None:
-    scene = scene_of(generator)
+def test_gradients_reach_every_role_and_parameter(learner: Generator) -> None:
+    scene = scene_of(learner)
     random = Sampling(coarse=6, fine=6, jitter="random", generator=torch.Generator().manual_seed(0))
-    shown = generator.render(scene, cameras(HEADS), RenderSettings(sampling=random))
+    shown = learner.render(scene, cameras(HEADS), RenderSettings(sampling=random))
     (shown.image.square().sum() + shown.raw.square().sum() + shown.alpha.square().sum()).backward()
-    names = {id(parameter): name for name, parameter in generator.named_parameters()}
-    for role, parameters in generator.groups().items():
+    names = {id(parameter): name for name, parameter in learner.named_parameters()}
+    for role, parameters in learner.groups().items():
         if role != "pose":
             assert any(parameter.grad is not None and parameter.grad.any() for parameter in parameters), role
             silent = {names[id(one)] for one in parameters if one.grad is None or (role != "mapping" and not one.grad.any())}
@@ -174,21 +214,27 @@ def test_discriminators_judge_what_the_generator_shows(family: Family, generator
         logits = judge.network(shown, camera, torch.Generator().manual_seed(0)).logits
         assert logits.shape == (4, 1) and judge.network.group_size >= 1
         assert shown.semantics is not None or not judge.network.needs_mask
+        (moved,) = torch.autograd.grad(logits.sum(), shown.raw, retain_graph=True)
+        assert moved.any(), "the generator learns nothing from it"
         logits.sum().backward(retain_graph=True)
         assert all(parameter.grad is not None for parameter in judge.network.parameters())
+        assert judge.crop is None or 0 <= judge.crop[0] < judge.crop[2] <= 1 and 0 <= judge.crop[1] < judge.crop[3] <= 1
         judge.network.load_state_dict(judge.network.state_dict(), strict=True)
 
 
 def test_regularizers_have_gradients(family: Family, generator: Generator) -> None:
     for regularizer in family.regularizers.values():
         loss = regularizer(scene_of(generator), torch.Generator().manual_seed(0))
-        assert loss.ndim == 0 and torch.autograd.grad(loss, list(generator.parameters()), allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(generator.parameters()), allow_unused=True)
+        assert loss.ndim == 0 and any(gradient is not None and gradient.any() for gradient in gradients)
 
 
 def test_one_persons_network_sees_no_camera(family: Family) -> None:
     personal = family.personal(family.toy, paint=2, from_prior=True)
     generator = family.build(personal)
-    ws = generator.mapping(torch.randn(1, generator.latent.z_dim))
+    z = torch.randn(1, generator.latent.z_dim)
+    ws = generator.mapping(z)
+    assert torch.equal(ws, generator.mapping(z, cameras(1).label()))
     assert generator.render(generator.prepare(Control(ws=ws)), cameras(1)).image.isfinite().all()
 
 
