@@ -4,7 +4,6 @@ A number is found by its dotted name, else by its last part, else by the unit it
 from 1, others are finite and not negative. A test holds all defaults and presets against it.
 """
 
-import math
 from typing import Any
 
 from pipelines.core.errors import SettingError
@@ -51,5 +50,5 @@ def insist_within(key: str, value: Any, said: str) -> None:
         if isinstance(number, bool) or not isinstance(number, int | float):
             continue
         low, high = bounds_of(key, type(number))
-        if not math.isfinite(number) or not low <= number <= high:
+        if not low <= number <= high:  # nor is what is not a number
             raise SettingError(f"{said}: this must lie between {low:g} and {high:g}.")

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 
-from models.head_frame import HeadFrame
+from models.head_frame import HeadFrame, MatteRegion
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, sha256_file, sha256_json
+from pipelines.core.records import as_record
 
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
@@ -20,6 +22,27 @@ KNOWN = {
     "discriminator_sha256", "codes_sha256", "prior_from_head", "matte_region",
 }  # fmt: skip
 """Fields of the record with a place of their own; others are `extra`."""
+
+
+Row = tuple[float, float, float, float]
+Length = Annotated[float, Meta(gt=0, le=1000)]
+
+
+class PriorRecord(Struct, frozen=True, kw_only=True):
+    """prior.json."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    family: Annotated[str, Meta(min_length=1, max_length=200)]
+    config: dict[str, Any]
+    meters_per_unit: Length
+    crop_extent: Length
+    prior_from_head: tuple[Row, Row, Row, Row] | None = None
+    matte_region: MatteRegion = "head"
+    origin: str
+    license: str
+    weights_sha256: str | None
+    discriminator_sha256: str | None = None
+    codes_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +88,32 @@ def load_prior(name: str) -> Prior:
         raise SettingError(
             f"there is no prior {name!r}; shipped priors: {', '.join(shipped_priors())}, or give a prior folder."
         )
-    record = read_json(folder / "prior.json")
-    if record.get("schema") != SCHEMA:
-        raise UnusableMaterial(f"{folder / 'prior.json'} has schema {record.get('schema')}; this version reads {SCHEMA}.")
-    sha256 = sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz")])
+    path = folder / "prior.json"
+    values = read_json(path)
+    if values.get("schema") != SCHEMA:
+        raise UnusableMaterial(f"{path} has schema {values.get('schema')}; this version reads {SCHEMA}.")
+    record = as_record(values, PriorRecord, str(path))
+    sha256 = sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz") if (folder / name).is_file()])
     return Prior(
-        name=record["name"], folder=folder, family=record["family"], config=record["config"],
-        meters_per_unit=record["meters_per_unit"], crop_extent=record["crop_extent"],
-        frame=_frame(record, sha256, folder),
-        landmarks=read_arrays(folder / "landmarks.npz")["landmarks"], origin=record["origin"], license=record["license"],
-        weights=_checked(folder / WEIGHTS, record["weights_sha256"]),
-        discriminator=_checked(folder / DISCRIMINATOR, record.get("discriminator_sha256")),
-        codes=_checked(folder / CODES, record.get("codes_sha256")),
-        sha256=sha256,
-        extra={name: value for name, value in record.items() if name not in KNOWN},
+        name=record.name, folder=folder, family=record.family, config=record.config, meters_per_unit=record.meters_per_unit,
+        crop_extent=record.crop_extent, frame=_frame(record, sha256, folder),
+        landmarks=read_arrays(folder / "landmarks.npz", {"landmarks": "float [478,3]"})["landmarks"], origin=record.origin,
+        license=record.license, weights=_checked(folder / WEIGHTS, record.weights_sha256),
+        discriminator=_checked(folder / DISCRIMINATOR, record.discriminator_sha256),
+        codes=_checked(folder / CODES, record.codes_sha256), sha256=sha256,
+        extra={name: value for name, value in values.items() if name not in KNOWN},
     )  # fmt: skip
 
 
-def _frame(record: dict[str, Any], sha256: str, folder: Path) -> HeadFrame:
+def _frame(record: PriorRecord, sha256: str, folder: Path) -> HeadFrame:
     """That of the record; where it names none, the axes and origin of the metric head frame and `meters_per_unit`."""
-    extent, region = record["crop_extent"], record.get("matte_region", "head")
     try:
-        if "prior_from_head" not in record:
-            return HeadFrame.of_scale(record["meters_per_unit"], extent, region, sha256)
-        matrix = np.array(record["prior_from_head"], np.float64)
-        return HeadFrame(prior_from_head=matrix, crop_extent=extent, matte_region=region, prior_sha256=sha256)
+        if record.prior_from_head is None:
+            return HeadFrame.of_scale(record.meters_per_unit, record.crop_extent, record.matte_region, sha256)
+        return HeadFrame(
+            prior_from_head=np.array(record.prior_from_head, np.float64), crop_extent=record.crop_extent,
+            matte_region=record.matte_region, prior_sha256=sha256,
+        )  # fmt: skip
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise UnusableMaterial(f"{folder / 'prior.json'} describes no head frame: {error}.") from error
 
