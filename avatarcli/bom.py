@@ -21,6 +21,9 @@ def bom(
     items = bill(avatar)
     rows = [[one.kind, one.name, one.version, one.license, "yes" if one.commercial else "no"] for one in items]
     console().table(["kind", "name", "version", "license", "commercial"], rows)
+    for one in items:
+        if one.remark:
+            console().warn(f"{one.name}: {one.remark}.")
     against = forbidden(items, use) if use else []
     if against:
         named = ", ".join(f"the {one.kind} {one.name} ({one.license})" for one in against)

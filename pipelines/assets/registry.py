@@ -41,6 +41,8 @@ class Entry:
     """Whose folder it belongs into."""
     packed_from: int = 0
     """How many files `prior fetch` packs it from, each with a known hash of its own; 0: it is one file."""
+    remark: str = ""
+    """What else its license does not say."""
 
     @property
     def permits(self) -> tuple[str, ...]:
@@ -94,10 +96,15 @@ def _network(name: str, file: str, gives: str) -> Entry:
     return Entry(name=name, kind="published network", file=file, gives=gives, source=source, license=NVIDIA)
 
 
+TRAINED_ON = "its authors say that the weights were trained on {sets}, whose terms are restrictive: ask before commercial use"
+REMARKS = {"birefnet": TRAINED_ON.format(sets="DIS5K among others"), "u2net": TRAINED_ON.format(sets="DUTS among others")}
+
+
 def _rembg(name: str, license: str) -> Entry:
     return Entry(
         name=name, kind="weight", file=f"{name}.onnx", gives=f"mattes of rembg's {name} (capture --mattes {name})",
         license=license, source="the releases page of github.com/danielgatis/rembg", home="rembg",
+        remark=next((words for start, words in REMARKS.items() if name.startswith(start)), ""),
     )  # fmt: skip
 
 
@@ -183,5 +190,5 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     *(_rembg(name, "Apache-2.0") for name in ("u2net_human_seg", "u2net", "u2netp", "isnet-general-use")),
     *(_rembg(name, "MIT") for name in ("birefnet-portrait", "birefnet-general-lite")),
-    replace(_rembg("u2net_custom", UNKNOWN), source="wherever the network comes from; of u2net's form, 320x320 in"),
+    replace(_rembg("u2net_custom", UNKNOWN), remark="", source="wherever the network comes from; of u2net's form, 320x320 in"),
 )  # fmt: skip

@@ -47,6 +47,7 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name, "kind": entry.kind, "state": "here" if path else "can be fetched" if entry.fetchable else "by hand",
         "size": entry.size, "permits": entry.permits, "license": entry.license, "sha256": entry.sha256, "source": entry.source,
+        "remark": entry.remark,
         "gives": entry.gives, "file": entry.file, "url": entry.url, "how": str(path or by_hand(entry)),
     }  # fmt: skip
 

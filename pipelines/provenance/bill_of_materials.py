@@ -47,6 +47,8 @@ class Item:
     license: str
     role: str
     sha256: str | None = None
+    remark: str = ""
+    """What its license does not say."""
 
     @property
     def commercial(self) -> bool:
@@ -122,7 +124,10 @@ def _matting(name: str) -> Item:
         return Item(kind="model", name=f"mattes: {name}", version="", license=UNKNOWN, role=f"cuts the person out; {what}")
     path = file_of(entry)
     sha256 = sha256_file(path) if path else entry.sha256
-    return Item(kind="model", name=entry.name, version="", license=entry.license, role="cuts the person out", sha256=sha256)
+    return Item(
+        kind="model", name=entry.name, version="", license=entry.license, role="cuts the person out", sha256=sha256,
+        remark=entry.remark,
+    )  # fmt: skip
 
 
 def _tools(cameras: str) -> Iterator[Item]:

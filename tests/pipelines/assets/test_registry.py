@@ -237,3 +237,8 @@ def test_the_shelf_lists_priors_and_entries(tmp_path: Path, folder: Path) -> Non
         find_listed("nobody")
     with pytest.raises(MissingTool, match="need not be fetched"):
         find_fetchable("quick")
+
+
+def test_weights_trained_on_restricted_sets_carry_a_remark() -> None:
+    remarks = {entry.name: entry.remark for entry in ENTRIES}
+    assert "DIS5K" in remarks["birefnet-portrait"] and "DUTS" in remarks["u2net_human_seg"] and not remarks["u2net_custom"]

@@ -71,7 +71,8 @@ def test_models_of_the_mattes(avatar: Path, mattes: str, free: bool) -> None:
 def test_the_capture_beside_it_is_asked(avatar: Path) -> None:
     folder = avatar.parent / "tiny.capture"
     write_json(
-        folder / "capture.json", {"settings": {"mattes": {"model": "birefnet-portrait"}}, "camera": {"method": "colmap_scene"}}
+        folder / "capture.json",
+        {"schema": 1, "settings": {"mattes": {"model": "birefnet-portrait"}}, "camera": {"method": "colmap_scene"}},
     )
     write_json(folder / "stage.json", {"fingerprint": "0" * 64})
     assert of(bill(avatar), "model")["birefnet-portrait"].license == "MIT"

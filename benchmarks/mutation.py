@@ -1,0 +1,134 @@
+"""How many single faults do the tests notice? Random faults in random functions, judged by the tests that import the module.
+
+    python benchmarks/mutation.py --count 60 [--seed 0] [--only pipelines/core] [--out mutation.json]
+
+A fault swaps an operator, a comparison, a number or a truth value, or leaves a call out. It is written into a copy of the tree
+in a temporary folder, never into the tree itself. Prints a Markdown table and how many were caught.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("avatarcli", "pipelines", "models")
+LIMIT_S = 900
+SWAPS = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Lt: ast.GtE, ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+
+
+def faults(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Nodes inside functions that can be made wrong, and what is done to them."""
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+        for statement in function.body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
+                    yield node, f"{type(node.op).__name__} -> {SWAPS[type(node.op)].__name__}"
+                elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
+                    yield node, f"{type(node.ops[0]).__name__} -> {SWAPS[type(node.ops[0])].__name__}"
+                elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
+                    yield node, f"{node.value} -> {wrong(node.value)}"
+                elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                    yield node, "a call left out"
+
+
+def wrong(value: float) -> float:
+    return (not value) if isinstance(value, bool) else value + 1
+
+
+def apply(node: ast.AST) -> None:
+    """Make the fault in the tree."""
+    if isinstance(node, ast.BinOp | ast.BoolOp):
+        node.op = SWAPS[type(node.op)]()
+    elif isinstance(node, ast.Compare):
+        node.ops[0] = SWAPS[type(node.ops[0])]()
+    elif isinstance(node, ast.Constant):
+        assert isinstance(node.value, bool | int | float)
+        node.value = wrong(node.value)
+    elif isinstance(node, ast.Expr):
+        node.value = ast.Constant(value=None)
+
+
+def tests_of(module: Path) -> list[str]:
+    """Test files that import a module, and those beside its mirror in tests/."""
+    dotted = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+    package, _, name = dotted.rpartition(".")
+    pattern = re.compile(rf"\b{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{re.escape(name)}\b")
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    mirror = ROOT / "tests" / module.parent / f"test_{module.stem}.py"
+    return [str(path.relative_to(ROOT)) for path in files if path == mirror or pattern.search(path.read_text())]
+
+
+def judge(copy: Path, module: Path, number: int, slow: bool) -> dict[str, object]:
+    """One fault in the copy: what it is, and whether a test noticed it."""
+    source, tests = (ROOT / module).read_text(), tests_of(module)
+    tree = ast.parse(source)
+    node, what = list(faults(tree))[number]
+    apply(node)
+    row: dict[str, object] = {"module": str(module), "line": getattr(node, "lineno", 0), "fault": what, "tests": tests}
+    if not tests:
+        return row | {"caught": False}
+    (copy / module).write_text(ast.unparse(tree))
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+        *(() if slow else ("-m", "not slow")),
+    ]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        code = subprocess.run(
+            words, cwd=copy, env=env, capture_output=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL
+        ).returncode
+    except subprocess.TimeoutExpired:
+        code = 1  # a fault that never ends is noticed
+    (copy / module).write_text(source)
+    return row | {"caught": code not in (0, 5)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="Beginning of the paths of modules.")
+    parser.add_argument("--slow", action="store_true", help="Run the slow tests too.")
+    parser.add_argument("--out", type=Path, default=Path("mutation.json"))
+    words = parser.parse_args()
+    modules = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    places = [(module, number) for module in modules if str(module).startswith(words.only)
+              for number in range(len(list(faults(ast.parse((ROOT / module).read_text())))))]  # fmt: skip
+    picked = random.Random(words.seed).sample(places, min(words.count, len(places)))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
+        if (ROOT.parent / "shared").exists():
+            (Path(folder) / "shared").symlink_to(ROOT.parent / "shared")
+        print("| module | line | fault | caught |\n|---|---|---|---|", flush=True)
+        for module, number in picked:
+            rows.append(judge(copy, module, number, words.slow))
+            print("| {module} | {line} | {fault} | {caught} |".format(**rows[-1]), flush=True)
+    words.out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"\n{sum(bool(row['caught']) for row in rows)} of {len(rows)} caught")
+
+
+if __name__ == "__main__":
+    main()
