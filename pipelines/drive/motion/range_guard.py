@@ -103,6 +103,11 @@ def verdicts(
     return result
 
 
+def cell(text: str) -> str:
+    """Foreign text that a spreadsheet must not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def write_frames(
     path: Path, times_s: np.ndarray, states: list[str], confidence: np.ndarray, found: Guarded, clamped: np.ndarray,
     names: tuple[str, ...], back_deg: np.ndarray,
@@ -113,7 +118,7 @@ def write_frames(
     writer.writerow(["frame", "time_s", "state", "confidence", "distance", "faded", "clamped", "flagged", "turned_back_deg"])
     marks = verdicts(states, clamped, found.faded, found.flagged, back_deg)
     for row, time_s in enumerate(times_s):
-        cut = "+".join(name for name, is_cut in zip(names, clamped[row], strict=True) if is_cut)
+        cut = cell("+".join(name for name, is_cut in zip(names, clamped[row], strict=True) if is_cut))
         numbers = (f"{value:.3f}" for value in (confidence[row], found.distance[row], found.faded[row]))
         writer.writerow(
             [row, f"{time_s:.4f}", states[row], *numbers, cut, int(marks[row] == "flagged"), f"{back_deg[row]:.1f}"]

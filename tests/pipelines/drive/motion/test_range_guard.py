@@ -12,6 +12,7 @@ from pipelines.drive.motion.range_guard import (
     COLORS,
     Guarded,
     captured,
+    cell,
     ellipsoid,
     guard,
     strip,
@@ -87,3 +88,9 @@ def test_the_csv_and_the_strip(tmp_path: Path):
     bar = strip(marks, 10, 4)
     assert bar.shape == (4, 10, 3) and tuple(bar[0, 0]) == COLORS["fine"] and tuple(bar[0, 4]) == COLORS["flagged"]
     assert tuple(strip(["fine"] * 99 + ["flagged"], 10, 4)[0, -1]) == COLORS["flagged"], "one bad frame is not averaged away"
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_a_text() -> None:
+    assert (
+        cell("=HYPERLINK(1)") == "'=HYPERLINK(1)" and cell("@a") == "'@a" and cell("jawOpen+mouthClose") == "jawOpen+mouthClose"
+    )
