@@ -64,7 +64,7 @@ def _check(base: Any, key: str, value: Any, said: str) -> None:
     if not parts and key not in known and (instead := _retired(base, key)):
         raise SettingError(f"{said}: {key!r} is gone; {instead}.")
     if not parts and key not in known:
-        raise SettingError(f"{said}: there is no setting {key!r}{_near(known, key)}.")
+        raise SettingError(f"{said}: there is no setting {key!r}; {_near(known, key)}")
 
 
 def _retired(base: Any, key: str) -> str:
@@ -150,12 +150,18 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def _near(known: Sequence[str], key: str) -> str:
     last, leaves = key.rsplit(".", 1)[-1], {name.rsplit(".", 1)[-1]: name for name in known}
-    found = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    found += difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    found += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7)]
-    return (
-        f"; did you mean {' or '.join(list(dict.fromkeys(found))[:3])}" if found else f"; the settings are {', '.join(known)}"
-    )
+    close = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    close += difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    close += [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=2, cutoff=0.7)]
+    if close:
+        return f"did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?"
+    within = [name for name in known if name.partition(".")[0] == key.partition(".")[0]]
+    return f"the settings are {', '.join(within or _with_groups(known))}."
+
+
+def _with_groups(known: Sequence[str]) -> list[str]:
+    """Single settings by their names, then groups as `finetune.*`."""
+    return list(dict.fromkeys(name if "." not in name else f"{name.partition('.')[0]}.*" for name in known))
 
 
 def _says_none(hint: Any, value: Any) -> bool:

@@ -60,12 +60,12 @@ class CaptureSettings:
 
     RETIRED: ClassVar[Mapping[str, str]] = {
         "prior": "a capture belongs to the person and fits every prior; choose the prior for train",
-        "alignment.max_rms_units": "it was renamed alignment.max_rms_m, in metres: 0.32 m were a unit",
-        "opinions": "it was renamed landmark_agreement",
+        "alignment.max_rms_units": "use alignment.max_rms_m, in metres (a unit was 0.32 m)",
+        "opinions": "use landmark_agreement, which has the same settings",
         "dataset.crop_size": "crops are cut at the size of the network when an avatar is trained",
         **dict.fromkeys(
             (f"dataset.{name}_units" for name in ("neck_full", "neck_zero", "shoulder_height", "shoulder_distance")),
-            "mattes are cut to the head when an avatar is trained (pipelines.face.matte_regions)",
+            "mattes are cut to the head when an avatar is trained",
         ),
     }
     """Settings and groups that earlier versions had, and what to do instead."""
