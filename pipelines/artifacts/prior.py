@@ -12,6 +12,7 @@ from models.head_frame import HeadFrame, MatteRegion
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_json, sha256_file, sha256_json
 from pipelines.core.records import as_record
+from pipelines.face.canonical import canonical_landmarks
 
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
@@ -34,13 +35,15 @@ class PriorRecord(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     family: Annotated[str, Meta(min_length=1, max_length=200)]
     config: dict[str, Any]
+    """Fields of the family's config; those left out have its defaults."""
     meters_per_unit: Length
     crop_extent: Length
     prior_from_head: tuple[Row, Row, Row, Row] | None = None
     matte_region: MatteRegion = "head"
     origin: str
     license: str
-    weights_sha256: str | None
+    weights_sha256: str | None = None
+    """None: random weights."""
     discriminator_sha256: str | None = None
     codes_sha256: str | None = None
 
@@ -94,15 +97,23 @@ def load_prior(name: str) -> Prior:
         raise UnusableMaterial(f"{path} has schema {values.get('schema')}; this version reads {SCHEMA}.")
     record = as_record(values, PriorRecord, str(path))
     sha256 = sha256_json([sha256_file(folder / name) for name in ("prior.json", "landmarks.npz") if (folder / name).is_file()])
+    frame = _frame(record, sha256, folder)
     return Prior(
         name=record.name, folder=folder, family=record.family, config=record.config, meters_per_unit=record.meters_per_unit,
-        crop_extent=record.crop_extent, frame=_frame(record, sha256, folder),
-        landmarks=read_arrays(folder / "landmarks.npz", {"landmarks": "float [478,3]"})["landmarks"], origin=record.origin,
+        crop_extent=record.crop_extent, frame=frame, landmarks=_landmarks(record, frame, folder), origin=record.origin,
         license=record.license, weights=_checked(folder / WEIGHTS, record.weights_sha256),
         discriminator=_checked(folder / DISCRIMINATOR, record.discriminator_sha256),
         codes=_checked(folder / CODES, record.codes_sha256), sha256=sha256,
         extra={name: value for name, value in values.items() if name not in KNOWN},
     )  # fmt: skip
+
+
+def _landmarks(record: PriorRecord, frame: HeadFrame, folder: Path) -> np.ndarray:
+    """[478,3] those of the folder; random weights show no head yet, and may go without: theirs is the canonical one."""
+    path = folder / "landmarks.npz"
+    if record.weights_sha256 is None and not path.exists():
+        return frame.points(canonical_landmarks()).astype(np.float32)
+    return read_arrays(path, {"landmarks": "float [478,3]"})["landmarks"]
 
 
 def _frame(record: PriorRecord, sha256: str, folder: Path) -> HeadFrame:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.eg3d.family import SHIPPED
@@ -9,6 +10,7 @@ from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_json, write_json
+from pipelines.face.canonical import canonical_landmarks
 from tests.worlds import write_unit_prior
 
 
@@ -34,4 +36,15 @@ def test_broken_priors_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"other bytes")
     write_json(tmp_path / "prior.json", record | {"weights_sha256": "0" * 64})
     with pytest.raises(UnusableMaterial, match="sha256"):
+        load_prior(str(tmp_path))
+
+
+def test_random_weights_start_from_the_canonical_head(tmp_path: Path) -> None:
+    record = {"schema": 1, "name": "mine", "family": "eg3d", "config": {}, "meters_per_unit": 0.32, "crop_extent": 0.85,
+              "license": "MIT", "origin": "random weights"}  # fmt: skip
+    write_json(tmp_path / "prior.json", record)
+    prior = load_prior(str(tmp_path))
+    assert prior.weights is None and np.allclose(prior.landmarks * 0.32, canonical_landmarks(), atol=1e-6)
+    write_json(tmp_path / "prior.json", record | {"weights_sha256": "0" * 64})
+    with pytest.raises(UnusableMaterial, match="landmarks"):
         load_prior(str(tmp_path))
