@@ -3,7 +3,7 @@
 Notable choices:
 - image and raw image get the same map and the same colors, else the discriminator would see that they disagree; labels stay;
 - what is accumulated is the inverse map, from output to source, as a warp needs it;
-- the maps and matrices are plain formulas of the drawn numbers, so a test can check each; models/warping.py moves the pixels;
+- the maps and matrices are plain formulas of the drawn numbers, so a test can check each; `warping` moves the pixels;
 - at p = 0 the images pass untouched, bit by bit; random numbers come from the caller's generator, on any device the same.
 """
 

@@ -1,6 +1,6 @@
 """The step `appearance`: the generator is fine-tuned to the person (GAN-Avatar section 3.1); what it leaves in the avatar."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from models.generator import Generator
 from pipelines.artifacts.family import family_of
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import mismatch, read_arrays, write_arrays, write_bytes, write_json
+from pipelines.core.files import mismatch, read_arrays, write_arrays, write_bytes
 from pipelines.engine.checkpoint import step_of
 from pipelines.engine.tensorboard_log import EventLog
 from pipelines.train.budget import PlanRecord
@@ -60,7 +60,7 @@ class Appearance:
 
 
 def fit_appearance(inputs: TrainInputs, start: StartState, plan: PlanRecord) -> dict[str, Any]:
-    """Fine-tune, by all processes, and write generator, latents, landmarks and config; figures of the steps."""
+    """Fine-tune, by all processes, and write generator, latents and landmarks; figures of the steps."""
     trainer, figures = inputs.processes.call(fine_tune, inputs, start, plan)
     if figures["steps"] < plan.steps:
         inputs.warn(f"stopped early by the budget: {figures['steps']} of {plan.steps} steps; this machine became slower.")
@@ -69,7 +69,6 @@ def fit_appearance(inputs: TrainInputs, start: StartState, plan: PlanRecord) -> 
     filmed, opened = np.split(trainer.average["latents"]["w"].cpu().numpy(), [len(inputs.frames)])
     write_arrays(folder / LATENTS, w=filmed, opened=opened, time_s=inputs.frames.time_s.numpy())
     write_arrays(folder / "landmarks.npz", landmarks=inputs.prior.landmarks)
-    write_json(folder / "config.json", asdict(generator.config))
     return figures
 
 
