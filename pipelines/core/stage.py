@@ -29,6 +29,8 @@ ASKED = "asked.json"
 """Fingerprint and settings of the work in a partial folder."""
 BESIDE = "beside"
 """Folder of what is published beside the result."""
+CHECKPOINT = "checkpoint.safetensors"
+"""Where a training keeps what it has learned so far; no refusal deletes it."""
 KEPT = "kept"
 """Folder of what lay in a replaced result whose record does not list its files."""
 VIDEOS, TRACKS, STILLS = (".mp4", ".mov", ".webm", ".mkv"), (".track", ".csv"), (".png",)
@@ -223,7 +225,8 @@ def _occupied(out: Path, stage: str, known: StageRecord | None) -> str:
 def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
     """The work folder of this fingerprint: continued if it is the same, begun anew if it was another's; ours alone.
 
-    It goes when its work is refused, unless there is work of an earlier run in it that another try may continue.
+    It goes when its work is refused, unless it holds the checkpoint of a training, or work of an earlier run that another try
+    may continue.
     """
     check_writable(out.resolve().parent)
     partial = out.with_name(out.name + ".partial")
@@ -237,7 +240,8 @@ def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
         try:
             yield partial
         except AvatarError as error:
-            if fresh and error.exit_code > 1 or isinstance(error, UnusableMaterial):
+            refused = fresh and error.exit_code > 1 or isinstance(error, UnusableMaterial)
+            if refused and not (partial / CHECKPOINT).exists():
                 shutil.rmtree(partial)  # the same would fail again: nothing here is worth continuing
             raise
 

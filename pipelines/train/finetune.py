@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.signals import Asked, noted
-from pipelines.core.stage import Progress, Task
+from pipelines.core.stage import CHECKPOINT, Progress, Task
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.memory import OutOfMemory, describe_batches, release_memory, smaller
@@ -28,7 +28,7 @@ from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Step, run_step
 from pipelines.train.trainer import Trainer
 
-CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
+LOG = "train_log.jsonl"
 RECENT = 40
 """Steps over which it is seen how fast the machine is."""
 LOG_EVERY = 10

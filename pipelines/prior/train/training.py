@@ -20,7 +20,7 @@ from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
 from pipelines.core.files import read_json, sha256_file, write_arrays, write_bytes, write_json
-from pipelines.core.stage import Progress, Report, Work, run_stage
+from pipelines.core.stage import CHECKPOINT, Progress, Report, Work, run_stage
 from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoint, unflatten
 from pipelines.engine.distributed import Processes, together
 from pipelines.face.canonical import canonical_landmarks
@@ -30,7 +30,7 @@ from pipelines.prior.train.images import LabeledImages, open_images
 from pipelines.prior.train.quality import Features, distances, latent_walk, network_features, sample_sheet
 
 VERSION = 2
-CHECKPOINT, LOG = "checkpoint.safetensors", "train_log.jsonl"
+LOG = "train_log.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)

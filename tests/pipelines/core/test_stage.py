@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_json, sha256_file, sha256_json, write_text
-from pipelines.core.stage import Report, run_stage, step
+from pipelines.core.stage import CHECKPOINT, Report, run_stage, step
 from tests.material import ROOT
 
 
@@ -304,3 +304,15 @@ def test_a_refusal_leaves_nothing_but_what_may_go_on(tmp_path: Path, error: Exce
             run_stage("s", version=1, inputs={"t": tmp_path / "in"}, settings=1, out=tmp_path / "out", work=fails)
         kept = begun and not isinstance(error, UnusableMaterial)
         assert (tmp_path / "out.partial").exists() == kept
+
+
+def test_a_refusal_never_costs_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("x")
+
+    def fails(partial: Path) -> dict:
+        (partial / CHECKPOINT).write_bytes(b"hours of training")
+        raise UnusableMaterial("the 9th picture is broken.")
+
+    with pytest.raises(UnusableMaterial):
+        run_stage("s", version=1, inputs={"t": tmp_path / "in"}, settings=1, out=tmp_path / "out", work=fails)
+    assert (tmp_path / "out.partial" / CHECKPOINT).read_bytes() == b"hours of training"

@@ -88,7 +88,7 @@ def test_a_take_can_be_the_csv_alone_and_nothing_foreign_is_replaced(tmp_path: P
     video = write_driver(tmp_path / "v.mp4", np.full(12, 0.5))
     take(video, tmp_path / "t.csv", TakeSettings(), Silent())
     assert (tmp_path / "t.csv").read_text().startswith("Timecode,") and not (tmp_path / "t.track").exists()
-    with pytest.raises(SettingError, match="t.csv already exists and was not made by avatarcli"):
+    with pytest.raises(SettingError, match="t.csv was not made by avatarcli"):
         take(video, tmp_path / "t.track", TakeSettings(csv="exact"), Silent())
     with pytest.raises(SettingError, match="must end in .track"):
         take(video, tmp_path / "t.mp4", TakeSettings(), Silent())
