@@ -1,5 +1,6 @@
 """The whole way: footage and a driver in, a capture, an avatar and a driven video out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from pipelines.capture import CaptureSettings, capture
 from pipelines.capture.footage.source import open_footage
-from pipelines.core.errors import UnusableMaterial
+from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Progress, Report
 from pipelines.drive import DriveSettings, drive
 from pipelines.drive.motion.driver_files import NUMBERS, open_driver
@@ -15,10 +16,17 @@ from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import probe, read_frames
 from pipelines.provenance.consent import attach
 from pipelines.train import TrainSettings, train
+from pipelines.train.budget import FIXED_S, labeling_s
 
 DRIVE_SHARE = 0.15
 DRIVE_FRAME_S, DRIVE_START_S = 0.08, 10.0
 """Kept for the driven video: seconds for each frame and for the start (two CPU cores), at most a share of the budget."""
+CAPTURE_SHARE, LEAST_CAPTURE_S = 0.4, 60.0
+"""Most of a budget that capture may use for COLMAP's sake, and what a usual clip takes without COLMAP (two CPU cores)."""
+TRAIN_SHARE = 0.25
+"""Least of a budget that is trained in, however slow the capture was."""
+SHORTEST_CAPTURE_S, SHORTEST_TRAINING_S = 20.0, 15.0
+"""In less nobody gets an avatar."""
 LOOKS = 24
 """Frames of the driver that are looked at for a face before the long work begins."""
 
@@ -38,9 +46,11 @@ def run(
 ) -> tuple[Report, Report, Report]:  # fmt: skip
     """Reports of capture, training and driving; finished stages of an earlier call are taken as they are.
 
-    `settings.train.budget_s` is meant for the whole way: training gets what capture, as recorded when it ran, and the time kept
-    for driving leave of it. `consent` is a record of pipelines.provenance.consent.
+    `settings.train.budget_s` is meant for the whole way: capture has its share, in which COLMAP gets what the rest leaves;
+    training gets what capture, as recorded when it ran, and the time kept for driving leave of it. SettingError, before any
+    work, when it is too short for an avatar. `consent` is a record of pipelines.provenance.consent.
     """
+    avatar, budget_s = out / f"{video.stem}.avatar", budget_of(settings.train)
     if video.is_dir():  # photos, or frames with cameras
         open_footage([video], settings.capture.frames.longest_side_px)
     else:
@@ -49,14 +59,41 @@ def run(
     kept_s = DRIVE_START_S + DRIVE_FRAME_S * (
         check_driver(driver) if filmed else open_driver(driver, settings.drive.track).count
     )
+    kept_s = 0.0 if budget_s is None else min(kept_s, DRIVE_SHARE * budget_s)
+    made = avatar.exists()
+    if budget_s is not None and not made:
+        insist_on_time(budget_s, kept_s)
     shared: Any = {"progress": progress, "overwrite": overwrite}
-    captured = capture(video, out / f"{video.stem}.capture", settings.capture, **shared)
+    captured = capture(video, out / f"{video.stem}.capture", settings.capture, limit_s=capture_limit_s(budget_s), **shared)
     if consent:
         attach(captured.out, consent)
-    spent_s = sum(captured.seconds.values()) + min(kept_s, DRIVE_SHARE * (settings.train.budget_s or 0.0))
-    trained = train(captured.out, out / f"{video.stem}.avatar", settings.train, device=device, spent_s=spent_s, **shared)
+    spent_s = sum(captured.seconds.values()) + kept_s
+    if budget_s is not None and not made and spent_s > (1 - TRAIN_SHARE) * budget_s:
+        spent_s = (1 - TRAIN_SHARE) * budget_s
+        progress.warn(f"capture took most of the budget of {budget_s:.0f} s on this machine; the whole will take longer.")
+    trained = train(captured.out, avatar, settings.train, device=device, spent_s=spent_s, **shared)
     driven = drive(trained.out, driver, out / f"{driver.stem}.mp4", settings.drive, device=device, **shared)
     return captured, trained, driven
+
+
+def budget_of(settings: TrainSettings) -> float | None:
+    """Seconds for the whole way; None where the steps are given, or no limit."""
+    return settings.budget_s if settings.finetune.steps is None else None
+
+
+def capture_limit_s(budget_s: float | None) -> float:
+    """Seconds of a budget that capture is to end within."""
+    return math.inf if budget_s is None else max(CAPTURE_SHARE * budget_s, LEAST_CAPTURE_S)
+
+
+def insist_on_time(budget_s: float, kept_s: float) -> None:
+    """SettingError for a budget in which no machine makes an avatar and drives it, for which `kept_s` seconds are kept."""
+    rest_s = SHORTEST_CAPTURE_S + FIXED_S + labeling_s(budget_s) + kept_s
+    if budget_s < rest_s + SHORTEST_TRAINING_S:
+        raise SettingError(
+            f"a budget of {budget_s:.0f} s is too short for an avatar: capture, pairs, evaluation and driving take "
+            f"{rest_s:.0f} s of it at least; give --budget 3m or more."
+        )
 
 
 def check_driver(driver: Path) -> int:

@@ -4,6 +4,7 @@ A capture belongs to the person and names no generator: crops and mattes of a fa
 (pipelines.artifacts.dataset_view).
 """
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,12 +40,15 @@ from pipelines.core.stage import (
     is_file_output,
     run_stage,
     step,
+    step_seconds,
     warn_in_record,
 )
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import RIGID
 
 VERSION = 3
+AFTERWARDS = 0.4
+"""Seconds of the steps after the cameras for each one of those before, at most: 0.1 to 0.5 measured, most for short clips."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +77,14 @@ class CaptureSettings:
 
 def capture(
     footage: Path | Sequence[Path], out: Path, settings: CaptureSettings | None = None, progress: Progress | None = None,
-    overwrite: bool = False,
+    overwrite: bool = False, limit_s: float = math.inf,
 ) -> Report:  # fmt: skip
     """The capture folder `out` of one person, or the one already there when nothing has changed.
 
     `footage` is a video, several videos, a folder of photos, or one of frames with cameras (transforms.json).
     UnusableMaterial says what to film when it will not do; a run that was killed continues where it stopped.
+    Within `limit_s` seconds of this machine COLMAP gets what the other steps leave; it is no setting: a capture that is there
+    is taken, however much time it had.
     """
     settings, progress = settings or CaptureSettings(), progress or Silent()
     if is_file_output(out):
@@ -88,7 +94,7 @@ def capture(
     opened = open_footage(paths, settings.frames.longest_side_px)
     return run_stage(
         "capture", version=VERSION, inputs=opened.inputs, settings=asdict(settings), out=out,
-        work=lambda partial: _work(partial, opened, settings, progress), overwrite=overwrite,
+        work=lambda partial: _work(partial, opened, settings, progress, limit_s), overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -100,6 +106,8 @@ class Task:
     footage: Footage
     settings: CaptureSettings
     progress: Progress
+    limit_s: float = math.inf
+    """For the whole capture."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -137,11 +145,11 @@ class Aligned(Solved):
     to_head: Alignment
 
 
-def _work(partial: Path, footage: Footage, settings: CaptureSettings, progress: Progress) -> dict[str, Any]:
+def _work(partial: Path, footage: Footage, settings: CaptureSettings, progress: Progress, limit_s: float) -> dict[str, Any]:
     """The steps in order; what they hand on lies in partial/work, so that a killed run continues."""
     if not (partial / "steps" / "records.json").exists():
         footage = upright(partial, footage, settings.frames.longest_side_px)
-        task = Task(partial=partial, footage=footage, settings=settings, progress=progress)
+        task = Task(partial=partial, footage=footage, settings=settings, progress=progress, limit_s=limit_s)
         selection = _select_frames(task)
         _matte(task, selection.selected, "mattes")
         aligned = _align(task, selection, _undistort(task, selection, _solve_cameras(task, selection)))
@@ -194,10 +202,16 @@ def _solve_cameras(task: Task, selection: Selection) -> Solved:
     if task.footage.kind != "video":
         settings = replace(settings, follow_surface=False)
     extra, seed = tuple(int(index) for index in selection.faceless.index), task.settings.seed
+    left_s = camera_seconds(partial, task.limit_s)
     figures = step(
-        partial, "cameras", lambda: solve.solve(partial, selection.selected, info, settings, seed, task.progress, extra)
+        partial, "cameras", lambda: solve.solve(partial, selection.selected, info, settings, seed, task.progress, extra, left_s)
     )
     return Solved(frames=selection.selected, cameras=solve.load_cameras(partial, figures), figures=figures)
+
+
+def camera_seconds(partial: Path, limit_s: float) -> float:
+    """What a capture of `limit_s` seconds leaves for the cameras, from what its steps so far took on this machine."""
+    return limit_s - (1 + AFTERWARDS) * sum(step_seconds(partial).values())
 
 
 def _undistort(task: Task, selection: Selection, solved: Solved) -> Solved:

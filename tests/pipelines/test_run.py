@@ -1,5 +1,6 @@
 """The order and the arithmetic of the whole way, with stages that only note what they were given."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import run as place
-from pipelines.core.errors import UnusableMaterial
+from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Report, Silent
 from pipelines.demo import demo_clips
 from pipelines.media.encoder import write_video
@@ -62,6 +63,35 @@ def test_training_gets_what_capture_and_driving_leave(
     go(budget_s)
     assert calls["train"]["spent_s"] == pytest.approx(spent_s)
     assert calls["train"]["words"][2].budget_s == budget_s
+
+
+@pytest.mark.parametrize(("budget_s", "limit_s"), [(600.0, 240.0), (120.0, 60.0), (None, math.inf)])
+def test_capture_ends_within_its_share(calls: dict[str, dict[str, Any]], budget_s: float | None, limit_s: float) -> None:
+    go(budget_s)
+    assert calls["capture"]["limit_s"] == limit_s
+
+
+def test_given_steps_have_no_budget(calls: dict[str, dict[str, Any]]) -> None:
+    base = settings(10.0)
+    steps = replace(base, train=replace(base.train, finetune=replace(base.train.finetune, steps=7)))
+    run(Path("anna.mp4"), Path("ref.mov"), Path("out"), steps, progress=Silent(), device="cpu")
+    assert calls["capture"]["limit_s"] == math.inf and calls["train"]["spent_s"] == 40
+
+
+def test_a_slow_capture_does_not_end_in_a_refusal(calls: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Report(stage="capture", out=Path("anna.capture"), fingerprint="f", status="done", seconds={"mattes": 590.0})
+    warned: list[str] = []
+    monkeypatch.setattr(place, "capture", lambda *words, **options: slow)
+    monkeypatch.setattr(Silent, "warn", lambda self, text: warned.append(text))
+    go(600.0)
+    assert calls["train"]["spent_s"] == 450.0
+    assert warned == ["capture took most of the budget of 600 s on this machine; the whole will take longer."]
+
+
+def test_a_budget_too_short_for_an_avatar_is_said_before_any_work(calls: dict[str, dict[str, Any]]) -> None:
+    with pytest.raises(SettingError, match="budget of 60 s is too short .* give --budget"):
+        go(60.0)
+    assert not calls
 
 
 def test_a_driver_without_a_face_is_refused_before_the_long_work(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What every way of finding cameras shares: a candidate, its settings, and the geometry to compare candidates by."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -87,6 +88,8 @@ class Question:
     seed: int
     faceless: tuple[int, ...] = ()
     """Numbers of frames without a face, which join a model of the scene where they can."""
+    deadline: float = math.inf
+    """When COLMAP has to be done, on the clock `time.monotonic`."""
 
     @property
     def method(self) -> str:

@@ -1,5 +1,7 @@
 """Where the camera was for every frame, relative to the head: from landmarks or from COLMAP, whichever is better supported."""
 
+import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from pipelines.capture.footage.lens import Lens
 from pipelines.capture.frames.scan import Scan
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays, write_arrays
-from pipelines.core.stage import Progress
+from pipelines.core.stage import Progress, warn_in_record
 from pipelines.media.video import VideoInfo
 
 SCENE_DEG, HEAD_DEG = 12.0, 30.0
@@ -29,16 +31,20 @@ LANDMARKS_BEND = 4.0
 """The same for landmarks alone where the followed points fit a model hardly worse, or where (of photos, in which none are
 followed) the model itself has points on the face: then it is the tracker that is wrong."""
 FACE_POINTS = 5.0
+LEAST_S = 10.0
+"""In less COLMAP finds nothing."""
 
 
 def solve(
     partial: Path, chosen: Scan, info: VideoInfo, settings: CameraSettings, seed: int, progress: Progress,
-    faceless: tuple[int, ...] = (),
+    faceless: tuple[int, ...] = (), limit_s: float = math.inf,
 ) -> dict[str, Any]:  # fmt: skip
     """Leave the chosen candidate in work/cameras.npz; figures: method, why, all candidates' figures.
 
-    Frames `faceless` (their numbers) show no face; a model of the room can have poses for them.
+    Frames `faceless` (their numbers) show no face; a model of the room can have poses for them. What COLMAP has not found
+    `limit_s` seconds from now is left out, with a warning.
     """
+    deadline, late = time.monotonic() + limit_s, False
     with progress.task("cameras", 3) as task:
         tracks = follow(partial, chosen) if settings.follow_surface else Tracks.none()
         task.advance()
@@ -49,9 +55,9 @@ def solve(
             task.note("COLMAP")
             asked = Question(
                 kind=kind, partial=partial, chosen=chosen, frame_size=info.size, reference=candidates[0], settings=settings,
-                seed=seed, faceless=faceless,
+                seed=seed, faceless=faceless, deadline=deadline,
             )  # fmt: skip
-            found, reason = ask_colmap(asked, tracks)
+            found, reason, late = ask_colmap(asked, tracks)
             candidates += found
         task.advance()
     best, why = select_candidate(candidates, reason, settings.method)
@@ -59,6 +65,8 @@ def solve(
         raise UnusableMaterial(
             "no head pose was found in most frames; film the whole face in even light, with nobody else in view."
         )
+    if late and best is candidates[0]:
+        _warn_of_time(partial, limit_s, progress)
     write_arrays(
         partial / "work" / "cameras.npz", camera_from_world=best.camera_from_world, points=best.points, error_px=best.error_px,
         confidence=best.confidence, focal_px=np.array(best.focal_px), k1=np.array(best.k1), faceless=best.faceless,
@@ -67,6 +75,16 @@ def solve(
     if lens := Lens(k1=best.k1, focal_px=best.focal_px, size=info.size):
         why += f" The lens moves the corners by {lens.bend_px:.0f} px (k1 = {lens.k1:+.3f}); frames and crops are without that."
     return {"method": best.method, "why": why, "candidates": [_recorded(one) for one in candidates]}
+
+
+def _warn_of_time(partial: Path, limit_s: float, progress: Progress) -> None:
+    """Say, here and in the record, that the cameras could be better."""
+    sentence = (
+        f"the time limit left COLMAP {max(limit_s, 0):.0f} s, which was too short on this machine: the cameras come from the "
+        "landmarks. For COLMAP's, capture again without a budget or with a longer one, under another name."
+    )
+    progress.warn(sentence)
+    warn_in_record(partial, sentence)
 
 
 def load_cameras(partial: Path, figures: dict[str, Any]) -> Candidate:
@@ -133,13 +151,15 @@ def misfit(landmarks: Candidate, other: Candidate) -> list[str]:
     ]
 
 
-def ask_colmap(asked: Question, tracks: Tracks) -> tuple[list[Candidate], str]:
-    """COLMAP's candidates, the best last, or none and the reason.
+def ask_colmap(asked: Question, tracks: Tracks) -> tuple[list[Candidate], str, bool]:
+    """COLMAP's candidates, the best last, or none and the reason; whether its time was too short.
 
     A model that starts from the landmark poses comes first. Only where that has problems one is grown from nothing; where it
     falls into parts these are joined; and at last GLOMAP is asked, unless the matches gave no model at all. All are judged by
     the same tests.
     """
+    if asked.deadline - time.monotonic() < LEAST_S:
+        return [], "the steps before left COLMAP no time", True
     candidates: list[Candidate] = []
     parts: list[Model] = []
     reason = ""
@@ -148,6 +168,8 @@ def ask_colmap(asked: Question, tracks: Tracks) -> tuple[list[Candidate], str]:
             break
         try:
             models = _models(asked, way, parts)
+        except run.OutOfTime as failure:
+            return candidates, f"COLMAP found no usable model, and {failure}", True
         except run.Failed as failure:
             reason = reason or str(failure)
             continue
@@ -157,7 +179,7 @@ def ask_colmap(asked: Question, tracks: Tracks) -> tuple[list[Candidate], str]:
             candidates.append(replace(found, figures={"way": way, **found.figures}))
             if not found.problems:
                 break
-    return candidates, reason
+    return candidates, reason, False
 
 
 def _models(asked: Question, way: Way | Literal["joined"], parts: list[Model]) -> list[Model]:

@@ -1,5 +1,11 @@
-"""Running COLMAP (Schoenberger and Frahm 2016) on views of a capture, in a child process whose log is a file."""
+"""Running COLMAP (Schoenberger and Frahm 2016) on views of a capture, in a child process whose log is a file.
 
+Notable choices: `cameras.sfm_timeout_s` is computing time, so that a busy machine finds the same cameras; a deadline, which a
+caller with a budget sets, is on the clock of the wall and no setting.
+"""
+
+import math
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +40,10 @@ class Failed(Exception):
     """COLMAP gave no usable model; the text says why, for the record."""
 
 
+class OutOfTime(Failed):
+    """The deadline has passed: no other way is worth a try."""
+
+
 def reconstruct(asked: Question, way: Way, start: np.ndarray | None = None) -> list[Model]:
     """COLMAP's models, the largest first; raises Failed where none joins eight views. Its words go to colmap.log.
 
@@ -48,7 +58,7 @@ def reconstruct(asked: Question, way: Way, start: np.ndarray | None = None) -> l
         limit_s = asked.settings.sfm_timeout_s
         job |= {"timeout_s": limit_s if name == "seeded" else GROWING * limit_s, "longest_s": limit_s}
         write_json(asked.folder / f"{name}.job.json", job | {"result": f"{name}.json"})
-        _run(asked.folder / f"{name}.job.json", asked.partial / "colmap.log", HUNG * limit_s)
+        _run(asked.folder / f"{name}.job.json", asked.partial / "colmap.log", HUNG * limit_s, asked.deadline)
     return _found(asked, name)
 
 
@@ -151,12 +161,15 @@ def _head_mask(
     return cv2.warpAffine(255 * rigid_mask(matte, points, (x0, y0, side)), matrix, size, flags=cv2.INTER_NEAREST)
 
 
-def _run(job: Path, log: Path, hung_s: float) -> None:
-    """The child process; Failed when it breaks or takes too long."""
+def _run(job: Path, log: Path, hung_s: float, deadline: float = math.inf) -> None:
+    """The child process; Failed when it breaks or takes too long, OutOfTime at the deadline."""
+    left_s = max(deadline - time.monotonic(), 0.0)
     with log.open("ab") as words:
         try:
-            done = run_module(WORKER, job.resolve(), output=words, errors=words, timeout_s=hung_s)
+            done = run_module(WORKER, job.resolve(), output=words, errors=words, timeout_s=min(hung_s, left_s))
         except Expired as error:
+            if left_s < hung_s:
+                raise OutOfTime("its share of the time was spent") from error
             raise Failed(f"COLMAP hung for {hung_s:.0f} s") from error
     if done.returncode == SPENT:
         raise Failed("COLMAP's computing time was spent (cameras.sfm_timeout_s)")

@@ -1,6 +1,7 @@
 """The whole capture of a short clip: what lies in the folder, that a broken run continues, that bad footage is refused."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from avatarcli.settings import resolve
 from pipelines.artifacts.crops import PORTRAIT
 from pipelines.artifacts.dataset_view import view_of
-from pipelines.capture import CaptureSettings, capture
+from pipelines.capture import CaptureSettings, camera_seconds, capture
 from pipelines.capture.cameras.candidate import CameraSettings
 from pipelines.capture.dataset import alignment, records
 from pipelines.capture.frames import extract
@@ -18,7 +19,7 @@ from pipelines.capture.frames.scan import FrameSettings
 from pipelines.capture.mattes import person, whole_frame
 from pipelines.capture.mattes.person import MatteSettings
 from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.files import read_arrays, read_image, read_json
+from pipelines.core.files import read_arrays, read_image, read_json, write_json
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import MEASURED, RIGID
 from pipelines.media.encoder import write_video
@@ -41,6 +42,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return capture(clip, tmp_path_factory.mktemp("out") / "me.capture", SETTINGS).out
+
+
+def test_cameras_get_what_the_other_steps_leave_of_a_limit(tmp_path: Path) -> None:
+    """40 s so far, and 16 s for the steps that follow on such a machine; a limit is none of the settings."""
+    for name, seconds in (("scan", 10.0), ("mattes", 30.0)):
+        write_json(tmp_path / "steps" / f"{name}.json", {"seconds": seconds, "figures": {}, "order": seconds})
+    assert camera_seconds(tmp_path, 240.0) == pytest.approx(240 - 56)
+    assert camera_seconds(tmp_path, 50.0) < 0 and camera_seconds(tmp_path, math.inf) == math.inf
+
+
+def test_a_capture_is_the_same_under_any_limit(clip: Path, folder: Path) -> None:
+    assert capture(clip, folder, SETTINGS, limit_s=1.0).status == "unchanged"
 
 
 def test_the_folder_holds_what_training_reads(folder: Path) -> None:

@@ -1,6 +1,9 @@
 """Which cameras win, and the sentence that says why."""
 
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from pipelines.capture.cameras.solve import ask_colmap, plan, select_candidate
 from pipelines.capture.cameras.surface_tracks import Tracks
 from pipelines.capture.colmap import run
 from pipelines.core.errors import UnusableMaterial
+from pipelines.core.stage import Silent, step_warnings
 from tests.pipelines.capture.heads import SIZE, filmed
 
 
@@ -122,8 +126,29 @@ def test_further_ways_are_tried_only_while_every_model_has_a_problem(
         kind="scene", partial=tmp_path, chosen=filmed().chosen, frame_size=SIZE, reference=LANDMARKS,
         settings=CameraSettings(), seed=0,
     )  # fmt: skip
-    found, reason = ask_colmap(asked, Tracks.none())
-    assert asked_for == tried
+    found, reason, late = ask_colmap(asked, Tracks.none())
+    assert asked_for == tried and not late
     assert [one.figures["way"] for one in found] == [way for way in tried if way in answers]
     assert [one.problems == () for one in found] == [answers[one.figures["way"]] == "right" for one in found]
     assert reason == ("seeded found nothing" if "seeded" not in answers else "")
+
+
+@pytest.mark.parametrize("limit_s", [1.0, 12.0])
+def test_a_slow_colmap_ends_at_the_limit_and_the_landmarks_are_taken(
+    limit_s: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that sleeps for minutes: not begun in too little time, ended where it was; the warning is kept with the capture."""
+    sleeper, clip, begin = tmp_path / "sleep.sh", filmed(), time.monotonic()
+    sleeper.write_text("#!/bin/sh\nexec sleep 300\n")
+    sleeper.chmod(0o755)
+    (tmp_path / "work" / "sfm_head").mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(sleeper))
+    monkeypatch.setattr(solve, "plan", lambda *words: ("head", ""))
+    monkeypatch.setattr(solve, "background", lambda *words: None)
+    monkeypatch.setattr(run, "_job", lambda question: {"names": []})
+    settings, info = CameraSettings(follow_surface=False), SimpleNamespace(size=SIZE)
+    figures = solve.solve(tmp_path, clip.chosen, info, settings, 0, Silent(), limit_s=limit_s)  # type: ignore[arg-type]
+    assert time.monotonic() - begin < limit_s + 20
+    assert (tmp_path / "colmap.log").exists() == (limit_s > solve.LEAST_S)
+    assert figures["method"] == "landmark_pose" and "time" in figures["why"]
+    assert [warning for warning in step_warnings(tmp_path) if "longer" in warning and f"{limit_s:.0f} s" in warning]

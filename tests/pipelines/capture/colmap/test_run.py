@@ -1,6 +1,7 @@
 """The tests that tell a right model from a confident wrong one, and one small real reconstruction."""
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipelines.capture.cameras.landmark_cameras import rigid_px
 from pipelines.capture.colmap import acceptance, run
 from pipelines.capture.colmap.acceptance import Model, disagreement_deg, look_at, triangulate
 from pipelines.capture.colmap.budget import SPENT
-from pipelines.capture.colmap.run import Failed
+from pipelines.capture.colmap.run import Failed, OutOfTime
 from pipelines.capture.footage.lens import Lens
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import RIGID
@@ -100,6 +101,10 @@ def test_a_child_that_breaks_or_hangs_is_a_sentence(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(sys, "executable", str(sleeper))
     with pytest.raises(Failed, match="hung"):
         run._run(tmp_path / "job.json", tmp_path / "colmap.log", 0.5)
+    begin = time.monotonic()
+    with pytest.raises(OutOfTime):
+        run._run(tmp_path / "job.json", tmp_path / "colmap.log", 60, begin + 0.5)
+    assert time.monotonic() - begin < 20
     sleeper.write_text(f"#!/bin/sh\nexit {SPENT}\n")
     with pytest.raises(Failed, match="computing time was spent"):
         run._run(tmp_path / "job.json", tmp_path / "colmap.log", 60)
