@@ -28,9 +28,13 @@ def jump_cuts(t: "Try") -> None:
     rows = t.rows("18.csv")
     states = [row["state"] for row in rows]
     t.expect(len(states) == 126, f"{len(states)} rows")
-    t.expect("tracked" not in states[37:53], "a row in the black is tracked")
+    t.expect(set(states[36:54]) == {"held"}, "a row in the black is not held")
+    t.expect(all(row["flagged"] == "1" for row in rows[36:54]), "rows in the black are not flagged")
+    t.run("track", t.inputs / "18_jump_cuts.mp4", "-o", t.results / "18t.track", "--csv")
+    moved = steps(t, "18t.csv", "HeadX", "HeadY", "HeadZ", "HeadYaw")
+    t.expect(float(moved[35:53].max(initial=0)) < 0.02, "the pose glides in the black")
     t.expect(
-        all(row["flagged"] == "1" or row["state"] == "held" for row in rows[56:88]), "another person's rows are not flagged"
+        all(row["flagged"] == "1" or row["state"] == "held" for row in rows[54:90]), "another person's rows are not flagged"
     )
     t.expect(states[92:126].count("tracked") >= 30, f"{states[92:126].count('tracked')} of the last 34 rows are tracked")
     t.says(done, r"another person.*1\.[789] s|another person.*0:0?1")
@@ -43,12 +47,11 @@ def hand(t: "Try") -> None:
     rows = t.rows("20.csv")
     hidden = [row for row in rows[25:60] + rows[75:100] if row["flagged"] == "1" or row["state"] != "tracked"]
     t.expect(len(hidden) >= 48, f"{len(hidden)} of 60 hidden rows are flagged or held")
-    t.says(done, r"(mouth|hand).*(covered|hidden)|(covered|hidden).*mouth")
+    t.says(done, r"mouth.*(covered|hidden) in (5\d|6\d|7\d) of 100")
     t.run("track", t.inputs / name, "-o", t.results / "20t.track", "--csv")
     jaw = numbers(t, "20t.csv", "JawOpen")
-    t.expect(
-        len(jaw) > 0 and float(jaw.min()) >= -0.08 and float(jaw.max()) <= 0.27, f"JawOpen {jaw.min():.2f}..{jaw.max():.2f}"
-    )
+    good = len(jaw) == 100 and float(jaw.min()) >= -0.08 and float(jaw.max()) <= 0.25
+    t.expect(good, f"JawOpen {jaw.min(initial=9):.2f}..{jaw.max(initial=-9):.2f}")
     t.expect(float(np.abs(np.diff(jaw)).max(initial=0)) <= 0.25, "a step of JawOpen above 0.25")
     check = t.check(name)
     t.says(check, "hand|before the face|covered|mouth")
@@ -71,7 +74,7 @@ def take(t: "Try", name: str, out: str, frames: int, rate: float, *more: str) ->
     done = t.drive(name, out, *more)
     t.film(out, frames=frames, rate=rate)
     times = numbers(t, out.replace(".mp4", ".csv"), "time_s")
-    t.expect(len(times) > 1 and float(np.ptp(np.diff(times))) < 0.3 / rate, "the rows are not evenly spaced")
+    t.expect(len(times) > 1 and float(np.ptp(np.diff(times))) < 0.0002, "the rows are not evenly spaced")
     return done
 
 
@@ -97,6 +100,9 @@ def degrees(t: "Try") -> None:
         t.says(done, "degrees")
         t.says(done, r"head_signs=\[?0\.01745")
     t.never_says(done, "turns further than the capture showed")
+    if done.code == 0:
+        t.run("track", t.inputs / "24d_head_in_degrees_small.csv", "-o", t.results / "24dt.track", "--csv")
+        t.expect(float(np.abs(numbers(t, "24dt.csv", "HeadYaw")).max(initial=0)) < np.radians(6), "the head turns further")
 
 
 @case("24e")
@@ -117,6 +123,10 @@ def no_subframes(t: "Try") -> None:
 @case("24g")
 def new_order(t: "Try") -> None:
     take(t, "24g_new_order_left_wink.csv", "24g.mp4", 200, 60)
+    t.run("track", t.inputs / "24g_new_order_left_wink.csv", "-o", t.results / "24gt.track", "--csv")
+    left, right = (numbers(t, "24gt.csv", f"EyeBlink{side}") for side in ("Left", "Right"))
+    t.expect(len(left) == 200 and min(left[60], left[180]) > 0.9, "the left eye does not close at 1.0 and 3.0 s")
+    t.expect(float(np.abs(right).max(initial=0)) < 0.1, "the right eye closes")
 
 
 @case("24h")

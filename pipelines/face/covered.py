@@ -30,7 +30,9 @@ MOUTH = 0.75
 ASLANT_DEG = 20.0
 TELLING, STILL_RED = 1.5, 0.3
 """Redness of lips that tells something, and share of the usual one that lips which are seen keep."""
-LEAST_ROWS, MARGIN = 4, 1
+LEAST_ROWS = 4
+BEFORE, AFTER = 3, 1
+"""Rows around covered ones that count as well: what comes pushes landmarks before the mouth looks strange."""
 WIDE_OPEN = 0.5
 """Score of jawOpen from which on a mouth is open, not covered."""
 DARK, EVEN = (0.45, 0.3), (0.04, 0.09)
@@ -138,7 +140,7 @@ def _grown(sure: np.ndarray, near: np.ndarray) -> np.ndarray:
     result = np.zeros(len(sure), bool)
     for first, last in edges.reshape(-1, 2):
         if sure[first:last].sum() >= LEAST_ROWS:
-            result[max(first - MARGIN, 0) : last + MARGIN] = True
+            result[max(first - BEFORE, 0) : last + AFTER] = True
     return result
 
 

@@ -107,8 +107,8 @@ def read_table(path: Path) -> Table:
     known = {name.lower(): name for name in (*ARKIT_52, *ANGLES, *PLACE)}
     try:
         text = text_of(path.read_bytes())
-        every = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text.partition("\n")[0]))
-        rows = [(number, row) for number, row in enumerate(every, 1) if any(map(str.strip, row))]
+        every = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))
+        rows = [(number, row) for number, row in enumerate(every, 1) if any(map(str.strip, row)) and not is_hint(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableMaterial(f"{path} cannot be read as CSV ({error}); save it as comma-separated text in UTF-8.") from error
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
@@ -135,9 +135,15 @@ def text_of(data: bytes) -> str:
     return data.decode("utf-8-sig")
 
 
-def delimiter(header: str) -> str:
-    """What stands between the names of a header: spreadsheets of some countries write semicolons."""
+def delimiter(text: str) -> str:
+    """What stands between the names of the header: spreadsheets of some countries write semicolons."""
+    header = next((line for line in text.splitlines() if "timecode" in line.lower()), text)
     return max(",;\t", key=header.count)
+
+
+def is_hint(row: Sequence[str]) -> bool:
+    """Whether a row is the first line `sep=;`, by which spreadsheets say what stands between cells."""
+    return row[0].strip().lower().startswith("sep=")
 
 
 def wrong_columns(path: Path, header: Sequence[str], missing: list[str]) -> str:

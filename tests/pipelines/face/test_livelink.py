@@ -192,6 +192,8 @@ def test_a_table_saved_with_semicolons_or_tabs_is_read(tmp_path: Path, between: 
     other = tmp_path / "b.csv"
     other.write_text(plain.read_text().replace(",", between))
     assert np.array_equal(read_livelink(other).expression, read_livelink(plain).expression)
+    other.write_text(f"sep={between}\n{other.read_text()}")
+    assert np.array_equal(read_livelink(other).expression, read_livelink(plain).expression)
 
 
 def test_a_clock_that_was_stopped_is_one_sentence(tmp_path: Path):
