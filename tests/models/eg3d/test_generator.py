@@ -8,7 +8,7 @@ from models.camera import Camera, orbit
 from models.compute_mode import EXACT, Compute
 from models.eg3d.config import FFHQ512, QUICK, TINY128, UNIT, EG3DConfig
 from models.eg3d.generator import EG3D
-from models.generator import Control, Discriminator, Generator
+from models.generator import Control, Discriminator, Generator, RenderSettings
 from models.networks.dual_discriminator import DualDiscriminator
 from models.rendering.compositing import over
 from models.rendering.sampling import Sampling
@@ -94,6 +94,17 @@ def test_a_background_is_put_behind_both_images(generator: EG3D):
     picture = generator.synthesis(ws, camera, background=torch.rand(1, 3, 32, 32))
     assert picture.image.shape == plain.image.shape
     assert (picture.raw - plain.raw).abs().amax() > 0
+
+
+def test_a_background_is_shrunk_without_moire(generator: EG3D):
+    """Stripes of which a plain lookup at every fourth pixel would see the bright ones alone are gray in the raw image."""
+    scene, camera = generator.prepare(Control(ws=some_ws(generator, 1))), cameras(1)
+    stripes = torch.tensor([-1.0, 1.0, 1.0, -1.0]).repeat(8).expand(1, 3, 32, 32)
+    plain = generator.render(scene, camera, RenderSettings(raw_size=8, raw_only=True))
+    striped = generator.render(scene, camera, RenderSettings(raw_size=8, raw_only=True, background=stripes))
+    gray = over(plain.raw, plain.alpha, torch.zeros(1))
+    assert (1 - plain.alpha).amax() > 0.5
+    assert largest_difference(striped.raw[..., 1:-1], gray[..., 1:-1]) < 1e-5
 
 
 def test_planes_are_static_plus_a_share_of_the_backbone(generator: EG3D):

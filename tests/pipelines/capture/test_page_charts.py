@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.capture import page_charts
+from pipelines.report.svg import blend_color
 from tests.folders import opengl_pose
 
 EDGES = list(range(-180, 181, 30))
@@ -53,6 +54,14 @@ def test_from_above_a_camera_in_front_is_drawn_below_the_head_and_one_at_its_lef
     head = shapes(plot, "circle")[0].attrib
     assert front[1] > float(head["cy"]) + 50 and abs(front[0] - float(head["cx"])) < 1
     assert left[0] > float(head["cx"]) + 50 and abs(left[1] - float(head["cy"])) < 1
+
+
+@pytest.mark.parametrize(("yaw_deg", "front_last"), [(0.0, True), (180.0, False)])
+def test_what_lies_nearer_is_drawn_over_what_lies_farther(yaw_deg: float, front_last: bool) -> None:
+    poses = np.stack([opengl_pose(0.0), opengl_pose(np.pi)])
+    plot = page_charts.cameras(poses, "", yaw_deg=yaw_deg, pitch_deg=0)
+    front, back = (plot.index(blend_color(share)) for share in (0.0, 1.0))
+    assert (back < plot.index("<circle") < front) if front_last else (front < plot.index("<circle") < back)
 
 
 def tip(path: str) -> tuple[float, float]:

@@ -73,7 +73,12 @@ def test_the_record_and_the_page(place: Path) -> None:
     assert found["capture"] == {"fingerprint": "a" * 64, "name": "a.capture"} and found["name"] == "anna.avatar"
     assert found["seconds"]["video_to_avatar"] == 10.1 and found["seconds"]["train"]["all"] == 10.1
     assert found["tracking"]["avatar"]["found"] == found["tracking"]["filmed_found"] == 3
-    assert sum(found["yaw_bins"]["frames"]) == 3 and len(found["per_frame"]) == 3
+    yaws = np.degrees(0.35 * np.sin(2 * np.pi * np.array([0.85, 0.9, 0.95])))
+    assert [frame["yaw_deg"] for frame in found["per_frame"]] == pytest.approx(yaws, abs=0.01)
+    assert [(frame["name"], frame["time_s"]) for frame in found["per_frame"]] == [
+        ("000051", 1.7), ("000054", 1.8), ("000057", 1.9)
+    ]  # fmt: skip
+    assert sum(found["yaw_bins"]["frames"]) == 3 and found["yaw_bins"]["range_deg"] == pytest.approx([yaws[0], yaws[2]])
     assert found["regions"]["frames_by_mean_face"] == 3 and found["regions"]["oracle"]["mouth"]["frames"] == 3
     assert found["lpips"]["avatar"] is None and found["identity"]["avatar"] is None
     assert found["flicker"]["pairs"] == 2 and found["flicker"]["avatar"] > 0

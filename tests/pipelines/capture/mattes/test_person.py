@@ -9,6 +9,7 @@ from pipelines.capture.frames.scan import Scan, frame_name
 from pipelines.capture.mattes.closed_form import STEPS, closed_form, laplacian, trimap
 from pipelines.capture.mattes.crop_squares import region
 from pipelines.capture.mattes.person import (
+    UNSTEADY,
     MatteSettings,
     confidence,
     matte_frames,
@@ -16,7 +17,7 @@ from pipelines.capture.mattes.person import (
     matting,
 )
 from pipelines.capture.mattes.temporal import Steady
-from pipelines.core.files import read_image, write_image
+from pipelines.core.files import read_arrays, read_image, write_image
 from pipelines.core.stage import Silent
 from pipelines.media.squares import cut_square, inside
 from tests.material import DEMO
@@ -165,6 +166,30 @@ def test_frames_are_matted_once_and_a_broken_run_continues_to_the_same(
     assert matte_frames(folder, chosen, MatteSettings(), Silent()) == figures and len(called) == 6
     again = [read_image(folder / "work" / "mattes" / f"{frame_name(index)}.png") for index in seen.index]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_the_confidence_of_a_frame_is_that_of_its_matte_less_what_it_is_off_its_neighbors(
+    still: tuple[Path, Scan, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch, steady: bool
+) -> None:
+    folder, seen, _ = still
+    points = np.tile(np.array([80.0, 80.0, 0.0]), (6, 478, 1)) + np.linspace(-25, 25, 478)[:, None]
+    numbers = iter(range(6))
+
+    def matte(image: np.ndarray) -> np.ndarray:
+        number = next(numbers)
+        head = (image.mean(2) < 130).astype(np.float32)
+        return head * (0.7 if number == 0 else 1.0) if number != 2 else np.zeros_like(head)
+
+    monkeypatch.setattr("pipelines.capture.mattes.person.matting", lambda settings: matte)
+    chosen = Scan(**{**vars(seen), "points": points.astype(np.float32)})
+    figures = matte_frames(folder, chosen, MatteSettings(steady=steady), Silent())
+    kept = read_arrays(folder / "work" / "mattes.npz")
+    pictures = [read_image(folder / "work" / "mattes" / f"{frame_name(index)}.png") for index in seen.index]
+    expected = np.array([confidence(picture) for picture in pictures]) / (1 + kept["change"] / UNSTEADY)
+    assert kept["confidence"] == pytest.approx(expected) and (kept["change"].max() > 0.01) == steady
+    assert figures["confidence"] == pytest.approx(expected, abs=0.001) and figures["confidence_least"] == expected.min()
+    assert figures["confidence_median"] == np.median(expected) and expected[0] < 0.8 < 0.9 < expected[5]
 
 
 def test_confidence_is_low_where_the_rim_is_undecided() -> None:

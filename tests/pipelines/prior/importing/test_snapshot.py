@@ -302,6 +302,31 @@ def test_states_of_storages_and_numbers_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "code", "value"),
+    [("f2", "e", 2.5), ("f4", "f", 2.5), ("i1", "b", -3), ("i8", "q", -(2**40)), ("u4", "I", 2**32 - 1), ("b1", "?", True)],
+)
+def test_numbers_of_numpy_are_read_as_what_they_are(tmp_path: Path, kind: str, code: str, value: float) -> None:
+    dtype = name("numpy", "dtype") + text(kind) + b"\x89\x88\x87R"
+    packed = struct.pack(f"<{code}", value)
+    number = name("numpy.core.multiarray", "scalar") + dtype + b"C" + bytes([len(packed)]) + packed + b"\x86R"
+    read = read_snapshot(file(tmp_path / "a.pkl", within(number))).networks["G_ema"].attribute("x")
+    assert read == value and type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        text("f8") + b"\x85", text("f8") + b"\x89\x86", text("f8") + b"\x89\x89\x87", text("f8") + b"\x88\x88\x87",
+        text("f8") + b"K\0K\1\x87", b"(" + text("f8") + b"\x89\x88Nt", text(">f8") + b"\x89\x88\x87",
+        text("V8") + b"\x89\x88\x87", b"K\x08\x89\x88\x87", b"]\x89\x88\x87", b")",
+    ],
+)  # fmt: skip
+def test_a_dtype_that_numpy_would_not_write_is_refused(tmp_path: Path, arguments: bytes) -> None:
+    value = name("numpy", "dtype") + arguments + b"R"
+    assert "has a number of a kind that no snapshot has" in refusal(file(tmp_path / "evil.pkl", within(value)))
+
+
+@pytest.mark.parametrize(
     ("value", "said"),
     [
         (b"]" * 100_000 + b"a" * 99_999, "nested more than"), (b"N" + b"\x85" * 100_000, "nested more than"),
