@@ -1,14 +1,14 @@
 """How many single faults do the tests notice? Random faults in random functions, judged by the tests that import the module.
 
-    python benchmarks/mutation.py --count 60 [--seed 0] [--only pipelines/core] [--out mutation.json]
+    python benchmarks/mutation.py --count 60 [--seed 0] [--only pipelines/core] [--slow]
 
 A fault swaps an operator, a comparison, a number or a truth value, or leaves a call out. It is written into a copy of the tree
-in a temporary folder, never into the tree itself. Prints a Markdown table and how many were caught.
+in a temporary folder, never into the tree itself. It is caught where a test fails that passes without it. Prints a Markdown
+table and writes the record.
 """
 
 import argparse
 import ast
-import json
 import os
 import random
 import re
@@ -18,10 +18,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.record import Run, options  # noqa: E402
+
 PACKAGES = ("avatarcli", "pipelines", "models")
-LIMIT_S = 900
+CACHE = ".cache-of-faults"
+NOTHING_RAN = 5
+"""Exit status of pytest that found no test."""
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Lt: ast.GtE, ast.GtE: ast.Lt,
     ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And,
@@ -72,36 +79,36 @@ def tests_of(module: Path) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in files if path == mirror or pattern.search(path.read_text())]
 
 
-def judge(copy: Path, module: Path, number: int, slow: bool) -> dict[str, object]:
+def judge(copy: Path, module: Path, number: int, words: argparse.Namespace) -> dict[str, Any]:
     """One fault in the copy: what it is, and whether a test noticed it."""
     source, tests = (ROOT / module).read_text(), tests_of(module)
     tree = ast.parse(source)
     node, what = list(faults(tree))[number]
     apply(node)
-    row: dict[str, object] = {"module": str(module), "line": getattr(node, "lineno", 0), "fault": what, "tests": tests}
+    row = {"place": f"{module}:{getattr(node, 'lineno', 0)}", "fault": what, "test_files": len(tests), "caught": False}
     if not tests:
-        return row | {"caught": False}
-    (copy / module).write_text(ast.unparse(tree))
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        *tests,
-        *(() if slow else ("-m", "not slow")),
-    ]
+        return row
+    shutil.rmtree(copy / CACHE, ignore_errors=True)
+    choice = [*tests, *(() if words.slow else ("-m", "not slow"))]
+    try:
+        (copy / module).write_text(ast.unparse(tree))
+        failed = not passes(copy, choice, words.limit)
+    finally:
+        (copy / module).write_text(source)
+    return row | {"caught": failed and passes(copy, [*choice, "--last-failed"], words.limit)}
+
+
+def passes(copy: Path, choice: list[str], limit_s: float) -> bool:
+    """Whether tests pass in the copy; those that do not end in time tell nothing and count as passed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={CACHE}", *choice]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         code = subprocess.run(
-            words, cwd=copy, env=env, capture_output=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL
+            command, cwd=copy, env=env, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL
         ).returncode
     except subprocess.TimeoutExpired:
-        code = 1  # a fault that never ends is noticed
-    (copy / module).write_text(source)
-    return row | {"caught": code not in (0, 5)}
+        return True
+    return code in (0, NOTHING_RAN)
 
 
 def main() -> None:
@@ -110,24 +117,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="Beginning of the paths of modules.")
     parser.add_argument("--slow", action="store_true", help="Run the slow tests too.")
-    parser.add_argument("--out", type=Path, default=Path("mutation.json"))
+    parser.add_argument("--limit", type=float, default=900, help="Seconds for the tests of a fault.")
+    options(parser)
     words = parser.parse_args()
+    run, rows = Run.of("mutation", words), []
     modules = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     places = [(module, number) for module in modules if str(module).startswith(words.only)
               for number in range(len(list(faults(ast.parse((ROOT / module).read_text())))))]  # fmt: skip
     picked = random.Random(words.seed).sample(places, min(words.count, len(places)))
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
         if (ROOT.parent / "shared").exists():
-            (Path(folder) / "shared").symlink_to(ROOT.parent / "shared")
-        print("| module | line | fault | caught |\n|---|---|---|---|", flush=True)
+            (Path(folder) / "shared").symlink_to((ROOT.parent / "shared").resolve())
+        print("| place | fault | test files | caught |\n|---|---|---|---|", flush=True)
         for module, number in picked:
-            rows.append(judge(copy, module, number, words.slow))
-            print("| {module} | {line} | {fault} | {caught} |".format(**rows[-1]), flush=True)
-    words.out.write_text(json.dumps(rows, indent=1) + "\n")
-    print(f"\n{sum(bool(row['caught']) for row in rows)} of {len(rows)} caught")
+            rows.append(judge(copy, module, number, words))
+            print("| {place} | {fault} | {test_files} | {caught} |".format(**rows[-1]), flush=True)
+    caught = sum(row["caught"] for row in rows)
+    run.finish(
+        {"caught": caught, "of": len(rows), "seed": words.seed, "faults": {str(n): row for n, row in enumerate(rows)}},
+        headline={"faults caught": "caught", "of": "of"},
+    )
 
 
 if __name__ == "__main__":
