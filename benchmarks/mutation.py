@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,28 @@ def apply(node: ast.AST) -> None:
         node.value = ast.Constant(value=None)
 
 
-def tests_of(module: Path) -> list[str]:
-    """Test files that import a module, and those beside its mirror in tests/."""
+def tests_of(module: Path, passed: frozenset[Path] = frozenset()) -> list[str]:
+    """Test files that import a module, its mirror in tests/ first; without any, those of the modules that import it."""
+    mirror = ROOT / "tests" / module.parent / f"test_{module.stem}.py"
+    tests = {*importers(module, sorted((ROOT / "tests").rglob("test_*.py"))), *mirror.parent.glob(mirror.name)}
+    if tests:
+        return [str(path.relative_to(ROOT)) for path in sorted(tests, key=lambda path: (path != mirror, path))]
+    passed |= {module}
+    users = [path.relative_to(ROOT) for path in importers(module, sources())]
+    return sorted({test for user in users if user not in passed for test in tests_of(user, passed)})
+
+
+def importers(module: Path, files: Iterable[Path]) -> list[Path]:
+    """The files that name a module in an import."""
     dotted = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
     package, _, name = dotted.rpartition(".")
-    pattern = re.compile(rf"\b{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{re.escape(name)}\b")
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    mirror = ROOT / "tests" / module.parent / f"test_{module.stem}.py"
-    return [str(path.relative_to(ROOT)) for path in files if path == mirror or pattern.search(path.read_text())]
+    names = rf"from {re.escape(package)} import (?:\([^)]*|[^\n]*)\b{re.escape(name)}\b"
+    pattern = re.compile(rf"\b{re.escape(dotted)}\b|{names}")
+    return [path for path in files if pattern.search(path.read_text())]
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 def judge(copy: Path, module: Path, number: int, words: argparse.Namespace) -> dict[str, Any]:
@@ -121,7 +135,7 @@ def main() -> None:
     options(parser)
     words = parser.parse_args()
     run, rows = Run.of("mutation", words), []
-    modules = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    modules = [path.relative_to(ROOT) for path in sources()]
     places = [(module, number) for module in modules if str(module).startswith(words.only)
               for number in range(len(list(faults(ast.parse((ROOT / module).read_text())))))]  # fmt: skip
     picked = random.Random(words.seed).sample(places, min(words.count, len(places)))

@@ -15,6 +15,7 @@ SIZE = 8
 PLACES = ("beard", "fine", "nose", "forehead", "cheek", "lips")
 RED, BLACK = np.array([0.08, 0.02, 0.01]), np.array([0.004, 0.004, 0.004])
 """Both below what a color of hair is limited to."""
+PLAIN: dict[str, Any] = {"feminine": False, "moles": 0, "makeup": False, "tone": 1.0, "skin": np.full(3, 0.5)}
 
 
 def painted(**changes: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +24,7 @@ def painted(**changes: Any) -> tuple[np.ndarray, np.ndarray]:
     values[: SIZE * SIZE // 2, 0] = 1.0
     bald = np.full((SIZE, SIZE), -3.0, np.float32)
     maps = SkinMap(names=PLACES, values=values, scalp=bald, height=np.zeros_like(bald))
-    traits = replace(draw_traits(1), feminine=False, moles=0, makeup=False, tone=1.0, skin=np.full(3, 0.5), **changes)
+    traits = replace(draw_traits(1), **PLAIN | changes)
     color = paint_skin(traits, maps, face=True)[..., :3]
     return color[1, 1], color[-2, -2]
 
@@ -35,6 +36,14 @@ def test_a_beard_has_the_color_of_the_hair_where_it_grows(beard: str, share: flo
     assert bare == pytest.approx(0.5) and same == pytest.approx(0.5)
 
 
-def test_stubble_shows_less_skin_than_a_shaved_chin_and_a_full_beard_least() -> None:
-    full, stubble, shaved = (painted(beard=beard, hair=BLACK)[0].max() for beard in ("full", "stubble", "none"))
-    assert full < 0.5 * stubble < 0.5 * shaved < shaved < 0.5
+@pytest.mark.parametrize(
+    ("beard", "feminine", "shadow", "share"),
+    [("full", False, 0.9, 0.6), ("stubble", False, 1.0, 0.18), ("none", False, 0.12, 0.0), ("none", True, 0.0, 0.0)],
+)
+def test_the_skin_below_a_beard_is_in_its_shadow(beard: str, feminine: bool, shadow: float, share: float) -> None:
+    """And a man's shaved chin a little."""
+    chin = painted(beard=beard, hair=BLACK, feminine=feminine)[0]
+    hair = BLACK * (0.8 if beard == "full" else 1.0)
+    below = (chin - share * hair) / (1 - share)
+    strength = 0.75 - 0.4 * 1.0 / 7
+    assert np.log(below / 0.5) / strength == pytest.approx(shadow * np.array([-0.34, -0.30, -0.22]), abs=1e-3)
