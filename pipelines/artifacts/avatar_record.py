@@ -5,7 +5,7 @@ Schema 2. Records of schema 1 are read as well: what they do not say is None, or
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from pipelines.artifacts.held_out import HeldOut
+from pipelines.artifacts.kinds import insist_kind
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import sha256_file, sha256_json, write_json
 from pipelines.core.records import as_record, read_record
@@ -24,6 +25,8 @@ READABLE = (1, 2)
 WEIGHTS = ("generator.safetensors", "expression_map.safetensors", "landmarks.npz")
 """Files that every avatar has."""
 PAIRS = "pairs.npz"
+TORSO = ("torso.png", "torso.json")
+"""Files of the layer behind the head."""
 LARGEST_CONFIG_NUMBER = 1 << 16
 Word = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -156,11 +159,12 @@ class AvatarRecord:
     @property
     def files(self) -> tuple[str, ...]:
         """Files without which the avatar would look otherwise."""
-        return (*self.weights, *(("torso.png", "torso.json") if self.torso != "none" else ()))
+        return tuple(dict.fromkeys((*self.weights, *(TORSO if self.torso != "none" else ()))))
 
 
 def load_avatar_record(avatar: Path) -> AvatarRecord:
     """The record of an avatar folder; UnusableMaterial when it is missing, broken, of another schema or out of bounds."""
+    insist_kind(avatar, "avatar")
     path, again = avatar / NAME, made_by(avatar)
     value = read_record(path, dict[str, Any], again)
     if value.get("schema") not in READABLE:
@@ -174,6 +178,12 @@ def load_avatar_record(avatar: Path) -> AvatarRecord:
 
 def save_avatar_record(avatar: Path, record: AvatarRecord) -> None:
     write_json(avatar / NAME, asdict(record))
+
+
+def add_files(avatar: Path, names: Iterable[str]) -> None:
+    """Write into the record that further files of the folder belong to the avatar as they are now."""
+    record = load_avatar_record(avatar)
+    save_avatar_record(avatar, replace(record, weights={**record.weights, **hashed(avatar, names)}))
 
 
 def hashed(avatar: Path, names: Iterable[str]) -> dict[str, Sha256 | None]:

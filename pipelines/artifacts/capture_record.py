@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pipelines.artifacts.kinds import insist_kind
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.records import read_record
 
@@ -86,11 +87,13 @@ class DatasetRecord(Struct, frozen=True, kw_only=True):
 
 def load_capture_record(capture: Path) -> CaptureRecord:
     """capture.json; UnusableMaterial when it is missing, broken or of another schema."""
+    insist_kind(capture, "capture")
     return _readable(capture / "capture.json", read_record(capture / "capture.json", CaptureRecord, _made_by(capture)))
 
 
 def load_dataset_record(capture: Path) -> DatasetRecord:
     """dataset.json; UnusableMaterial as for `load_capture_record`, and where schema and fields do not belong together."""
+    insist_kind(capture, "capture")
     path = capture / "dataset.json"
     record = _readable(path, read_record(path, DatasetRecord, _made_by(capture)))
     needed = "matte_box" if record.schema == SCHEMA else "box"

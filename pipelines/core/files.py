@@ -151,7 +151,7 @@ def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
 
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, data = cv2.imencode(path.suffix, image, options)
     if not done:
         raise AvatarError(f"{path} could not be encoded as an image of shape {image.shape}.")

@@ -16,6 +16,7 @@ import torch
 
 from pipelines import evaluate
 from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar_record import TORSO, add_files
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.prior import Prior, load_prior
@@ -115,6 +116,7 @@ def add_torso(inputs: TrainInputs) -> dict[str, Any]:
     """The layer behind the head, of the person's own capture."""
     if inputs.settings.torso != "none":
         build_torso(inputs.captures[0], inputs.folder)
+        add_files(inputs.folder, TORSO)
     return {"mode": inputs.settings.torso}
 
 

@@ -12,16 +12,19 @@ import pytest
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import (
     PAIRS,
+    TORSO,
     Origin,
     SamplesPerRay,
     ViewLimits,
+    add_files,
+    content_id,
     load_avatar_record,
     save_avatar_record,
 )
 from pipelines.avatar.latent_correction import corrected
 from pipelines.avatar.portrait import Portrait
 from pipelines.core.errors import UnusableMaterial
-from pipelines.core.files import read_json, write_arrays, write_json
+from pipelines.core.files import read_json, write_arrays, write_image, write_json
 from tests.tiny import write_tiny_avatar
 
 
@@ -60,6 +63,23 @@ def test_a_record_of_schema_1_is_the_same_avatar(avatar: Path) -> None:
     assert older.names == newer.names and np.array_equal(older.high, newer.high)
     pairs = zip(older.generator.parameters(), newer.generator.parameters(), strict=True)
     assert all((first == second).all() for first, second in pairs)
+
+
+def test_the_torso_belongs_to_the_avatar_like_its_weights(avatar: Path) -> None:
+    write_image(avatar / "torso.png", np.full((8, 8, 4), 200, np.uint8))
+    write_json(avatar / "torso.json", {"frontal_from_torso": [[1, 0, 0], [0, 1, 0]]})
+    save_avatar_record(avatar, replace(load_avatar_record(avatar), torso="still"))
+    unhashed = content_id(avatar, load_avatar_record(avatar))
+    add_files(avatar, TORSO)
+    record = load_avatar(avatar).record
+    assert set(TORSO) < set(record.weights) and content_id(avatar, record) == unhashed
+    for name in TORSO:
+        data = (avatar / name).read_bytes()
+        (avatar / name).write_bytes(data + b" ")
+        with pytest.raises(UnusableMaterial, match=f"{name} was changed since the avatar was made"):
+            load_avatar(avatar)
+        (avatar / name).write_bytes(data)
+    load_avatar(avatar)
 
 
 def test_the_oldest_records_lack_samples_limits_torso_and_license(avatar: Path) -> None:
