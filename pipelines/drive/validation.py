@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.artifacts.avatar_record import insist_whole, load_avatar_record
 from pipelines.avatar.background import BLUR, TRANSPARENT, check_backdrop, is_film
-from pipelines.core.errors import SettingError
+from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
 from pipelines.drive.motion.view_path import VIEWS, check_view
 from pipelines.drive.render.output import STILL, check_output, make_background, picture_size
@@ -14,6 +14,8 @@ from pipelines.media.open import open_container
 
 def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None:
     """Raise what is known to be wrong before any work is done."""
+    if not avatar.exists():
+        raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     record = load_avatar_record(avatar)
     insist_whole(avatar, record)
     size = picture_size(record.image_size, settings.size)

@@ -58,9 +58,8 @@ class Driver:
             found = track_video(self.video, space, canonical, settings, folder, progress)
             return without_gaps(found, settings.bridge_s, stands=True)
         assert self.rows is not None
-        return without_gaps(
-            in_space(self.rows, space, self.path.name), settings.bridge_s, refill=self.path.suffix.lower() != ".track"
-        )
+        ours = self.path.suffix.lower() == ".track"
+        return without_gaps(in_space(self.rows, space, self.path.name), settings.bridge_s, refill=not ours)
 
 
 def open_driver(path: Path, settings: TrackSettings) -> Driver:

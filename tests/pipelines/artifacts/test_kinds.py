@@ -54,7 +54,8 @@ def test_neither_is_footage(avatar_folder: Path, capture_folder: Path) -> None:
         ("drive FILM --video FILM -o x.mp4", "is a file, not an avatar"),
         ("drive CAPTURE --video FILM -o x.mp4", "is a capture, not an avatar"),
         ("evaluate FILM", "is a file, not an avatar"), ("evaluate CAPTURE", "is a capture, not an avatar"),
-        ("run AVATAR --drive FILM -o x", "is an avatar, not footage"), ("run FILM --drive AVATAR -o x", "is an avatar"),
+        ("run AVATAR --drive FILM -o x", "is an avatar, not footage"),
+        ("run FILM --drive AVATAR -o x", "is a folder; give a video"),
     ],
 )  # fmt: skip
 def test_the_command_line_says_it_and_leaves_nothing(

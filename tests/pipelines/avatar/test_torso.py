@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipelines.artifacts.avatar_record import load_avatar_record, save_avatar_record
+from pipelines.artifacts.avatar_record import TORSO, hashed, load_avatar_record, save_avatar_record
 from pipelines.artifacts.prior import load_prior
 from pipelines.avatar.torso import (
     ANCHORS,
@@ -19,6 +20,7 @@ from pipelines.avatar.torso import (
 )
 from pipelines.core.files import read_image, write_image, write_json
 from pipelines.geometry.rigid import project
+from pipelines.train.recipe import add_torso
 from pipelines.train.record import frame_of
 from tests.folders import write_avatar
 from tests.worlds import write_solid_capture
@@ -100,6 +102,9 @@ def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):
         avatar, replace(load_avatar_record(avatar), frontal_camera=label, crop_extent=0.85, frame=frame_of(load_prior("quick")))
     )
     record = build_torso(capture, tmp_path / "a.avatar")
+    add_torso(SimpleNamespace(captures=(capture,), folder=avatar, settings=SimpleNamespace(torso="still")))  # type: ignore[arg-type]
+    known = load_avatar_record(avatar).weights
+    assert {name: known[name] for name in TORSO} == hashed(avatar, TORSO)
     assert read_image(tmp_path / "a.avatar" / "torso.png").shape[2] == 4
     assert load_torso(tmp_path / "a.avatar", FRONTAL, LENS, 64) is not None
     yaw = 0.35 * np.sin(2 * np.pi * int(str(record["source_index"])) / 3 / 40)

@@ -43,6 +43,18 @@ def test_a_track_file_keeps_everything(tmp_path: Path):
     assert open_driver(tmp_path / "a.track", TrackSettings(rate_hz=15)).count == 30
 
 
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path: Path):
+    """A track's rows without a face are as they were; those of other tables are filled anew."""
+    track = moving()
+    track = replace(track, valid=np.arange(len(track.valid)) % 7 != 3)
+    found = []
+    for name in ("a.track", "B.TRACK"):
+        save_track(tmp_path / name, track)
+        driver = open_driver(tmp_path / name, TrackSettings())
+        found.append(driver.track("measured", CANONICAL, TrackSettings(), tmp_path / "work", Silent()).expression)
+    assert np.array_equal(*found)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 torn"])
 def test_what_is_no_track_is_one_sentence(tmp_path: Path, content: bytes):
     (tmp_path / "a.track").write_bytes(content)
