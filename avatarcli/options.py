@@ -38,7 +38,7 @@ Preset = Annotated[
 ]
 DEFAULT_PRESET = "quick"
 Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="TIME", help="Time limit of the training, such as 90s, 10m or 1h30m.")
+    str | None, typer.Option("--budget", metavar="TIME", help="Time limit, such as 90s, 10m or 1h30m; of all stages for `run`.")
 ]
 Memory = Annotated[
     str | None,

@@ -26,7 +26,8 @@ def test_a_folder_is_known_by_its_record(avatar_folder: Path, capture_folder: Pa
 @pytest.mark.parametrize(("name", "what"), [("film.mp4", "a file"), ("anna.capture", "a capture")])
 def test_what_is_no_avatar(capture_folder: Path, name: str, what: str) -> None:
     path = capture_folder.parent / name
-    path.exists() or path.write_bytes(b"film")
+    if not path.exists():
+        path.write_bytes(b"film")
     with pytest.raises(UnusableMaterial, match=f"{re.escape(name)} is {what}, not an avatar; make one with `avatarcli train"):
         load_avatar_record(path)
 
@@ -35,7 +36,8 @@ def test_what_is_no_avatar(capture_folder: Path, name: str, what: str) -> None:
 @pytest.mark.parametrize(("name", "what"), [("film.mp4", "a file"), ("anna.avatar", "an avatar")])
 def test_what_is_no_capture(avatar_folder: Path, name: str, what: str, load) -> None:
     path = avatar_folder.parent / name
-    path.exists() or path.write_bytes(b"film")
+    if not path.exists():
+        path.write_bytes(b"film")
     with pytest.raises(UnusableMaterial, match=f"{re.escape(name)} is {what}, not a capture; make one with `avatarcli capture"):
         load(path)
 
