@@ -46,7 +46,7 @@ def faults(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
                     yield node, f"{type(node.op).__name__} -> {SWAPS[type(node.op)].__name__}"
                 elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
                     yield node, f"{type(node.ops[0]).__name__} -> {SWAPS[type(node.ops[0])].__name__}"
-                elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
+                elif isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
                     yield node, f"{node.value} -> {wrong(node.value)}"
                 elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                     yield node, "a call left out"

@@ -87,7 +87,8 @@ def load_track(path: Path) -> Track:
     track = Track(
         space=str(values["space"]), names=tuple(map(str, values["names"])), rate_hz=float(values["rate_hz"]),
         duration_s=float(values.get("duration_s", 0.0)) or None, valid=values["valid"].astype(bool),
-        **{name: values[name] for name in ROWS if name != "valid"}, shot=values.get("shot"),
+        shot=values.get("shot"), times_s=values["times_s"],
+        expression=values["expression"], world_from_head=values["world_from_head"], confidence=values["confidence"],
         hidden=values["hidden"].astype(bool) if "hidden" in values else None,
     )  # fmt: skip
     if wrong := _of_values(track):

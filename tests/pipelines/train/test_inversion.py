@@ -72,6 +72,7 @@ def settings(**changes: object) -> TrainSettings:
 
 def test_inversion_finds_a_person_nearer_to_the_frames(prior: Prior, frames: Frames) -> None:
     generator, _, _ = make_networks(prior, settings(), "cpu")
+    assert isinstance(generator, EG3D)
     codes = load_codes(prior)
     assert codes is not None
     person = invert(generator, codes, frames, how, steps=40, batch=4, seed=0, progress=Silent())
@@ -90,6 +91,7 @@ def test_inversion_finds_a_person_nearer_to_the_frames(prior: Prior, frames: Fra
 
 def test_only_sides_that_were_not_filmed_are_remembered(prior: Prior, frames: Frames) -> None:
     generator, _, _ = make_networks(prior, settings(), "cpu")
+    assert isinstance(generator, EG3D)
     views = unseen_views(generator, torch.zeros(8), frames, how(None))
     assert views is not None and views.raw.shape[1:] == (3, 16, 16)
     seen = torch.nn.functional.normalize(frames.camera.world_from_camera[:, :3, 3], dim=1)
@@ -109,6 +111,7 @@ def test_remembering_keeps_the_sides_and_nothing_else_changes_without_it(prior: 
     def drift(remembered: float) -> tuple[float, dict[str, float]]:
         asked = settings(remembered=remembered).finetune
         generator, discriminator, _ = make_networks(prior, settings(), "cpu")
+        assert isinstance(generator, EG3D)
         codes = load_codes(prior)
         assert codes is not None
         person = torch.from_numpy(codes.base)
@@ -143,6 +146,7 @@ def test_a_person_gets_more_planes_and_looks_the_same(prior: Prior) -> None:
     assert prior.weights is not None
     base.load_state_dict(load_file(prior.weights))
     generator, _, begun = make_networks(prior, settings(), "cpu")
+    assert isinstance(generator, EG3D)
     assert len(generator.basis_planes) > len(base.basis_planes) and prior.name in begun
     ws, camera = broadcast(torch.randn(1, 8), base.latent.num_ws), Camera.frontal(2.7, 3.2)
     with torch.no_grad():
@@ -158,6 +162,7 @@ def test_a_plane_the_prior_lacks_starts_empty() -> None:
 
 def test_a_fresh_network_takes_nothing_from_the_prior(prior: Prior) -> None:
     generator, _, begun = make_networks(prior, replace(settings(), network="fresh"), "cpu")
+    assert isinstance(generator, EG3D)
     assert "random weights" in begun and replace(generator.config, paint=0) == QUICK
     assert not generator.static_planes.any()
     assert TrainSettings().network == "prior", "a training that asks for nothing starts from it"
@@ -172,8 +177,9 @@ def test_at_512_backbone_and_decoder_are_the_priors() -> None:
 @pytest.mark.slow
 def test_the_workstation_starts_from_the_prior(prior: Prior) -> None:
     generator, _, begun = make_networks(prior, replace(settings(), network="512"), "cpu")
+    assert isinstance(generator, EG3D)
     small, _, _ = make_networks(prior, settings(), "cpu")
-    assert "super-resolution and discriminator are fresh" in begun and generator.image_size == 512
+    assert isinstance(small, EG3D) and "super-resolution and discriminator are fresh" in begun and generator.image_size == 512
     assert torch.equal(generator.static_planes, small.static_planes)
 
 
@@ -212,7 +218,9 @@ def test_a_training_from_the_prior_goes_on_as_if_it_had_not_stopped(prior: Prior
         states.append(trainer.tree())
     whole, parts = (flatten(one) for one in states)
     assert whole.keys() == parts.keys() and all(torch.equal(value, parts[name]) for name, value in whole.items())
-    before = make_networks(prior, asked, "cpu")[0].backbone.synthesis.state_dict()
+    generator, _, _ = make_networks(prior, asked, "cpu")
+    assert isinstance(generator, EG3D)
+    before = generator.backbone.synthesis.state_dict()
     kept = [name for name, value in before.items() if "affine" not in name]
     assert kept and all(torch.equal(whole[f"generator/backbone.synthesis.{name}"], before[name]) for name in kept)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.camera import Camera, orbit
+from models.eg3d.generator import EG3D
 from models.heads.expression_map import broadcast
 from pipelines.artifacts.prior import load_codes, load_prior
 from pipelines.evaluate.faces import Find, mouth_opening, tracker
@@ -48,6 +49,7 @@ def frames() -> Frames:
     """The prior's mean person, its mouth shut, from four sides."""
     prior = load_prior("quick")
     generator, _, _ = make_networks(prior, TrainSettings(paint=0), "cpu")
+    assert isinstance(generator, EG3D)
     codes = load_codes(prior)
     assert codes is not None
     yaw = torch.pi / 2 - torch.deg2rad(torch.tensor(TURNS))
