@@ -26,6 +26,8 @@ NUMBERS = (".csv", ".track", ".npz", ".npy")
 """File types of motion without pictures."""
 TAKE_ENDINGS = ("_cal", "_raw", "_neutral")
 """Of the tables in the folder of one take."""
+LARGEST_HZ = 240.0
+"""Frames a second that may be asked for."""
 MOST_HZ = 60.0
 """Faster drivers (slow motion as phones store it) are lowered to this or less, unless a rate is asked for."""
 
@@ -97,8 +99,8 @@ def read_rows(path: Path, settings: TrackSettings) -> Track:
 
 
 def asked_rate(rate_hz: float | None) -> Fraction | None:
-    if rate_hz is not None and not 1 <= rate_hz <= 240:
-        raise SettingError(f"track.rate_hz={rate_hz} is out of range; choose 1 to 240 frames a second.")
+    if rate_hz is not None and not 1 <= rate_hz <= LARGEST_HZ:
+        raise SettingError(f"track.rate_hz={rate_hz} is out of range; choose 1 to {LARGEST_HZ:g} frames a second.")
     return nearby(rate_hz) if rate_hz is not None else None
 
 
@@ -110,7 +112,9 @@ def lowered(rate: Fraction) -> Fraction:
 def _of_rate(own: Fraction, rate: Fraction, settings: TrackSettings) -> list[str]:
     if settings.rate_hz is not None or rate == own:
         return []
-    return [f"{float(own):g} frames a second were lowered to {float(rate):g}; --set track.rate_hz={float(own):g} keeps them."]
+    most = min(float(own), LARGEST_HZ)
+    deed = "keeps them" if most == own else "is the most"
+    return [f"{float(own):g} frames a second were lowered to {float(rate):g}; --set track.rate_hz={most:g} {deed}."]
 
 
 def nearby(rate_hz: float) -> Fraction:

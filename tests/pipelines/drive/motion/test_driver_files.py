@@ -1,5 +1,6 @@
 """Any driver: recognized, read, brought to one rate."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -204,3 +205,10 @@ def test_fast_drivers_are_lowered_and_a_rate_that_is_asked_for_is_kept(tmp_path:
     assert kept.rate == 240 and not kept.remarks
     assert [lowered(Fraction(rate)) for rate in (30, 60, 100, 120, 90)] == [30, 60, 50, 60, 45]
     assert lowered(Fraction(120000, 1001)) == Fraction(60000, 1001)
+
+
+def test_the_rate_that_a_lowered_driver_proposes_is_accepted(tmp_path: Path):
+    save_track(tmp_path / "a.track", replace(moving(), rate_hz=480.0, times_s=np.arange(60) / 480))
+    (remark,) = open_driver(tmp_path / "a.track", TrackSettings()).remarks
+    (proposed,) = re.findall(r"track\.rate_hz=([\d.]+)", remark)
+    assert open_driver(tmp_path / "a.track", TrackSettings(rate_hz=float(proposed))).rate == 240
