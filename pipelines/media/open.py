@@ -32,13 +32,25 @@ def address(path: Path) -> tuple[str, str]:
     known = path.stat() if path.is_file() else None
     span = _film_behind(path.absolute(), known.st_size, known.st_mtime_ns) if known else None
     if span is not None:
-        return f"subfile,,start,{span[0]},end,{span[1]},,:{path.absolute()}", "file,subfile"
+        return f"subfile,,start,{span[0]},end,{span[1]},,:{_spelled(path)}", "file,subfile"
     return plain(path), "file"
 
 
 def plain(path: Path) -> str:
-    """A name that can be no protocol, of the whole file."""
-    return f"file:{path.absolute()}"
+    """A name that can be no protocol, of the whole file; UnusableMaterial when it is no text."""
+    return f"file:{_spelled(path)}"
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is text in UTF-8: others reach Python as bytes that no record can hold."""
+    return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
+def _spelled(path: Path) -> str:
+    name = str(path.absolute())
+    if not is_text(name):
+        raise UnusableMaterial(f"the name {name!r} is not text in UTF-8; rename it.")
+    return name
 
 
 def open_container(path: Path) -> Any:

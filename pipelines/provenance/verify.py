@@ -56,7 +56,7 @@ class Verdict:
             return "Do not trust it: the file was changed after it was signed."
         if self.ours:
             return "Synthetic: rendered by avatarcli."
-        return "Nothing shows that avatarcli rendered it."
+        return "Not known to be rendered by avatarcli."
 
     def _manifest(self) -> str:
         said = self.manifest

@@ -15,6 +15,7 @@ from pipelines.core.errors import SettingError
 from pipelines.core.files import write_image
 from pipelines.core.stage import Task
 from pipelines.media.encoder import codec_options, write_video
+from pipelines.media.open import is_text
 from pipelines.media.video import read_frames
 
 VIDEOS, STILL = (".mp4", ".webm", ".mov"), ".png"
@@ -25,6 +26,8 @@ def check_output(out: Path, background: str, size: int) -> None:
     transparent = background == TRANSPARENT
     if re.search(r"[\x00-\x1f\x7f]", out.name):
         raise SettingError(f"{out.name!r} has a line break or another control character in it; choose another -o.")
+    if not is_text(str(out.absolute())):
+        raise SettingError(f"{str(out)!r} is not text in UTF-8; choose another -o.")
     if out.suffix and out.suffix.lower() not in (*VIDEOS, STILL):
         raise SettingError(
             f"{out} is not a format that avatarcli writes; use {', '.join(VIDEOS)}, a folder for PNG files, or {STILL} for the "

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -372,6 +373,8 @@ def test_one_picture_drives_a_film_of_one_pose_or_a_still(tmp_path: Path, avatar
 def test_a_line_break_in_the_results_name_is_refused_before_any_work(tmp_path: Path, avatar: Path, driver: Path):
     with pytest.raises(SettingError, match="control character"):
         drive(avatar, driver, tmp_path / "a\nb.mp4", SMALL, Silent())
+    with pytest.raises(SettingError, match="not text in UTF-8"):
+        drive(avatar, driver, tmp_path / os.fsdecode(b"\xff.mp4"), SMALL, Silent())
 
 
 @pytest.mark.parametrize("name", ["10:30.mp4", "file:x.mp4", "concat:a|b.webm"])

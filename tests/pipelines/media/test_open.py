@@ -27,6 +27,13 @@ def test_no_name_is_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert probe(Path(name)).frames == 5 and numbers(Path(name)) == list(range(5))
 
 
+def test_a_name_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
+    path.write_bytes(clip(tmp_path / "o.mp4", 3).read_bytes())
+    with pytest.raises(UnusableMaterial, match="not text in UTF-8; rename it"):
+        probe(path)
+
+
 @pytest.mark.parametrize("name", ["10:30.mp4", "file:out.mp4", "concat:a.mp4", "-x.mp4", "it's.mp4", "a%03d.mp4"])
 def test_names_that_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)

@@ -71,7 +71,7 @@ def test_what_is_left_out_is_recorded(made: dict[str, Path]) -> None:
     assert record["figures"]["provenance"]["mark"] is None and record["figures"]["provenance"]["manifest"] is None
     assert any("left out as asked: the mark and the manifest" in text for text in record["warnings"])
     found = verify(made["neither.mp4"])
-    assert not found.ours and "Nothing shows that avatarcli rendered it." in found.sentence()
+    assert not found.ours and "Not known to be rendered by avatarcli." in found.sentence()
 
 
 def test_the_mark_stays_when_the_manifest_is_lost(made: dict[str, Path], tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_on_the_command_line(made: dict[str, Path], tmp_path: Path) -> None:
     assert elsewhere.returncode == 0 and "signed by an unknown issuer" in elsewhere.stdout
     write_video(tmp_path / "foreign.mp4", (np.full((64, 64, 3), 9 * i, np.uint8) for i in range(5)), Fraction(10))
     foreign = avatarcli("verify", tmp_path / "foreign.mp4")
-    assert foreign.returncode == 1 and foreign.stdout.startswith("Nothing shows that avatarcli rendered it.")
+    assert foreign.returncode == 1 and foreign.stdout.startswith("Not known to be rendered by avatarcli.")
