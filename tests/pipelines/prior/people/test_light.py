@@ -1,0 +1,42 @@
+"""Light as spherical harmonics, against integrals over the sphere."""
+
+import numpy as np
+import pytest
+
+from pipelines.prior.people.scene import draw_light, harmonics, light_label
+from pipelines.prior.people.shading import irradiance
+
+
+def sphere(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Unit directions [K,3] and the solid angles [K] they stand for, exact for polynomials."""
+    height, weight = np.polynomial.legendre.leggauss(count)
+    around = 2 * np.pi * np.arange(2 * count) / (2 * count)
+    z, angle = (part.ravel() for part in np.meshgrid(height, around, indexing="ij"))
+    ring = np.sqrt(1 - z**2)
+    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], 1), np.repeat(weight, 2 * count) * np.pi / count
+
+
+def test_the_harmonics_are_orthonormal() -> None:
+    directions, angles = sphere()
+    values = np.stack([harmonics(direction) for direction in directions])
+    assert values.T @ (values * angles[:, None]) == pytest.approx(np.eye(9), abs=1e-5)
+    assert harmonics(np.array([1.0, 2.0, 2.0]) / 3)[1:4] == pytest.approx(np.array([2, 2, 1]) / 3 * 0.488603), "y, z, x"
+
+
+def test_light_that_falls_on_a_surface_is_the_sky_times_the_cosine() -> None:
+    directions, angles = sphere()
+    sky = np.random.default_rng(0).normal(size=(9, 3))
+    seen = np.stack([harmonics(direction) for direction in directions]) @ sky
+    for normal in np.random.default_rng(1).normal(size=(5, 3)):
+        normal /= np.linalg.norm(normal)
+        expected = (seen * (angles * np.maximum(directions @ normal, 0))[:, None]).sum(0)
+        assert [irradiance(*normal, sky, c) for c in range(3)] == pytest.approx(expected, abs=5e-3)
+
+
+def test_a_label_of_light_is_the_sky_and_the_lamps() -> None:
+    lamps = draw_light(np.random.default_rng(2))
+    assert np.linalg.norm(lamps.directions, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
+    label = lamps.ambient + sum(
+        np.outer(harmonics(direction), color) for direction, color in zip(lamps.directions, lamps.colors, strict=True)
+    )
+    assert light_label(lamps) == pytest.approx(label, abs=1e-6)
