@@ -20,7 +20,8 @@ from pipelines.evaluate import default_out, evaluate, evaluate_model, faces, ser
 from pipelines.evaluate.compare import COMPARED, at, difference
 from pipelines.evaluate.faces import Find
 from pipelines.evaluate.page import sentences
-from pipelines.evaluate.page_frames import spaced_out
+from pipelines.evaluate.page_frames import distance, spaced_out
+from pipelines.evaluate.protocol import Pictures
 from pipelines.evaluate.summary import comparison
 from tests.pipelines.train.test_page import check
 from tests.tiny import write_tiny_avatar
@@ -89,6 +90,14 @@ def test_the_record_and_the_page(place: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 3 + 3 * 3
     assert "prior fetch alexnet" in page and "PSNR in the head by |yaw|" in page
     assert str(place) not in page + (out / "evaluation.json").read_text()
+
+
+def test_a_difference_is_three_times_as_strong_and_black_outside_the_frame() -> None:
+    picture, inside = np.full((1, 4, 4, 3), 0.5), np.ones((1, 4, 4))
+    inside[:, 0] = 0
+    truth = Pictures(image=picture, matte=picture[..., 0], inside=inside)
+    seen = distance(picture[0] + np.array([0.1, -0.1, 0.45]), truth, 0)
+    assert (seen[0] == 0).all() and seen[1:] == pytest.approx(np.broadcast_to([0.3, 0.3, 1.0], (3, 4, 3)))
 
 
 def test_what_is_there_already_is_not_measured_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

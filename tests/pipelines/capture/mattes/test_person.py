@@ -145,6 +145,32 @@ def test_mattes_of_a_still_head_come_to_rest_and_a_moved_head_drags_nothing(
     assert np.abs(found[4].alpha.astype(float) - singles[4])[:, :60].max() < 2
 
 
+@pytest.mark.parametrize("size", [160, 1440])
+def test_a_neighbor_is_looked_at_in_the_square_of_the_frame_whatever_its_size(tmp_path: Path, size: int) -> None:
+    """Two frames that differ beside the square alone: their mattes come to the same."""
+    for row in range(2):
+        picture = np.full((size, size, 3), 250 * row, np.uint8)
+        picture[size // 5 : size * 4 // 5, size * 2 // 5 :] = 200
+        write_image(tmp_path / "frames" / f"{frame_name(row)}.jpg", picture)
+        matte = np.zeros((96, 96), np.uint8)
+        matte[:, 40 + 4 * row :] = 255
+        write_image(tmp_path / "single" / f"{frame_name(row)}.png", matte)
+    box = (0.5 * size, 0.25 * size, 0.5 * size)
+    moments = Steady(
+        frames=tmp_path / "frames", mattes=tmp_path / "single", index=np.arange(2), time_s=np.arange(2) / 30, boxes=[box] * 2
+    )
+    assert np.abs(moments.at(0).alpha[:, 41:43].astype(int) - 128).max() <= 2
+
+
+def test_a_matte_without_anybody_is_off_by_nothing(tmp_path: Path) -> None:
+    write_image(tmp_path / "frames" / f"{frame_name(0)}.jpg", np.full((64, 64, 3), 90, np.uint8))
+    write_image(tmp_path / "single" / f"{frame_name(0)}.png", np.zeros((64, 64), np.uint8))
+    alone = Steady(
+        frames=tmp_path / "frames", mattes=tmp_path / "single", index=np.arange(1), time_s=np.zeros(1), boxes=[(0.0, 0.0, 64.0)]
+    )
+    assert alone.at(0).change == 0.0 and not alone.at(0).alpha.any()
+
+
 def test_frames_are_matted_once_and_a_broken_run_continues_to_the_same(
     still: tuple[Path, Scan, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

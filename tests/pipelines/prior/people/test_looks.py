@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.face.ict import load_face_model
+from pipelines.prior.people.body import draw_posture
 from pipelines.prior.people.person import Person
 from pipelines.prior.people.posed import Pose, Posed
 from pipelines.prior.people.scene import draw_light, render_person, view_from
@@ -41,7 +42,7 @@ def looks(stock: Stock, number: int) -> np.ndarray:
     random = np.random.default_rng(number)
     person = Person(stock, replace(draw_traits(number), **LOOKS[number]))
     face = random.uniform(0, 0.6, 53) * (random.random(53) < 0.25)
-    posed = Posed(person, Pose(face, (float(random.uniform(-15, 15)), 5.0)))
+    posed = Posed(person, Pose(face, (float(random.uniform(-15, 15)), 5.0), draw_posture(random)))
     view = view_from(float(random.uniform(-40, 40)), float(random.uniform(-15, 15)), 2.7)
     picture = render_person(posed, view, draw_light(random), SIZE)
     both = np.concatenate([picture.image, picture.alpha[..., None]], -1).astype(np.float32)
