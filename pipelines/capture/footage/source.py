@@ -124,8 +124,9 @@ def open_footage(paths: Sequence[Path], longest_side_px: int) -> Footage:
     folders = [path for path in paths if path.is_dir()]
     if made := next((path for path in paths if is_capture(path if path.is_dir() else path.parent)), None):
         raise SettingError(f"{made} belongs to a capture and would lose what is held out; give its footage instead.")
-    if kind := next(filter(None, map(kind_of, paths)), None):
-        raise UnusableMaterial(f"{paths[0]} is {ARTICLES[kind]}, not footage; give a video of the person.")
+    for path in paths:
+        if kind := kind_of(path):
+            raise UnusableMaterial(f"{path} is {ARTICLES[kind]}, not footage; give a video of the person.")
     if folders and len(paths) > 1:
         raise SettingError(f"{folders[0]} is a folder: give a single folder, or clips of one person.")
     if len(paths) == 1 and (cameras := transforms_json.record_of(paths[0])):
