@@ -30,7 +30,8 @@ def test_light_that_falls_on_a_surface_is_the_sky_times_the_cosine() -> None:
     for normal in np.random.default_rng(1).normal(size=(5, 3)):
         normal /= np.linalg.norm(normal)
         expected = (seen * (angles * np.maximum(directions @ normal, 0))[:, None]).sum(0)
-        assert [irradiance(*normal, sky, c) for c in range(3)] == pytest.approx(expected, abs=5e-3)
+        x, y, z = normal.tolist()
+        assert [irradiance(x, y, z, sky, c) for c in range(3)] == pytest.approx(expected, abs=5e-3)
 
 
 def test_a_label_of_light_is_the_sky_and_the_lamps() -> None:
