@@ -163,8 +163,8 @@ def test_settings_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("setting", "instead"),
     [
-        ("prior=ffhq.prior", "choose the prior for train"), ("alignment.max_rms_units=0.03", "renamed alignment.max_rms_m"),
-        ("opinions.use_fan=false", "renamed landmark_agreement"), ("dataset.crop_size=256", "when an avatar is trained"),
+        ("prior=ffhq.prior", "choose the prior for train"), ("alignment.max_rms_units=0.03", "use alignment.max_rms_m"),
+        ("opinions.use_fan=false", "use landmark_agreement"), ("dataset.crop_size=256", "when an avatar is trained"),
     ],
 )  # fmt: skip
 def test_settings_of_earlier_versions_say_what_to_do_instead(setting: str, instead: str) -> None:
