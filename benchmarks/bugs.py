@@ -3,7 +3,7 @@
     python benchmarks/bugs.py --folder /tmp/bugs [--avatar anna.avatar] [--only 01,24b]
 
 `../shared/bugs/make.py` writes the inputs once; without --avatar a small one is trained on the demo's clip (minutes). The
-checks stand in bugs_media.py and bugs_motion.py. Prints a row a case as it goes.
+checks stand in bugs_media.py, bugs_devices.py and bugs_motion.py. Prints a row a case as it goes.
 """
 
 import argparse
@@ -192,6 +192,7 @@ def run_case(name: str, check: Callable[[Try], None], inputs: Path, avatar: Path
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
+    import bugs_devices  # type: ignore[import-not-found]  # noqa: F401 - fills the table
     import bugs_motion  # type: ignore[import-not-found]  # noqa: F401 - fills the table
     from bugs_media import CHECKS  # type: ignore[import-not-found]
 
