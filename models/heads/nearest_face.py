@@ -1,0 +1,182 @@
+"""The face of a mesh that is nearest to a point, exactly, for hundreds of thousands of points a second.
+
+Notable choices:
+- a hierarchy of boxes over the faces, split once on the mesh at rest; a posed mesh has the same hierarchy with new boxes, because
+  faces that are neighbors stay neighbors;
+- each point starts from the distance to its predecessor's face, a bound that is nearly tight along a ray, and the search passes
+  over whatever is farther than `reach`. Bounds decide what is looked at, never what is found;
+- deterministic: distances are float64, and of the faces within 1e-12 m^2 of the least squared distance the first one counts.
+  Most points outside of a convex surface are nearest to an edge or a vertex, so ties are the rule;
+- on the CPU, compiled, also where the network is on a GPU: five megabytes of points go there and back.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+LEAF = 4
+"""Faces in a box at the bottom, at most."""
+TIE = 1e-12
+CHUNK = 8192
+"""Points that a thread takes at once."""
+EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+class Nearest(NamedTuple):
+    """What is nearest to N points."""
+
+    face: Tensor
+    """[N] int64, F where no face is within reach."""
+    distance: Tensor
+    """[N] float64 m, `reach` where there is none."""
+    weights: Tensor
+    """[N,3] float64 barycentric weights of the nearest point of the face, 0 where there is none."""
+
+
+class FaceTree:
+    """F faces [F,3] of a mesh of V vertices, for any pose of it."""
+
+    def __init__(self, vertices: Tensor, faces: Tensor):
+        self.faces = faces.cpu().numpy()
+        centers = vertices.detach().double().cpu().numpy()[self.faces].mean(1)
+        self.depth = max(int(np.ceil(np.log2(max(len(self.faces), 1) / LEAF))), 0)
+        self.order = _ordered(centers, self.depth)
+
+    def nearest(self, vertices: Tensor, points: Tensor, reach: float = float("inf")) -> Nearest:
+        """The faces nearer than `reach` of a posed mesh [V,3] to points [N,3]; without gradients, on the points' device."""
+        corners = np.ascontiguousarray(vertices.detach().double().cpu().numpy()[self.faces])
+        where = points.detach().cpu().numpy()
+        face = np.empty(len(where), np.int64)
+        distance, weights = np.empty(len(where)), np.empty((len(where), 3))
+        boxes, ends = self._boxes(corners), _ends(len(self.faces), self.depth)
+
+        def search(first: int) -> None:
+            part = slice(first, first + CHUNK)
+            _search(where[part], corners, self.order, ends, boxes, reach, face[part], distance[part], weights[part])
+
+        with ThreadPoolExecutor(max(torch.get_num_threads(), 1)) as threads:
+            list(threads.map(search, range(0, len(where), CHUNK)))
+        device = points.device
+        return Nearest(*(torch.from_numpy(one).to(device) for one in (face, distance, weights)))
+
+    def _boxes(self, corners: np.ndarray) -> np.ndarray:
+        """[2^(depth+1)-1,6] lower and upper corners: the root, its two halves, ...; children of k are 2k+1 and 2k+2."""
+        ends = _ends(len(self.faces), self.depth)[:-1]
+        ordered = corners[self.order]
+        low, high = np.minimum.reduceat(ordered.min(1), ends), np.maximum.reduceat(ordered.max(1), ends)
+        levels = [np.concatenate([low, high], 1)]
+        while len(levels[-1]) > 1:
+            one, other = levels[-1][0::2], levels[-1][1::2]
+            pair = [np.minimum(one[:, :3], other[:, :3]), np.maximum(one[:, 3:], other[:, 3:])]
+            levels.append(np.concatenate(pair, 1))
+        return np.concatenate(levels[::-1])
+
+
+def _ends(count: int, depth: int) -> np.ndarray:
+    """[2^depth+1] where the faces of each box at the bottom begin, and the end of the last."""
+    return np.arange(2**depth + 1) * count // 2**depth
+
+
+def _ordered(centers: np.ndarray, depth: int) -> np.ndarray:
+    """[F] faces so that each box's lie together: halved across the longer side of their centers, again and again."""
+    order = np.arange(len(centers))
+    for level in range(depth):
+        ends = _ends(len(centers), level)
+        for first, last in zip(ends[:-1], ends[1:], strict=True):
+            part = order[first:last]
+            axis = int(np.ptp(centers[part], axis=0).argmax())
+            order[first:last] = part[np.argsort(centers[part, axis], kind="stable")]
+    return order
+
+
+@njit(**EXACT)
+def _closest(p, q, r, s):  # type: ignore[no-untyped-def]
+    """Squared distance of p to the triangle q, r, s, and the weights of r and s in the nearest point (Ericson 2004, 5.1.5)."""
+    ab0, ab1, ab2 = r[0] - q[0], r[1] - q[1], r[2] - q[2]
+    ac0, ac1, ac2 = s[0] - q[0], s[1] - q[1], s[2] - q[2]
+    ap0, ap1, ap2 = p[0] - q[0], p[1] - q[1], p[2] - q[2]
+    d1, d2 = ab0 * ap0 + ab1 * ap1 + ab2 * ap2, ac0 * ap0 + ac1 * ap1 + ac2 * ap2
+    bb, bc, cc = ab0 * ab0 + ab1 * ab1 + ab2 * ab2, ab0 * ac0 + ab1 * ac1 + ab2 * ac2, ac0 * ac0 + ac1 * ac1 + ac2 * ac2
+    d3, d4, d5, d6 = d1 - bb, d2 - bc, d1 - bc, d2 - cc
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    v, w = 0.0, 0.0
+    if d1 <= 0 and d2 <= 0:
+        pass
+    elif d3 >= 0 and d4 <= d3:
+        v = 1.0
+    elif d6 >= 0 and d5 <= d6:
+        w = 1.0
+    elif vc <= 0 and d1 >= 0 and d3 <= 0:
+        v = d1 / (d1 - d3)
+    elif vb <= 0 and d2 >= 0 and d6 <= 0:
+        w = d2 / (d2 - d6)
+    elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
+        w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
+        v = 1.0 - w
+    else:
+        total = 1.0 / (va + vb + vc)
+        v, w = vb * total, vc * total
+    e0, e1, e2 = ap0 - v * ab0 - w * ac0, ap1 - v * ab1 - w * ac1, ap2 - v * ab2 - w * ac2
+    return e0 * e0 + e1 * e1 + e2 * e2, v, w
+
+
+@njit(**EXACT)
+def _box_distance(p, box):  # type: ignore[no-untyped-def]
+    """Squared distance of p to a box."""
+    total = 0.0
+    for axis in range(3):
+        gap = max(box[axis] - p[axis], p[axis] - box[axis + 3], 0.0)
+        total += gap * gap
+    return total
+
+
+@njit(**EXACT)
+def _descend(p, corners, order, ends, boxes, bound, tie, stack):  # type: ignore[no-untyped-def]
+    """The least squared distance below `bound`; or with `tie` the first face whose squared distance is at most `bound`."""
+    leaves, last, first_face = ends.shape[0] - 1, 1, corners.shape[0]
+    stack[0] = 0
+    while last > 0:
+        last -= 1
+        node = stack[last]
+        if _box_distance(p, boxes[node]) > bound + TIE:
+            continue
+        if node < leaves - 1:
+            left, right = 2 * node + 1, 2 * node + 2
+            if _box_distance(p, boxes[left]) < _box_distance(p, boxes[right]):
+                left, right = right, left
+            stack[last], stack[last + 1] = left, right
+            last += 2
+            continue
+        for place in range(ends[node - leaves + 1], ends[node - leaves + 2]):
+            face = order[place]
+            square = _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])[0]
+            if tie:
+                if square <= bound and face < first_face:
+                    first_face = face
+            elif square < bound:
+                bound = square
+    return bound, first_face
+
+
+@njit(**EXACT)
+def _search(points, corners, order, ends, boxes, reach, faces, distances, weights):  # type: ignore[no-untyped-def]
+    count, none = points.shape[0], corners.shape[0]
+    stack, p, face = np.empty(128, np.int64), np.empty(3), none
+    for n in range(count):
+        p[0], p[1], p[2] = points[n, 0], points[n, 1], points[n, 2]
+        bound, limit = reach * reach, reach * reach
+        if face < none:
+            bound = min(bound, _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])[0])
+        least = _descend(p, corners, order, ends, boxes, bound, False, stack)[0]
+        if not least < limit:
+            faces[n], distances[n], face = none, reach, none
+            weights[n, 0], weights[n, 1], weights[n, 2] = 0.0, 0.0, 0.0
+            continue
+        face = _descend(p, corners, order, ends, boxes, least + TIE, True, stack)[1]
+        square, v, w = _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])
+        faces[n], distances[n] = face, np.sqrt(square)
+        weights[n, 0], weights[n, 1], weights[n, 2] = 1.0 - v - w, v, w
