@@ -34,8 +34,8 @@ PARENTS = (-1, 0, 1, 2, 1, 1)
 
 
 @cache
-def bust(rings: int = 66, segments: int = 52) -> SkinnedBody:
-    """The body of `rings` rings and two poles; `segments` must be divisible by 4. 66 x 52: 3434 vertices, 6864 faces."""
+def bust(rings: int = 69, segments: int = 52) -> SkinnedBody:
+    """The body of `rings` rings and two poles; `segments` must be divisible by 4. 69 x 52: 3590 vertices, 7176 faces."""
     if segments % 4 or rings < 4:
         raise ValueError(f"a bust has at least 4 rings of a multiple of 4 segments, not {rings} of {segments}")
     points = np.concatenate([_rings(rings, segments), [[0.0, OUTLINE[0, 0] - 0.01, 0.0], [0.0, TOP, 0.028]]])

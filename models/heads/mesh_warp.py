@@ -1,8 +1,8 @@
 """From posed space back to canonical space, by a body (3DPortraitGAN, section 3.2; spec 4).
 
 Notable choices:
-- a point within reach moves rigidly with the frame of its nearest posed face; others stay. Along edges, and where the reach ends,
-  the map is not continuous: that belongs to published weights;
+- a point within reach moves rigidly with the frame of its nearest posed face; others stay. Along edges, and where the reach
+  ends, the map is not continuous: that belongs to published weights;
 - gradients reach the pose through the posed vertices. Which face is the nearest, and whether it is near enough, has none;
 - `surface_offset` is RigNeRF's variant (their equation 10), for comparison only: large poses leave a second, offset face.
 """

@@ -1,8 +1,8 @@
 """The face of a mesh that is nearest to a point, exactly, for hundreds of thousands of points a second.
 
 Notable choices:
-- a hierarchy of boxes over the faces, split once on the mesh at rest; a posed mesh has the same hierarchy with new boxes, because
-  faces that are neighbors stay neighbors;
+- a hierarchy of boxes over the faces, split once on the mesh at rest; a posed mesh has the same hierarchy with new boxes,
+  because faces that are neighbors stay neighbors;
 - each point starts from the distance to its predecessor's face, a bound that is nearly tight along a ray, and the search passes
   over whatever is farther than `reach`. Bounds decide what is looked at, never what is found;
 - deterministic: distances are float64, and of the faces within 1e-12 m^2 of the least squared distance the first one counts.
@@ -38,12 +38,12 @@ class Nearest(NamedTuple):
 
 
 class FaceTree:
-    """F faces [F,3] of a mesh of V vertices, for any pose of it."""
+    """F faces [F,3] of a mesh of V vertices [V,3] at rest, for any pose of it; a `leaf` of F compares every face."""
 
-    def __init__(self, vertices: Tensor, faces: Tensor):
+    def __init__(self, vertices: Tensor, faces: Tensor, leaf: int = LEAF):
         self.faces = faces.cpu().numpy()
         centers = vertices.detach().double().cpu().numpy()[self.faces].mean(1)
-        self.depth = max(int(np.ceil(np.log2(max(len(self.faces), 1) / LEAF))), 0)
+        self.depth = max(int(np.ceil(np.log2(max(len(self.faces), 1) / leaf))), 0)
         self.order = _ordered(centers, self.depth)
 
     def nearest(self, vertices: Tensor, points: Tensor, reach: float = float("inf")) -> Nearest:

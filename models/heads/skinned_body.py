@@ -56,7 +56,7 @@ class SkinnedBody:
                 raise ValueError(f"a body's {name} are {list(shape)}, not {list(getattr(self, name).shape)}")
         if any(not -1 <= parent < number for number, parent in enumerate(self.parents)) or self.parents[0] != -1:
             raise ValueError("a body's joints come after their parents, the first without one")
-        if not (0 <= int(self.faces.min()) and int(self.faces.max()) < count):
+        if int(self.faces.min()) < 0 or int(self.faces.max()) >= count:
             raise ValueError(f"a body's faces name vertices beyond its {count}")
         if not (0 < self.neck < joints and 0 < self.head < joints):
             raise ValueError("a body's neck and head are joints behind the first")

@@ -46,6 +46,7 @@ def rod(segments: int = 6) -> SkinnedBody:
     share = torch.sigmoid(torch.cat(rings)[:, 1] * 12)
     head = torch.sigmoid((torch.cat(rings)[:, 1] - 0.15) * 12)
     return SkinnedBody(
-        vertices=torch.cat(rings), faces=torch.tensor(faces), weights=torch.stack([1 - share, share * (1 - head), share * head], 1),
+        vertices=torch.cat(rings), faces=torch.tensor(faces),
+        weights=torch.stack([1 - share, share * (1 - head), share * head], 1),
         joints=torch.tensor([[0.0, -0.3, 0.0], [0.0, 0.0, 0.0], [0.0, 0.15, 0.0]]), parents=(-1, 0, 1), neck=1, head=2,
     )  # fmt: skip

@@ -70,7 +70,7 @@ def test_it_has_a_persons_proportions() -> None:
     assert places[:, 1].max() == pytest.approx(0.268) and head[:, 0].max() == pytest.approx(0.09, abs=0.003)
     assert head[:, 2].min() == pytest.approx(-0.074, abs=0.003)
     assert tip[2] == pytest.approx(0.154, abs=0.004) and tip[1] == pytest.approx(0.105, abs=0.01) and abs(tip[0]) < 1e-6
-    assert np.allclose(body.joints[body.head], (0.0, 0.065, 0.03)) and body.faces.shape == (6864, 3)
+    assert np.allclose(body.joints[body.head], (0.0, 0.065, 0.03)) and body.faces.shape == (7176, 3)
 
 
 def test_other_sizes_and_names() -> None:
