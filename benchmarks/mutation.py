@@ -1,22 +1,27 @@
 """How many single faults do the tests notice? Random faults in random functions, judged by the tests that import the module.
 
-    python benchmarks/mutation.py --count 60 [--seed 0] [--only pipelines/core] [--slow]
+    python benchmarks/mutation.py --count 60 [--seed 0] [--only pipelines/core] [--slow] [--journal faults.jsonl]
 
 A fault swaps an operator, a comparison, a number or a truth value, or leaves a call out. It is written into a copy of the tree
-in a temporary folder, never into the tree itself. It is caught where a test fails that passes without it. Prints a Markdown
-table and writes the record.
+in a temporary folder, never into the tree itself. It is caught where a test fails, or does not end, that passes without it.
+Which faults are picked follows from what they are, so that a change elsewhere in the tree picks the same ones again.
+Faults in the journal are not judged again; take lines out of it to do so. Prints a Markdown table and writes the record.
 """
 
 import argparse
 import ast
+import hashlib
+import json
 import os
-import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ from benchmarks.record import Run, options  # noqa: E402
 
 PACKAGES = ("avatarcli", "pipelines", "models")
 CACHE = ".cache-of-faults"
+QUICK, ALL = ("-m", "not slow"), ("-m", "slow")
 NOTHING_RAN = 5
 """Exit status of pytest that found no test."""
 SWAPS = {
@@ -35,6 +41,20 @@ SWAPS = {
     ast.Is: ast.IsNot, ast.IsNot: ast.Is,
     ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One place of a module that can be made wrong."""
+
+    module: Path
+    """From the tree's root."""
+    number: int
+    """Among the faults of the module as it is now."""
+    line: int
+    what: str
+    key: str
+    """Stays the same while the expression and its function do."""
 
 
 def faults(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -69,15 +89,25 @@ def apply(node: ast.AST) -> None:
         node.value = ast.Constant(value=None)
 
 
-def tests_of(module: Path, passed: frozenset[Path] = frozenset()) -> list[str]:
+def faults_of(root: Path, module: Path, seed: int) -> Iterator[Fault]:
+    """All faults of a module of the tree."""
+    times: Counter[str] = Counter()
+    for number, (node, what) in enumerate(faults(ast.parse((root / module).read_text()))):
+        text = f"{module} {ast.unparse(node)} {what}"
+        times[text] += 1
+        key = hashlib.sha256(f"{seed} {text} {times[text]}".encode()).hexdigest()[:16]
+        yield Fault(module=module, number=number, line=getattr(node, "lineno", 0), what=what, key=key)
+
+
+def tests_of(root: Path, module: Path, passed: frozenset[Path] = frozenset()) -> list[str]:
     """Test files that import a module, its mirror in tests/ first; without any, those of the modules that import it."""
-    mirror = ROOT / "tests" / module.parent / f"test_{module.stem}.py"
-    tests = {*importers(module, sorted((ROOT / "tests").rglob("test_*.py"))), *mirror.parent.glob(mirror.name)}
+    mirror = root / "tests" / module.parent / f"test_{module.stem}.py"
+    tests = {*importers(module, (root / "tests").rglob("test_*.py")), *mirror.parent.glob(mirror.name)}
     if tests:
-        return [str(path.relative_to(ROOT)) for path in sorted(tests, key=lambda path: (path != mirror, path))]
+        return [str(path.relative_to(root)) for path in sorted(tests, key=lambda path: (path != mirror, path.stat().st_size))]
     passed |= {module}
-    users = [path.relative_to(ROOT) for path in importers(module, sources())]
-    return sorted({test for user in users if user not in passed for test in tests_of(user, passed)})
+    users = [path.relative_to(root) for path in importers(module, sources(root))]
+    return sorted({test for user in users if user not in passed for test in tests_of(root, user, passed)})
 
 
 def importers(module: Path, files: Iterable[Path]) -> list[Path]:
@@ -89,40 +119,60 @@ def importers(module: Path, files: Iterable[Path]) -> list[Path]:
     return [path for path in files if pattern.search(path.read_text())]
 
 
-def sources() -> list[Path]:
-    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+def sources(root: Path) -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
 
 
-def judge(copy: Path, module: Path, number: int, words: argparse.Namespace) -> dict[str, Any]:
+def judge(copy: Path, fault: Fault, words: argparse.Namespace) -> dict[str, Any]:
     """One fault in the copy: what it is, and whether a test noticed it."""
-    source, tests = (ROOT / module).read_text(), tests_of(module)
+    path, tests = copy / fault.module, tests_of(copy, fault.module)
+    source, started = path.read_text(), time.perf_counter()
     tree = ast.parse(source)
-    node, what = list(faults(tree))[number]
-    apply(node)
-    row = {"place": f"{module}:{getattr(node, 'lineno', 0)}", "fault": what, "test_files": len(tests), "caught": False}
-    if not tests:
-        return row
-    shutil.rmtree(copy / CACHE, ignore_errors=True)
-    choice = [*tests, *(() if words.slow else ("-m", "not slow"))]
+    whole = ast.unparse(tree)
+    apply(list(faults(tree))[fault.number][0])
     try:
-        (copy / module).write_text(ast.unparse(tree))
-        failed = not passes(copy, choice, words.limit)
+        noticed = bool(tests) and any(
+            notices(copy, path, (ast.unparse(tree), whole), [*tests, *choice], words.limit)
+            for choice in ((QUICK, ALL) if words.slow else (QUICK,))
+        )
     finally:
-        (copy / module).write_text(source)
-    return row | {"caught": failed and passes(copy, [*choice, "--last-failed"], words.limit)}
+        path.write_text(source)
+    seconds = round(time.perf_counter() - started, 1)
+    place = f"{fault.module}:{fault.line}"
+    return {"key": fault.key, "place": place, "fault": fault.what, "test_files": len(tests), "s": seconds, "caught": noticed}
 
 
-def passes(copy: Path, choice: list[str], limit_s: float) -> bool:
-    """Whether tests pass in the copy; those that do not end in time tell nothing and count as passed."""
+def notices(copy: Path, path: Path, texts: tuple[str, str], choice: list[str], limit_s: float) -> bool:
+    """Whether tests fail, or do not end, with the first text of a module and pass with the second one."""
+    wrong, right = texts
+    shutil.rmtree(copy / CACHE, ignore_errors=True)
+    path.write_text(wrong)
+    code = ran(copy, choice, limit_s)
+    if code in (0, NOTHING_RAN):
+        return False
+    path.write_text(right)
+    return ran(copy, choice if code is None else [*choice, "--last-failed"], limit_s / 2) == 0
+
+
+def ran(copy: Path, choice: list[str], limit_s: float) -> int | None:
+    """Exit status of the tests in the copy; None where they do not end in time."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={CACHE}", *choice]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        code = subprocess.run(
+        return subprocess.run(
             command, cwd=copy, env=env, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL
         ).returncode
     except subprocess.TimeoutExpired:
-        return True
-    return code in (0, NOTHING_RAN)
+        return None
+
+
+def copy_of_tree(folder: Path) -> Path:
+    """A copy that faults may be written into, beside whatever lies beside the tree for its tests."""
+    copy = folder / "tree"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
+    if (ROOT.parent / "shared").exists():
+        (folder / "shared").symlink_to((ROOT.parent / "shared").resolve())
+    return copy
 
 
 def main() -> None:
@@ -130,24 +180,28 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="Beginning of the paths of modules.")
-    parser.add_argument("--slow", action="store_true", help="Run the slow tests too.")
-    parser.add_argument("--limit", type=float, default=900, help="Seconds for the tests of a fault.")
+    parser.add_argument("--slow", action="store_true", help="Run the slow tests too, after the others.")
+    parser.add_argument("--limit", type=float, default=400, help="Seconds for the tests of a fault.")
+    parser.add_argument("--journal", type=Path, help="File that keeps each judged fault, one JSON object a line.")
     options(parser)
     words = parser.parse_args()
     run, rows = Run.of("mutation", words), []
-    modules = [path.relative_to(ROOT) for path in sources()]
-    places = [(module, number) for module in modules if str(module).startswith(words.only)
-              for number in range(len(list(faults(ast.parse((ROOT / module).read_text())))))]  # fmt: skip
-    picked = random.Random(words.seed).sample(places, min(words.count, len(places)))
+    known = {row["key"]: row for row in map(json.loads, words.journal.read_text().splitlines())} if (
+        words.journal and words.journal.exists()) else {}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
-        if (ROOT.parent / "shared").exists():
-            (Path(folder) / "shared").symlink_to((ROOT.parent / "shared").resolve())
-        print("| place | fault | test files | caught |\n|---|---|---|---|", flush=True)
-        for module, number in picked:
-            rows.append(judge(copy, module, number, words))
-            print("| {place} | {fault} | {test_files} | {caught} |".format(**rows[-1]), flush=True)
+        copy = copy_of_tree(Path(folder))
+        modules = [module for path in sources(copy) if str(module := path.relative_to(copy)).startswith(words.only)]
+        every = sorted(
+            (fault for module in modules for fault in faults_of(copy, module, words.seed)), key=lambda fault: fault.key
+        )
+        print("| place | fault | test files | s | caught |\n|---|---|---|---|---|", flush=True)
+        for fault in every[: words.count]:
+            row = known.get(fault.key) or judge(copy, fault, words)
+            rows.append(row)
+            print("| {place} | {fault} | {test_files} | {s} | {caught} |".format(**row), flush=True)
+            if words.journal and fault.key not in known:
+                with words.journal.open("a") as stream:
+                    stream.write(json.dumps(row) + "\n")
     caught = sum(row["caught"] for row in rows)
     run.finish(
         {"caught": caught, "of": len(rows), "seed": words.seed, "faults": {str(n): row for n, row in enumerate(rows)}},
