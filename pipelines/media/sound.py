@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.core.errors import UnusableMaterial
 from pipelines.media import ffmpeg
 from pipelines.media.open import open_container
-from pipelines.media.timeline import Pause, spoken_s, timeline
+from pipelines.media.timeline import BACK_S, Clock, Pause, Timeline, spoken_s, timeline
 
 HEARD_RMS = 1e-3
 """Of a second of sound, full scale being 1: -60 dB; below it is silence."""
@@ -42,6 +42,8 @@ class Sound:
     """Of its last sample, on the file's clock."""
     holes: tuple[Pause, ...] = ()
     """What is left out."""
+    joins: tuple[float, ...] = ()
+    """Seconds that are added to the file's clock after each of its steps back."""
     remarks: tuple[str, ...] = ()
     """What a person should know about the choice."""
 
@@ -77,12 +79,13 @@ def find_sound(path: Path) -> tuple[Sound | None, list[str]]:
             f"{path.name} has {len(tracks)} sound tracks; number {number} was taken, the first one that is not silent. "
             "Give another as a file of its own with --set sound=FILE."
         )
-    start_s, holes = _clock(path)
-    first_s, end_s = _span(path, stream)
+    film = _film(path)
+    first_s, end_s = _span(path, stream, film)
     channels, rate = facts[stream]
     return Sound(
-        path=path, stream=stream, channels=channels or 2, rate_hz=rate or 48000, holes=holes, end_s=end_s,
-        start_s=first_s if start_s is None else start_s, remarks=tuple(remarks),
+        path=path, stream=stream, channels=channels or 2, rate_hz=rate or 48000, end_s=end_s,
+        start_s=float(film.start_s) if film else first_s, holes=tuple(film.holes) if film else (),
+        joins=tuple(map(float, film.joins)) if film else (), remarks=tuple(remarks),
     ), remarks  # fmt: skip
 
 
@@ -96,6 +99,8 @@ def write_sound(sound: Sound, draft: Path, length_s: float | None = None) -> Non
     encoder, bits, _ = CODECS.get(draft.suffix.lower(), AAC)
     shift = "+".join([f"{sound.start_s:.6f}", *(f"gte(T,{hole.end_s:.6f})*{hole.length_s:.6f}" for hole in sound.holes)])
     stream = ffmpeg.source(sound.path, copyts=None)[str(sound.stream)]
+    if sound.joins:
+        stream = stream.filter("asetpts", _continued(sound.joins))
     if sound.holes:
         stream = stream.filter(
             "aselect", "not(" + "+".join(f"between(t,{h.start_s:.6f},{h.end_s:.6f})" for h in sound.holes) + ")"
@@ -107,6 +112,15 @@ def write_sound(sound: Sound, draft: Path, length_s: float | None = None) -> Non
     stream = stream.filter("aformat", channel_layouts="mono" if sound.channels == 1 else "stereo")
     options: dict[str, Any] = {"acodec": encoder, "b:a": bits, "fflags": "+bitexact", "map_metadata": -1}
     ffmpeg.run(ffmpeg.output([stream], draft, options), draft)
+
+
+def _continued(joins: tuple[float, ...]) -> str:
+    """ffmpeg's expression of a time on the clock that goes on; variable 0 counts the steps back, 1 is the last time."""
+    counted = f"st(0, ld(0) + gt(N, 0) * lt(T, ld(1) - {BACK_S})); st(1, T)"
+    added = "+".join(
+        f"{'gte' if number == len(joins) else 'eq'}(ld(0), {number})*{join:.6f}" for number, join in enumerate(joins, start=1)
+    )
+    return f"{counted}; PTS + ({added})/TB"
 
 
 def _is_heard(path: Path, index: int, whole: bool) -> bool | None:
@@ -158,25 +172,27 @@ def _codec(words: str, index: int) -> str:
     return found[2] if found[1] in ("none", "unknown") and found[2] else found[1]
 
 
-def _clock(path: Path) -> tuple[float | None, tuple[Pause, ...]]:
-    """When the pictures of a file begin, and its holes; None where it shows nothing."""
+def _film(path: Path) -> Timeline | None:
+    """The clock of a file's pictures; None where it shows nothing that moves."""
     try:
         film = timeline(path)
     except UnusableMaterial:
-        return None, ()
-    return (None, ()) if film.stream is None else (float(film.start_s), tuple(film.holes))
+        return None
+    return film if film.stream is not None else None
 
 
-def _span(path: Path, index: int) -> tuple[float, float]:
+def _span(path: Path, index: int, film: Timeline | None) -> tuple[float, float]:
     """First and last moment of a track on the file's clock."""
     from av import error as errors
 
-    first, last = np.inf, 0.0
+    first, last, clock = np.inf, 0.0, Clock()
     with open_container(path) as container:
         try:
             for packet in container.demux(container.streams[index]):
                 if packet.size and packet.pts is not None:
                     time = float(packet.pts * packet.time_base)
+                    clock.steps_back(time)
+                    time = film.continued_s(time, clock.part) if film else time
                     first, last = min(first, time), max(last, time + float((packet.duration or 0) * packet.time_base))
         except errors.FFmpegError:
             pass  # a cut-off file: what came before is heard

@@ -3,6 +3,7 @@
 Notable choices: the rate is that of the usual step between pictures, so that pauses, long pictures and holes do not change it.
 Pictures before the first key frame cannot be decoded and do not count: the film begins with that frame. Where a picture stands
 for more than HOLE_S, it is held if sound goes on meanwhile, for up to HELD_S, else the time is cut out, in the sound as well.
+Where the clock steps back, two recordings were joined: the second one goes on a usual step behind the first one's last picture.
 """
 
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ HELD_S = 60.0
 """A pause with sound is held for no longer than this."""
 HEARD = 0.5
 """Share of a pause that sound has to fill."""
+BACK_S = 0.5
+"""A clock that steps back by more begins anew."""
 STILLS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
 """Codecs of covers and slides: a track of those never wins over a film."""
 USUAL_RATES = (
@@ -60,6 +63,8 @@ class Timeline:
     end_s: Fraction
     """Of the last picture, on the file's clock."""
     pauses: tuple[Pause, ...] = field(default=())
+    joins: tuple[Fraction, ...] = ()
+    """Seconds that are added to what the file says after its first step back, its second one, ...: its clock for all else."""
 
     @property
     def holes(self) -> list[Pause]:
@@ -69,6 +74,10 @@ class Timeline:
     def length_s(self) -> Fraction:
         return self.end_s - self.start_s - Fraction(sum(hole.length_s for hole in self.holes)).limit_denominator(1_000_000)
 
+    def continued_s(self, time_s: float, part: int) -> float:
+        """A time that the file says behind its step back number `part` (0: before the first one), on the clock that goes on."""
+        return time_s + float(self.joins[min(part, len(self.joins)) - 1]) if part and self.joins else time_s
+
     def film_s(self, file_s: float) -> float:
         """Seconds since the first picture, without the holes, of a moment of the file's clock."""
         cut = sum(min(file_s, hole.end_s) - hole.start_s for hole in self.holes if file_s > hole.start_s)
@@ -76,7 +85,9 @@ class Timeline:
 
     def spoken(self, name: str) -> list[str]:
         """Sentences about the longest pauses."""
-        said = []
+        said = [
+            f"{name} is {len(self.joins) + 1} recordings joined, whose clocks begin anew; each goes on behind the one before."
+        ] if self.joins else []  # fmt: skip
         for cut, deed in ((True, "left out"), (False, "held")):
             pauses = sorted((pause for pause in self.pauses if pause.cut is cut), key=lambda pause: -pause.length_s)
             where = ", ".join(f"{spoken_s(pause.length_s)} at {self._heard_at(pause)}" for pause in pauses[:3])
@@ -101,9 +112,15 @@ class Packets:
     """Time of the first key frame."""
     early: int = 0
     """Pictures before it."""
+    parts: list[int] = field(default_factory=lambda: [0])
+    """Rows of `times` with which the clock begins anew."""
+    clock: "Clock" = field(default_factory=lambda: Clock())
 
     def add(self, packet: Any) -> None:
         time = packet.pts * packet.time_base if packet.pts is not None else None
+        decoded = packet.dts if packet.dts is not None else packet.pts
+        if decoded is not None and self.clock.steps_back(decoded * packet.time_base):
+            self.parts.append(len(self.times))
         if packet.is_keyframe and self.key_s is None:
             self.key_s, self.early = time if time is not None else Fraction(0), len(self.times)
         if packet.is_discard:
@@ -117,6 +134,37 @@ class Packets:
     @property
     def count(self) -> int:
         return len(self.times) + self.untimed
+
+    def joins(self) -> tuple[Fraction, ...]:
+        """What is to be added to the times of the second part, of the third one, ..., so that they go on behind one another."""
+        parts = [self.times[first:last] for first, last in zip(self.parts, [*self.parts[1:], None], strict=True)]
+        step = _usual_step([time for part in parts for time in sorted(part)]) or 1 / DEFAULT_RATE
+        offsets = [Fraction(0)]
+        for earlier, later in zip(parts, parts[1:], strict=False):
+            end = max(earlier, default=Fraction(0)) + offsets[-1] + step
+            offsets.append(end - min(later) if later else offsets[-1])
+        return tuple(offsets[1:])
+
+    def move(self, joins: tuple[Fraction, ...]) -> None:
+        """Put the parts behind one another."""
+        for number, first in enumerate(self.parts[1:]):
+            last = self.parts[number + 2] if number + 2 < len(self.parts) else len(self.times)
+            for row in range(first, last) if joins else ():
+                self.times[row] += joins[min(number, len(joins) - 1)]
+
+
+class Clock:
+    """Sees the steps back of one stream's times."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self.part = 0
+
+    def steps_back(self, time_s: Any) -> bool:
+        is_back = self._last is not None and time_s < self._last - BACK_S
+        self._last = time_s if is_back or self._last is None else max(self._last, time_s)
+        self.part += is_back
+        return is_back
 
 
 def timeline(path: Path) -> Timeline:
@@ -141,7 +189,10 @@ def _timeline(path: Path, size: int, changed_ns: int) -> Timeline:
         packets = _read(container, [*pictures, *container.streams.audio])
         stream = max(pictures, key=lambda one: _worth(one, packets, max(packets[other.index].count for other in pictures)))
         sounds = [packets[sound.index] for sound in container.streams.audio]
-        return _of_stream(stream, packets[stream.index], sounds)
+        joins = packets[stream.index].joins()
+        for one in (packets[stream.index], *sounds):
+            one.move(joins)
+        return _of_stream(stream, packets[stream.index], sounds, joins)
 
 
 def _moving(container: Any, path: Path) -> list[Any]:
@@ -177,7 +228,7 @@ def _worth(stream: Any, packets: dict[int, Packets], most: int) -> tuple[bool, b
     )
 
 
-def _of_stream(stream: Any, found: Packets, sounds: list[Packets]) -> Timeline:
+def _of_stream(stream: Any, found: Packets, sounds: list[Packets], joins: tuple[Fraction, ...]) -> Timeline:
     average = Fraction(stream.average_rate) if stream.average_rate else None
     start = found.key_s if found.key_s is not None else min(found.times, default=Fraction(0))
     rows = [row for row in range(found.early, len(found.times)) if found.times[row] >= start]
@@ -190,13 +241,14 @@ def _of_stream(stream: Any, found: Packets, sounds: list[Packets]) -> Timeline:
     missing = max((stream.frames or 0) - found.count - found.hidden, 0)
     pauses = _pauses(np.array([*map(float, times), float(end)]), float(step), sounds, float(1 / rate)) if times else ()
     return Timeline(
-        stream=stream.index, shown=count, missing=missing, rate=rate, start_s=start, end_s=max(end, start), pauses=pauses
-    )
+        stream=stream.index, shown=count, missing=missing, rate=rate, start_s=start, end_s=max(end, start), pauses=pauses,
+        joins=joins,
+    )  # fmt: skip
 
 
 def _usual_step(times: list[Fraction]) -> Fraction | None:
     """Mean of the steps that are about as long as the median one; clocks of whole milliseconds do not blur it."""
-    steps = sorted(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    steps = sorted(later - earlier for earlier, later in zip(times, times[1:], strict=False) if later > earlier)
     if not steps:
         return None
     middle = steps[len(steps) // 2]

@@ -22,7 +22,7 @@ from pipelines.core.files import sha256_file
 from pipelines.media import stills
 from pipelines.media.fields import progressive
 from pipelines.media.open import open_container
-from pipelines.media.timeline import Pause, timeline
+from pipelines.media.timeline import Clock, Pause, timeline
 from pipelines.media.tonemap import Exposure, ToneMapper, exposure, lights_of
 from pipelines.media.transparency import decoder_of, has_alpha, over_gray
 
@@ -252,12 +252,16 @@ def _decoded(path: Path) -> Iterator[_Decoded]:
     if film.stream is None:
         yield from _stills(path)
         return
-    step, last = 1 / float(film.rate), -np.inf
+    step, last, clock = 1 / float(film.rate), -np.inf, Clock()
     with open_container(path) as container:
         stream = _opened(container, film.stream)
         for frame, damaged in progressive(_frames(container, stream)):
             following = last + step if np.isfinite(last) else 0.0
-            time_s = following if frame.time is None else film.film_s(float(frame.time))
+            if frame.time is None:
+                time_s = following
+            else:
+                clock.steps_back(frame.time)
+                time_s = film.film_s(film.continued_s(frame.time, clock.part))
             if time_s < -0.5 * step and not np.isfinite(last):
                 continue  # a ruin before the first key frame
             last = time_s if time_s > last else following

@@ -104,6 +104,32 @@ def test_pictures_before_the_first_key_frame_do_not_count_and_sound_begins_with_
     assert begin == pytest.approx(0.4, abs=0.05), "1.6 s of the whole, 1.2 of which were cut away"
 
 
+@pytest.mark.parametrize("order", ["ab", "aab", "ba"])
+def test_joined_recordings_go_on_behind_one_another(tmp_path: Path, order: str) -> None:
+    """Recording a has 40 pictures and is silent; b has 60 and a beep at 1.0 s. Each one's clock begins anew."""
+    for name, count, begin in (("a", 40, 9.0), ("b", 60, 1.0)):
+        loud = f"aevalsrc='0.5*sin(3000*t)*between(t,{begin},{begin + 0.2})':d={count / 25}"
+        ffmpeg("-i", clip(tmp_path / f"{name}.mp4", count), "-f", "lavfi", "-i", loud, "-c:v", "libx264", "-g", "30",
+               "-bf", "2", "-c:a", "mp2", "-output_ts_offset", "50" if name == "a" else "7", tmp_path / f"{name}.ts")  # fmt: skip
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join((tmp_path / f"{name}.ts").read_bytes() for name in order))
+    lengths = [40 if name == "a" else 60 for name in order]
+    info, frames = probe(joined), list(read_frames(joined))
+    assert info.frames == len(frames) == sum(lengths) and info.rate == 25
+    assert info.duration_s == pytest.approx(sum(lengths) / 25, abs=0.05)
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx(np.full(sum(lengths) - 1, 1 / 25), abs=2e-3)
+    assert [number_of(frame.image) for frame in frames] == [index for length in lengths for index in range(length)]
+    if order != "ba":  # from 7 to 50 s: that is a hole, which is left out
+        assert any(f"{len(order)} recordings joined" in said for said in info.remarks)
+    sound, _ = find_sound(joined)
+    assert sound is not None and sound.length_s == pytest.approx(sum(lengths) / 25, abs=0.1)
+    write_sound(sound, tmp_path / "out.m4a", info.duration_s)
+    with open_container(tmp_path / "out.m4a") as container:
+        values = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+        at = np.argmax(np.abs(values) > 0.1) / container.streams.audio[0].rate
+    assert at == pytest.approx(1.0 + sum(lengths[: order.index("b")]) / 25, abs=0.06)
+
+
 def test_slides_never_win_over_the_film(tmp_path: Path) -> None:
     film = clip(tmp_path / "a.mp4", 50)
     for codec in ("mjpeg", "png", "libx264"):
