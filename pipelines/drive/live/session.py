@@ -1,8 +1,9 @@
 """Driving as it happens: a camera, or a file at its own pace, moves the avatar now.
 
 Three threads hand each other the newest frame through slots that hold one: seeing (camera or clock), reading the face,
-rendering. What is not ready in time is overwritten, so the picture is never older than one frame's work; what was overwritten
-is counted. A recording puts every picture at the moment its driver's frame was seen, which keeps the sound in sync.
+rendering. The first person who is seen drives, whoever else comes, as with a film. What is not ready in time is overwritten,
+so the picture is never older than one frame's work; what was overwritten is counted. A recording puts every picture at the
+moment its driver's frame was seen, which keeps the sound in sync.
 """
 
 import threading
@@ -23,10 +24,11 @@ from pipelines.drive.live.sinks import Screen, open_screens
 from pipelines.drive.live.sources import Source, open_source
 from pipelines.drive.motion.causal_retarget import Mapper
 from pipelines.drive.motion.range_guard import captured
-from pipelines.drive.motion.track import needed_model, read_face
+from pipelines.drive.motion.track import face_row, needed_model
 from pipelines.drive.render.output import make_background, picture_size
 from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.drive.settings import DriveSettings
+from pipelines.face.follower import Follower
 from pipelines.face.tracker import FaceTracker
 from pipelines.provenance import Provenance
 
@@ -51,6 +53,8 @@ class Read:
     seen: Seen
     scores: np.ndarray | None
     pose: np.ndarray | None
+    stranger: bool = False
+    """Somebody else than the first person is seen."""
 
 
 class Slot(Generic[T]):
@@ -93,12 +97,14 @@ class Pace:
     start_s: float = 0.0
     last_s: float = 0.0
     latencies_s: list[float] | None = None
+    strangers: int = 0
+    """Pictures shown while somebody else was seen."""
 
-    def add(self, there_s: float) -> None:
+    def add(self, face: Read) -> None:
         now = time.perf_counter()
-        self.latencies_s = [*(self.latencies_s or [])[-5000:], now - there_s]
+        self.latencies_s = [*(self.latencies_s or [])[-5000:], now - face.seen.there_s]
         self.start_s = self.start_s or now
-        self.shown, self.last_s = self.shown + 1, now
+        self.shown, self.last_s, self.strangers = self.shown + 1, now, self.strangers + face.stranger
 
     @property
     def rate_hz(self) -> float:
@@ -198,7 +204,7 @@ def perform(
                 picture = next(origin.marked(painter.paint(mapper(face.seen.time_s, face.scores, face.pose), 0, 1)))
                 for screen in screens:
                     screen.show(face.seen.time_s, picture)
-                pace.add(face.seen.there_s)
+                pace.add(face)
                 task.advance()
                 if time.perf_counter() - said > SAY_EVERY_S:
                     said = time.perf_counter()
@@ -224,10 +230,14 @@ def told(pace: Pace, frames: Slot[Seen], faces: Slot[Read], recorded: int, progr
         f"{pace.rate_hz:.1f} frames/s, latency {pace.latency_ms(50):.0f} ms (95 %: {pace.latency_ms(95):.0f} ms), "
         f"{dropped} of {frames.put_count} frames dropped."
     )
+    if pace.strangers:
+        progress.warn(
+            f"another person is seen in {pace.strangers} of {pace.shown} pictures; the first one's motion is held there."
+        )
     return {
         "frames": frames.put_count, "shown": pace.shown, "dropped": dropped, "recorded_frames": recorded,
         "frames_per_s": round(pace.rate_hz, 2), "latency_ms": round(pace.latency_ms(50), 1),
-        "latency_95_ms": round(pace.latency_ms(95), 1),
+        "latency_95_ms": round(pace.latency_ms(95), 1), "stranger_frames": pace.strangers,
     }  # fmt: skip
 
 
@@ -259,8 +269,11 @@ def _read(frames: Slot[Seen], faces: Slot[Read], avatar: Avatar, settings: Drive
     """The face of the newest frame, again and again."""
     space, pose = avatar.space, None
     with FaceTracker(video=True, blendshapes=needed_model(space), stay=True) as tracker:
+        follower = Follower(tracker, avatar.prior_landmarks)
         ready.set()
         for seen in frames:
-            row = read_face(tracker, seen.image, space, avatar.prior_landmarks, settings.track.focal, pose)
+            person = follower.track(seen.image)
+            guess = None if person.cut else pose
+            row = face_row(person.face, seen.image, space, avatar.prior_landmarks, settings.track.focal, guess)
             pose = row[2] if row[0] else None
-            faces.put(Read(seen, row[1] if row[0] else None, pose))
+            faces.put(Read(seen, row[1] if row[0] else None, pose, person.stranger))

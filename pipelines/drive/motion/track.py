@@ -114,17 +114,10 @@ def _covers(face: FaceLandmarks | None, image: np.ndarray, canonical: np.ndarray
     return mouth_picture(image, face.points, canonical), lip_redness(image, face.points), eye_light(image, face.points)
 
 
-def read_face(
-    tracker: FaceTracker, image: np.ndarray, space: str, canonical: np.ndarray, focal: float, guess: np.ndarray | None
-) -> tuple[bool, np.ndarray, np.ndarray, float]:
-    """found, expression, camera_from_head, error of one picture; `guess` is the last frame's pose."""
-    return face_row(tracker.track(image), image, space, canonical, focal, guess)
-
-
 def face_row(
     face: FaceLandmarks | None, image: np.ndarray, space: str, canonical: np.ndarray, focal: float, guess: np.ndarray | None
 ) -> tuple[bool, np.ndarray, np.ndarray, float]:
-    """The same of a face that was tracked in the picture."""
+    """found, expression, camera_from_head, error of the face in one picture; `guess` is the last frame's pose."""
     if face is None or (space == "blendshapes" and face.blendshapes is None):
         return False, np.zeros(len(space_names(space)), np.float32), np.eye(4), 0.0
     height, width = image.shape[:2]

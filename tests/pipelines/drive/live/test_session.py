@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -27,8 +28,10 @@ from pipelines.drive.motion.causal_retarget import OneEuro
 from pipelines.drive.render.painter import Painter
 from pipelines.drive.settings import LiveSettings
 from pipelines.face.expression import MEASURED
+from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import probe, read_frames
 from pipelines.provenance.manifest import read_manifest
+from tests.material import shared
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.tiny import write_tiny_avatar
 
@@ -168,9 +171,32 @@ def test_a_fault_while_reading_the_face_ends_it(tmp_path: Path, avatar: Path, dr
     def broken(*words: object) -> None:
         raise RuntimeError("torn")
 
-    monkeypatch.setattr(subject, "read_face", broken)
+    monkeypatch.setattr(subject, "face_row", broken)
     with pytest.raises(RuntimeError, match="torn"):
         live(avatar, str(driver), tmp_path / "out.mp4", SMALL, Silent())
+
+
+def test_the_first_person_drives_and_nobody_else(tmp_path: Path, avatar: Path, monkeypatch: pytest.MonkeyPatch):
+    """One person, another one, the first one again, at the same place; the figures and a line say so."""
+    monkeypatch.setattr(subject, "FaceTracker", FaceTracker)
+    pictures = []
+    for name, start in (("drive_singing", 125), ("drive_phone_selfie", 60), ("drive_singing", 200)):
+        clip = shared(f"clips/{name}.mp4")
+        frames = read_frames(clip, indices=set(range(start, start + 12)), longest_side_px=320)
+        pictures += [frame.image[: min(frame.image.shape[:2]), : min(frame.image.shape[:2])] for frame in frames]
+    seen = [subject.Seen(number / 25, 0.0, cv2.resize(image, (256, 256))) for number, image in enumerate(pictures)]
+    faces: list[subject.Read] = []
+    slot = types.SimpleNamespace(put=faces.append)
+    subject._read(seen, slot, load_avatar(avatar), SMALL, threading.Event())  # type: ignore[arg-type]
+    assert [face.pose is not None for face in faces] == [True] * 12 + [False] * 12 + [True] * 12
+    assert [face.stranger for face in faces] == [False] * 12 + [True] * 12 + [False] * 12
+    pace = subject.Pace()
+    for face in faces:
+        pace.add(face)
+    said, warned = Silent(), list[str]()
+    monkeypatch.setattr(said, "warn", warned.append)
+    assert subject.told(pace, Slot(), Slot(), 0, said)["stranger_frames"] == 12
+    assert warned == ["another person is seen in 12 of 36 pictures; the first one's motion is held there."]
 
 
 def performed(avatar: Path, scores: np.ndarray, settings: DriveSettings = SMALL) -> np.ndarray:
