@@ -61,20 +61,35 @@ def _check(base: Any, key: str, value: Any, said: str) -> None:
         raise SettingError(f"{said}: {key!r} is a group; set one of {', '.join(parts)}.")
     if owner:
         raise SettingError(f"{said}: {owner!r} is a single value and has no parts.")
-    if not parts and key not in known and (instead := _retired(base, key)):
-        raise SettingError(f"{said}: {key!r} is gone; {instead}.")
     if not parts and key not in known:
-        raise SettingError(f"{said}: there is no setting {key!r}; {_near(known, key)}")
+        instead = next(filter(None, (_retired(kind, key) for kind in (type(base), *_stages().values()))), "")
+        if instead:
+            raise SettingError(f"{said}: {key!r} is gone; {instead}.")
+        raise SettingError(f"{said}: there is no setting {key!r}; {_elsewhere(key) or _near(known, key)}")
 
 
-def _retired(base: Any, key: str) -> str:
+def _retired(kind: type, key: str) -> str:
     """What to do instead of a setting that earlier versions had; groups name theirs in `RETIRED`."""
-    for name, instead in getattr(type(base), "RETIRED", {}).items():
+    for name, instead in getattr(kind, "RETIRED", {}).items():
         if key == name or key.startswith(f"{name}."):
             return instead
     head, _, rest = key.partition(".")
-    inner = getattr(base, head, None)
-    return _retired(inner, rest) if rest and is_dataclass(inner) else ""
+    inner = group_of(types_of(kind).get(head))
+    return _retired(inner, rest) if rest and inner else ""
+
+
+def _elsewhere(key: str) -> str:
+    """The stage that has a setting, for somebody who gave it to another one."""
+    owner = next((name for name, kind in _stages().items() if key in keys(kind)), "")
+    return f"`{owner}` has it." if owner else ""
+
+
+def _stages() -> dict[str, type]:
+    from pipelines.capture import CaptureSettings
+    from pipelines.drive.settings import DriveSettings
+    from pipelines.train.settings import TrainSettings
+
+    return {"capture": CaptureSettings, "train": TrainSettings, "drive": DriveSettings}
 
 
 def _replaced(base: T, key: str, value: Any, said: str) -> T:

@@ -8,6 +8,7 @@ Notable choices: a record lists the files of its folder. What else lies there is
 replaced. Links are never written through: no work folder of ours holds one.
 """
 
+import glob
 import os
 import shutil
 import time
@@ -49,6 +50,8 @@ class StageRecord(Struct, frozen=True, kw_only=True):
     figures: dict[str, Any] = {}
     warnings: list[str] = []
     beside: list[str] = []
+    out: str = ""
+    """Name of the file that the record lies beside; empty for a folder, and in records of earlier versions."""
     files: list[str] | None = None
     """Relative paths of all files of the folder; None in records of earlier versions."""
 
@@ -126,7 +129,8 @@ def run_stage(
         if not path.exists():
             raise UnusableMaterial(f"the {name} {path} does not exist.")
     fingerprint = sha256_json([stage, version, settings, {name: fingerprint_of(path) for name, path in inputs.items()}])
-    record, old = record_path(out), _known(record_path(out))
+    old = _known(record_path(out))
+    insist_own_record(out, old)
     _carry_over(out)
     if out.exists() and old and old.fingerprint == fingerprint:
         return report_from(old, out, "unchanged")
@@ -135,14 +139,14 @@ def run_stage(
     if out.exists() and (not overwrite or old is None or old.stage != stage):
         raise SettingError(_occupied(out, stage, old))
     if is_file_output(out):
-        insist_ours(record, stage)
+        insist_ours(out, stage)
     _check_beside(out, beside)
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
         known = {
             "schema": SCHEMA, "stage": stage, "version": version, "fingerprint": fingerprint, "settings": settings,
             "seconds": step_seconds(partial), "figures": figures, "warnings": step_warnings(partial),
-            "beside": _names_beside(partial, out, beside),
+            "beside": _names_beside(partial, out, beside), "out": out.name if is_file_output(out) else "",
         }  # fmt: skip
         report = Report(
             stage=stage, out=out, fingerprint=fingerprint, status="done", figures=figures,
@@ -200,11 +204,26 @@ def report_from(known: StageRecord, out: Path, status: str) -> Report:
     )  # fmt: skip
 
 
-def insist_ours(record: Path, stage: str) -> None:
-    """SettingError when a file that is no record of `stage` lies where its record goes."""
-    known = _known(record)
+def insist_ours(out: Path, stage: str) -> None:
+    """SettingError when a file that is no record of `stage`, or another result's, lies where the record of `out` goes."""
+    record, known = record_path(out), _known(record_path(out))
     if os.path.lexists(record) and (known is None or known.stage != stage):
         raise SettingError(f"{record} was not made by avatarcli and would be replaced ({stage}); choose another -o.")
+    insist_own_record(out, known)
+
+
+def insist_own_record(out: Path, known: StageRecord | None) -> None:
+    """SettingError when `known`, which lies where the record of `out` goes, is that of `a.mov` and `out` is `a.mp4`."""
+    if known is None or not is_file_output(out) or known.out == out.name:
+        return
+    films = {path.name for path in out.parent.glob(f"{glob.escape(out.stem)}.*") if path.suffix.lower() in VIDEOS}
+    owner = (
+        known.out if known.out in films else next(iter(sorted(films)), "") if not known.out and out.name not in films else ""
+    )
+    if owner:
+        raise SettingError(
+            f"{record_path(out)} and what else lies beside it belong to {owner}; choose another name than {out.name}."
+        )
 
 
 def _known(record: Path) -> StageRecord | None:

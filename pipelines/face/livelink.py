@@ -6,8 +6,10 @@ A row is `Timecode, BlendShapeCount, 52 shapes, HeadYaw, HeadPitch, HeadRoll, 6 
 person's left, y up, z out of the face. Eyes are shapes as well, so their angles only tell radians from degrees.
 
 Notable choices: other programs write something else behind the point (thousandths of the second, the number of the frame).
-Where a clock read as above is uneven, but its whole frames lie within one of an even clock, the rows are taken as even. Texts
-come in UTF-8 or UTF-16, with commas, semicolons or tabs, with decimal points or commas.
+Where a clock read as above is uneven, but its whole frames lie within one of an even clock, the rows are taken as even, at a
+usual rate. A short take fits 60 as well as 59.94: then frames that are numbered behind the point, as apps number those of a
+camera, come at the lower one, others at the whole one, and `track.rate_hz` says otherwise. Texts come in UTF-8 or UTF-16, with
+commas, semicolons or tabs, with decimal points or commas.
 """
 
 import csv
@@ -45,6 +47,8 @@ SHORT = 0.7
 """A clock with a step shorter than this share of its median one is read wrongly, or stands: its rows may be even in truth."""
 UNEVEN = 0.1
 """The same for a mean departure from the median step, over that."""
+SAME_RATE = 1e-4
+"""Two rates that differ by less are one; 60 and 59.94 differ by 1e-3."""
 FRAMES_OFF = 1.05
 """Frames by which whole frames may be off an even clock: they were cut off."""
 LARGEST_RAD = {"HeadYaw": 1.75, "HeadPitch": 1.4, "HeadRoll": 1.4} | {
@@ -76,14 +80,16 @@ class Table:
     seen: np.ndarray
 
 
-def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Track:
+def read_livelink(
+    path: Path, rate_hz: float | None = None, signs: tuple[float, float, float] = (1.0, 1.0, 1.0), rows_hz: float | None = None
+) -> Track:
     """A track in ARKit's names whose rows lie at the file's own times; UnusableMaterial in one sentence when it is none.
 
     `rate_hz` is what the timecodes count; found in the file when not given. `signs` multiply yaw, pitch and roll of the head.
-    Rows of a clock that stands or runs backwards are left out.
+    `rows_hz` decides where the rows fit several usual rates. Rows of a clock that stands or runs backwards are left out.
     """
     table = read_table(path)
-    times, forwards = clock(table, rate_hz)
+    times, forwards, fitting = clock(table, rate_hz, rows_hz)
     names = tuple(name for name in ARKIT_52 if name in table.columns)
     unit = math.pi / 180 if all(abs(sign) == 1 for sign in signs) and in_degrees(table.columns) else 1.0
     turned = {
@@ -98,7 +104,7 @@ def read_livelink(path: Path, rate_hz: float | None = None, signs: tuple[float, 
         space=ARKIT, names=names, rate_hz=rate, times_s=times[forwards],
         expression=np.stack([table.columns[name] for name in names], axis=1).astype(np.float32)[forwards],
         world_from_head=poses[forwards], confidence=table.seen[forwards].astype(np.float64), valid=table.seen[forwards],
-        remarks=() if unit == 1 else (DEGREES.format(path.name),),
+        remarks=(*(() if unit == 1 else (DEGREES.format(path.name),)), *ambiguous(path.name, fitting, rows_hz)),
     )  # fmt: skip
 
 
@@ -189,8 +195,17 @@ def in_degrees(columns: dict[str, np.ndarray]) -> bool:
     return any(np.percentile(np.abs(columns[name]), 99) > most for name, most in LARGEST_RAD.items() if name in columns)
 
 
-def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """[T] seconds since the first row, and which rows go forwards in time."""
+def ambiguous(name: str, fitting: list[float], rows_hz: float | None) -> list[str]:
+    """A sentence about rows that fit more than one rate, the first of which was taken."""
+    if len(fitting) < 2 or rows_hz is not None and abs(fitting[0] / rows_hz - 1) < SAME_RATE:
+        return []
+    taken, *others = (f"{rate:.2f}".rstrip("0").rstrip(".") for rate in fitting)
+    return [f"the rows of {name} fit {taken} and {' and '.join(others)} frames a second; {taken} was taken, "
+            f"--set track.rate_hz={others[-1]} takes the other."]  # fmt: skip
+
+
+def clock(table: Table, rate_hz: float | None, rows_hz: float | None) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """[T] seconds since the first row, which rows go forwards in time, and the rates that they fit, the taken one first."""
     parts = np.array([split(code, table.path, line) for code, line in zip(table.timecodes, table.lines, strict=True)])
     rate = rate_hz or counted_rate(parts)
     if (parts[:, 1] >= rate + 1e-6).any():
@@ -200,9 +215,10 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
             f"{table.path}, line {line}: the timecode counts beyond {rate:g} frames a second; "
             f"say what it counts with --set track.timecode_hz={higher:g}."
         )
-    times = evened(
-        seconds(parts[:, 0] + parts[:, 1] / rate), seconds(parts[:, 0] + np.floor(parts[:, 1]) / rate), rate, numbered(table)
-    )
+    times, fitting = evened(
+        seconds(parts[:, 0] + parts[:, 1] / rate), seconds(parts[:, 0] + np.floor(parts[:, 1]) / rate), rate, numbered(table),
+        rows_hz,
+    )  # fmt: skip
     forwards = np.diff(np.maximum.accumulate(times), prepend=-1.0) > 0
     if forwards.mean() < 0.5:
         bad = int((~forwards).sum())
@@ -213,7 +229,7 @@ def clock(table: Table, rate_hz: float | None) -> tuple[np.ndarray, np.ndarray]:
     if gaps.max(initial=0.0) > LONGEST_GAP_S:
         line = np.array(table.lines)[forwards][int(gaps.argmax()) + 1]
         raise UnusableMaterial(f"{table.path}, line {line}: the clock jumps by {gaps.max():.1f} s; cut the take in two there.")
-    return times, forwards
+    return times, forwards, fitting
 
 
 def seconds(times: np.ndarray) -> np.ndarray:
@@ -222,26 +238,35 @@ def seconds(times: np.ndarray) -> np.ndarray:
     return times - times[0]
 
 
-def numbered(table: Table) -> np.ndarray:
-    """[T] number of each row: what stands behind the point where that counts the rows by thousands, else 0, 1, 2 ..."""
+def numbered(table: Table) -> np.ndarray | None:
+    """[T] number of each row from 0, where what stands behind the point counts them by thousands."""
     behind = [code.replace(",", ".").rpartition(".")[2] for code in table.timecodes]
     if all(len(digits) == 3 and digits.isdigit() for digits in behind):
         steps = np.diff([int(digits) for digits in behind]) % 1000
         if np.mean(steps == 1) > 0.5 and steps.max() < 100:
             return np.concatenate([[0], np.cumsum(steps)])
-    return np.arange(len(behind))
+    return None
 
 
-def evened(times: np.ndarray, whole: np.ndarray, rate: float, number: np.ndarray) -> np.ndarray:
-    """[T] `times`, or even ones where those are uneven and the `whole` frames do not contradict; rows have a `number`."""
+def evened(
+    times: np.ndarray, whole: np.ndarray, rate: float, counted: np.ndarray | None, rows_hz: float | None
+) -> tuple[np.ndarray, list[float]]:
+    """[T] `times`, or even ones where those are uneven and the `whole` frames do not contradict; rows may be `counted`.
+
+    With the usual rates that fit, the taken one first: `rows_hz` if it fits, else a camera's where rows are counted.
+    """
     steps = np.diff(times)
     middle = float(np.median(steps))
     if middle > 0 and steps.min() > SHORT * middle and np.abs(steps - middle).mean() < UNEVEN * middle:
-        return times
+        return times, []
+    number = counted if counted is not None else np.arange(len(times))
     slope = float(np.polyfit(number, whole, 1)[0])
-    near = [1 / one for one in COMMON if abs(one * slope - 1) < 1.5 / max(float(number[-1]), 1.0)]
-    even = [step for step in near or [slope] if step > 0 and np.ptp(whole - step * number) <= FRAMES_OFF / rate]
-    return even[0] * (number - number[0]) if even else times
+    usual = [one for one in COMMON if abs(one * slope - 1) < 1.5 / max(float(number[-1]), 1.0)]
+    rates = [one for one in usual or [1 / slope] if slope > 0 and np.ptp(whole - number / one) <= FRAMES_OFF / rate]
+    rates.sort(
+        key=lambda one: (rows_hz is None or abs(one / rows_hz - 1) > SAME_RATE, one.is_integer() == (counted is not None))
+    )
+    return (number - number[0]) / rates[0] if rates else times, rates
 
 
 def split(code: str, path: Path, line: int) -> tuple[float, float]:

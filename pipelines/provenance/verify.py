@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.kinds import ARTICLES, kind_of
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image
 from pipelines.provenance import LISTING, list_hashes
@@ -91,6 +92,10 @@ def verify(path: Path) -> Verdict:
 
 def _of_folder(path: Path) -> Verdict:
     """A folder as `drive` leaves it: frames/, their hashes, and the manifest of these."""
+    if kind := kind_of(path):
+        raise UnusableMaterial(
+            f"{path} is {ARTICLES[kind]}, not a result; give a video, a picture or a folder that `avatarcli drive` made."
+        )
     frames = path / "frames" if (path / "frames").is_dir() else path
     names = sorted(frames.glob("*.png"))
     if not names:

@@ -6,7 +6,10 @@ from typing import Literal
 import pytest
 
 from avatarcli.settings import keys, resolve, with_prefixes
+from pipelines.capture import CaptureSettings
 from pipelines.core.errors import SettingError
+from pipelines.drive.settings import DriveSettings
+from pipelines.train.settings import TrainSettings
 
 
 class Mode(Enum):
@@ -99,6 +102,17 @@ def test_the_base_is_not_changed() -> None:
 def test_what_is_wrong_is_said(text: str, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         resolve(Outer(), assignments=[text])
+
+
+@pytest.mark.parametrize("base", [CaptureSettings(), TrainSettings(), DriveSettings()])
+def test_a_setting_that_is_gone_or_another_stage_has_is_named_by_every_stage(base: object) -> None:
+    for key in ("dataset.neck_full_units", "opinions.samples"):
+        with pytest.raises(SettingError, match=f"'{key}' is gone; (mattes are cut|use landmark_agreement)"):
+            resolve(base, assignments=[f"{key}=1"])
+    for key, owner in (("dataset.held_out", "capture"), ("finetune.steps", "train"), ("retarget.mouth", "drive")):
+        if not isinstance(base, {"capture": CaptureSettings, "train": TrainSettings, "drive": DriveSettings}[owner]):
+            with pytest.raises(SettingError, match=f"there is no setting '{key}'; `{owner}` has it"):
+                resolve(base, assignments=[f"{key}=1"])
 
 
 def test_file_then_assignments(tmp_path: Path) -> None:

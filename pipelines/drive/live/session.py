@@ -148,6 +148,7 @@ def live(
             "fingerprint": STAGE,
             "settings": settings,
             "figures": figures,
+            "out": out.name,
         }
         write_json(record_path(out), record)
     return figures
@@ -169,7 +170,7 @@ def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrit
     if out is not None and (out.is_symlink() or out.exists() and not overwrite):
         raise SettingError(f"{out} already exists; choose another -o or pass --overwrite.")
     if out is not None:
-        insist_ours(record_path(out), STAGE)
+        insist_ours(out, STAGE)
 
 
 def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> tuple[Painter, Mapper]:

@@ -92,7 +92,7 @@ def open_driver(path: Path, settings: TrackSettings) -> Driver:
 def read_rows(path: Path, settings: TrackSettings) -> Track:
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return read_livelink(path, settings.timecode_hz, settings.head_signs)
+        return read_livelink(path, settings.timecode_hz, settings.head_signs, settings.rate_hz)
     if suffix == ".track":
         return load_track(path)
     return adapted(path, Path(settings.adapter) if settings.adapter else None, settings.coefficients_hz)

@@ -169,6 +169,25 @@ def test_clocks_of_other_programs_keep_every_row(tmp_path: Path, rate: float, be
     assert steps.min() > 0.93 / rate and steps.max() < 1.08 / rate
 
 
+@pytest.mark.parametrize(
+    ("behind", "count", "taken", "other"), [("number", 200, "59.94", "60"), ("thousandths", 40, "60", "59.94")]
+)
+def test_a_short_take_that_fits_two_rates_says_so_and_the_rate_asked_for_decides(
+    tmp_path: Path, behind: str, count: int, taken: str, other: str
+):
+    path = clocked(tmp_path, 60.0, count, behind)
+    track = read_livelink(path)
+    assert f"{track.rate_hz:.5g}" == taken
+    assert track.remarks == (
+        f"the rows of a.csv fit {taken} and {other} frames a second; {taken} was taken, --set track.rate_hz={other} takes the "
+        "other.",
+    )
+    again = read_livelink(path, rows_hz=float(other))
+    assert f"{again.rate_hz:.5g}" == other and not again.remarks
+    assert np.diff(again.times_s) == pytest.approx(np.full(count - 1, 1 / again.rate_hz))
+    assert read_livelink(path, rows_hz=25.0).rate_hz == track.rate_hz, "the rows do not fit 25"
+
+
 def test_a_rate_that_is_too_low_is_not_proposed_again(tmp_path: Path):
     path = clocked(tmp_path, 30.0, 240, "milliseconds")
     with pytest.raises(UnusableMaterial, match="timecode_hz=1000"):

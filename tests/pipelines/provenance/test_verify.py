@@ -127,6 +127,14 @@ def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
             verify(path)
 
 
+@pytest.mark.parametrize(("record", "kind"), [("avatar.json", "an avatar"), ("capture.json", "a capture")])
+def test_a_folder_that_is_no_result(tmp_path: Path, record: str, kind: str) -> None:
+    (tmp_path / record).write_text("{}")
+    write_image(tmp_path / "face.png", np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(UnusableMaterial, match=f"is {kind}, not a result; give a video, a picture or a folder"):
+        verify(tmp_path)
+
+
 def test_on_the_command_line(made: dict[str, Path], tmp_path: Path) -> None:
     ours = avatarcli("verify", made["out.mp4"], "--json")
     assert ours.returncode == 0, ours.stderr
