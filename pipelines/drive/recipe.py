@@ -1,5 +1,6 @@
 """The steps of a drive, each leaving its files in the work folder so that an interrupted one goes on behind the last one."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +32,7 @@ from pipelines.drive.render.output import (
     write_pictures,
     write_segments,
 )
-from pipelines.drive.render.painter import Painter, portrait_of
+from pipelines.drive.render.painter import Painter, portrait_of, workers_for
 from pipelines.drive.render.preview import write_preview
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
@@ -213,7 +214,7 @@ class Recipe:
         film = moving(settings.background, self.driver.path, self.driver.even_times_s(), self.size)
         painter = Painter(
             portrait=portrait_of(self.avatar, settings), size=self.size, torso=self.layer(), batch=settings.batch,
-            background=film or make_background(settings.background, self.size),
+            background=film or make_background(settings.background, self.size), workers=workers_for(self.avatar),
         )  # fmt: skip
         return painter.with_still_layer(self.motion) if settings.view == "still" and settings.views.calm else painter
 
@@ -242,15 +243,17 @@ class Recipe:
             painted += last - first
             return self.pictures(first, last)
 
-        start = time.perf_counter()
+        start, before = time.perf_counter(), children_s()
         with self.progress.task("rendering", self.count) as task:
             if self.is_film:
                 parts, suffix = self.partial / "segments", self.output.suffix.lower()
                 write_segments(paint, self.count, settings.segment, parts, suffix, self.driver.rate, task)
             else:
-                write_pictures(paint, self.count, settings.batch, self.partial / "frames", task)
+                write_pictures(paint, self.count, settings.segment, self.partial / "frames", task)
         rate = round(painted / (time.perf_counter() - start), 2)
-        return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode}
+        self.painter.costs.add("encode", children_s() - before)
+        costs = self.painter.costs.per_thing_ms(painted)
+        return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode, "stage_ms": costs}
 
     def join(self) -> dict[str, Any]:
         """One file with its sound."""
@@ -298,15 +301,26 @@ class Recipe:
         steps = {name: record["figures"] for name, record in records.items()}
         took = sum(records[name]["seconds"] for name in ("sound", "track", "retarget", "render", "join"))
         real_time = round(self.driver.length_s / max(took, 1e-6), 3)
-        self.progress.say(f"{steps['render']['frames_per_s']} frames/s rendered, {real_time} of real time with tracking.")
+        costs = {"track": round(1000 * records["track"]["seconds"] / self.count, 2), **steps["render"]["stage_ms"]}
+        self.progress.say(
+            f"{steps['render']['frames_per_s']} frames/s rendered, {real_time} of real time with tracking; work on a frame: "
+            + ", ".join(f"{name} {took:.0f} ms" for name, took in costs.items()) + "."
+        )  # fmt: skip
         check_figures = {"self_check": steps["self_check"]} if steps["self_check"] else {}
         origin = {"provenance": steps["provenance"]}
         parts = (steps["track"], steps["retarget"], steps["render"], steps["join"])
-        return {**{k: v for part in parts for k, v in part.items()}, "real_time_factor": real_time, **check_figures, **origin}
+        together = {name: value for part in parts for name, value in part.items()}
+        return {**together, "stage_ms": costs, "real_time_factor": real_time, **check_figures, **origin}
 
     def warn(self, text: str) -> None:
         self.progress.warn(text)
         warn_in_record(self.partial, text)
+
+
+def children_s() -> float:
+    """Processor seconds of the child processes that have ended: what encoders took."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def bar_height(size: int) -> int:

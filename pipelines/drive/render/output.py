@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.avatar.background import TRANSPARENT, check_text, covering
 from pipelines.core.errors import SettingError
 from pipelines.core.files import write_image
+from pipelines.core.parallel import in_order
 from pipelines.core.stage import Task
 from pipelines.media.encoder import codec_options, write_video
 from pipelines.media.open import is_text
@@ -93,16 +94,16 @@ def write_segments(paint: Paint, count: int, segment: int, folder: Path, suffix:
             write_video(part, counted(paint(first, last), task), rate)
 
 
-def write_pictures(paint: Paint, count: int, batch: int, folder: Path, task: Task) -> None:
-    """PNG files by frame number in `folder`, those that exist are kept."""
-    for first in range(0, count, batch):
-        last = min(first + batch, count)
-        paths = [folder / f"{number:06d}.png" for number in range(first, last)]
-        if all(path.exists() for path in paths):
-            task.advance(last - first)
-            continue
-        for path, picture in zip(paths, counted(paint(first, last), task), strict=True):
-            write_image(path, picture)
+def write_pictures(paint: Paint, count: int, segment: int, folder: Path, task: Task) -> None:
+    """PNG files by frame number in `folder`; of every `segment` frames those before the first missing one are kept."""
+    for start in range(0, count, segment):
+        last = min(start + segment, count)
+        paths = [folder / f"{number:06d}.png" for number in range(start, last)]
+        there = next((number for number, path in enumerate(paths) if not path.exists()), len(paths))
+        task.advance(there)
+        pictures = zip(paths[there:], paint(start + there, last), strict=True) if there < len(paths) else ()
+        for _ in in_order(lambda pair: write_image(*pair), pictures, 1):
+            task.advance()
 
 
 def counted(frames: Iterator[np.ndarray], task: Task) -> Iterator[np.ndarray]:

@@ -1,7 +1,13 @@
-"""Frames of a driven video: what the portrait shows of each row of motion, over a still layer, torso and background."""
+"""Frames of a driven video: what the portrait shows of each row of motion, over a still layer, torso and background.
 
-from collections.abc import Iterator
+Notable choice: several threads render, each with its share of the cores. A quick avatar's tensors are so small that two cores
+at one of them gain little; two cores at two frames gain nearly all. Another thread lays the pictures together.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,9 +21,13 @@ from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
 from pipelines.avatar.torso import Torso
+from pipelines.core.parallel import Costs, in_order
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.settings import DriveSettings
 from pipelines.geometry.rigid import project
+
+MOST_WORKERS = 4
+"""Threads that render; more cores than that are shared among them."""
 
 
 @dataclass(kw_only=True)
@@ -31,15 +41,22 @@ class Painter:
     batch: int
     still: StillLayer | None = None
     """What stands still in front of a camera that stands still."""
+    workers: int = 0
+    """Threads that render; 0: the caller's renders and lays together, frame by frame."""
+    costs: Costs = field(default_factory=Costs, repr=False)
+    """Time by stage."""
     _resting: tuple[np.ndarray, Scene] | None = field(default=None, repr=False)
     """The last scene and its expressions: while the face rests, only rays are marched."""
 
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
         """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
-        for start in range(first, last, self.batch):
-            rows = slice(start, min(start + self.batch, last))
-            for index, head in enumerate(self.heads(motion, rows), start):
-                yield self.layers(head, motion, index).pixels()[0]
+        batches = (slice(start, min(start + self.batch, last)) for start in range(first, last, self.batch))
+        render = self.costs.timed("render", partial(self.heads, motion))
+        compose = self.costs.timed("compose", lambda frame: self.layers(frame[1], motion, frame[0]).pixels()[0])
+        with shared_cores(self.workers) as ready:
+            heads = in_order(render, batches, self.workers, ready=ready)
+            frames = enumerate((head for batch in heads for head in batch), first)
+            yield from in_order(compose, frames, min(self.workers, 1))
 
     def heads(self, motion: Motion, rows: slice) -> np.ndarray:
         """float32 [B,size,size,4] premultiplied heads."""
@@ -47,10 +64,13 @@ class Painter:
         return self.portrait.render(scene, camera, size=self.size).generator
 
     def scene(self, expression: np.ndarray) -> Scene:
-        """The heads of raw scores [B,E]."""
-        if self._resting is None or not np.array_equal(self._resting[0], expression):
-            self._resting = (expression.copy(), self.portrait.scene(expression))
-        return self._resting[1]
+        """The heads of raw scores [B,E]; one head where all rows are the same."""
+        if len(expression) > 1 and (expression == expression[0]).all():
+            expression = expression[:1]
+        last = self._resting
+        if last is None or not np.array_equal(last[0], expression):
+            last = self._resting = (expression.copy(), self.portrait.scene(expression))
+        return last[1]
 
     def layers(self, head: np.ndarray, motion: Motion, index: int) -> Layers:
         """One frame's: its head [size,size,4] and what is behind it."""
@@ -77,6 +97,22 @@ def portrait_of(avatar: Avatar, settings: DriveSettings) -> Portrait:
     """The avatar as a drive shows it."""
     compute = Compute(dtype=getattr(torch, settings.precision))
     return Portrait(avatar, correction=settings.retarget.aim, compute=compute)
+
+
+def workers_for(avatar: Avatar) -> int:
+    """Threads that render an avatar: one for each core that PyTorch may use, up to MOST_WORKERS; a GPU gets one."""
+    on_cpu = avatar.frontal.intrinsics.device.type == "cpu"
+    return min(torch.get_num_threads(), MOST_WORKERS) if on_cpu else 1
+
+
+@contextmanager
+def shared_cores(workers: int) -> Iterator[Callable[[], None]]:
+    """What each of `workers` threads calls first: it takes its share of the cores that PyTorch may use here."""
+    every = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, max(every // max(workers, 1), 1))
+    finally:
+        torch.set_num_threads(every)  # threads that begin from now on
 
 
 def camera_of(motion: Motion, rows: slice, frontal: Camera) -> Camera:
