@@ -18,13 +18,15 @@ MatteRegion = Literal["head", "head and shoulders", "upper body"]
 class HeadFrame:
     """The head space of a prior or of an avatar.
 
-    ValueError for a matrix that is no similarity, or a crop without extent.
+    ValueError for a matrix that is no similarity, or a crop without extent or far from the origin.
     """
 
     prior_from_head: np.ndarray
     """[4,4] similarity from the metric head frame to the generator's units."""
     crop_extent: float
     """Side of the square training crop at the depth of the frame's origin, in the generator's units."""
+    crop_center: tuple[float, float] = (0.0, 0.0)
+    """Where the crop's middle lies from the frame's origin, to the right and down in the picture, as long as the extent."""
     matte_region: MatteRegion = "head"
     prior_sha256: str = ""
     """Of the prior whose frame this is, where it is one's: captures made before schema 2 are aligned to a single prior."""
@@ -34,6 +36,8 @@ class HeadFrame:
             raise ValueError("prior_from_head must be a similarity [4,4]")
         if not self.crop_extent > 0:
             raise ValueError("crop_extent must be above 0")
+        if not max(map(abs, self.crop_center)) <= self.crop_extent:
+            raise ValueError("crop_center must lie within a crop's side of the origin")
 
     def _is_similarity(self) -> bool:
         scale = self.scale

@@ -98,8 +98,10 @@ def head_frame_of(avatar: Path, record: AvatarRecord) -> HeadFrame:
         raise UnusableMaterial(f"{avatar / NAME} has no crop_extent. Make it with `{made_by(avatar)}`.")
     sha256 = record.prior.sha256 or ""
     if record.frame is not None:
-        matrix, region = np.array(record.frame.prior_from_head), record.frame.matte_region
-        return HeadFrame(prior_from_head=matrix, crop_extent=record.crop_extent, matte_region=region, prior_sha256=sha256)
+        return HeadFrame(
+            prior_from_head=np.array(record.frame.prior_from_head), crop_extent=record.crop_extent,
+            crop_center=record.frame.crop_center, matte_region=record.frame.matte_region, prior_sha256=sha256,
+        )  # fmt: skip
     landmarks = read_arrays(avatar / "landmarks.npz", {"landmarks": "float [478,3]"}, made_by(avatar))["landmarks"]
     scale, rotation, shift = similarity(canonical_landmarks(), landmarks.astype(np.float64))
     matrix = np.eye(4)

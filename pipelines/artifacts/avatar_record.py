@@ -36,6 +36,7 @@ Score = Annotated[float, Meta(ge=-1000, le=1000)]
 Scores = Annotated[tuple[Score, ...], Meta(min_length=1, max_length=1000)]
 Degrees = Annotated[float, Meta(ge=-180, le=180)]
 Samples = Annotated[int, Meta(ge=1, le=1024)]
+Offset = Annotated[float, Meta(ge=-100, le=100)]
 Label = Annotated[tuple[float, ...], Meta(min_length=25, max_length=25)]
 Row = tuple[float, float, float, float]
 Consent = dict[Word, Text | None]
@@ -82,6 +83,7 @@ class FrameRecord:
 
     prior_from_head: tuple[Row, Row, Row, Row]
     matte_region: Literal["head", "head and shoulders", "upper body"] = "head"
+    crop_center: tuple[Offset, Offset] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

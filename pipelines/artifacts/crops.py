@@ -23,10 +23,12 @@ class Crops:
 
     @cached_property
     def box(self) -> np.ndarray:
-        """[N,3] x0, y0, side in px of the frame: centered on the projected origin, side = f * extent / depth of the origin."""
+        """[N,3] x0, y0, side in px of the frame: side = f * extent / depth of the origin, and its middle is the projected
+        origin, moved by the frame's `crop_center` on that scale."""
         origin = self.frame.camera_from_prior(self.camera_from_head)[:, :3, 3]
         side = self.focal_px * self.frame.crop_extent / origin[:, 2]
         middle = self.focal_px * origin[:, :2] / origin[:, 2:] + np.array(self.frame_size) / 2
+        middle += side[:, None] / self.frame.crop_extent * np.array(self.frame.crop_center)
         return np.column_stack([middle - side[:, None] / 2, side])
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pipelines.core.files import read_arrays
+from pipelines.geometry.rigid import pinhole, project
 
 if TYPE_CHECKING:
     from models.camera import Camera
@@ -100,7 +101,8 @@ def camera_of(dataset: Dataset, rows: np.ndarray) -> "Camera":
 
 
 def near_frontal(dataset: Dataset) -> "Camera":
-    """The training camera that sees the face most frontally, centered, at the median distance and focal length.
+    """The training camera that sees the face most frontally, the head's origin where all crops have it, at the median distance
+    and focal length.
 
     A view from outside the capture would show the tracker what the generator never learned.
     """
@@ -115,5 +117,6 @@ def near_frontal(dataset: Dataset) -> "Camera":
     focal = np.median(dataset.intrinsics[rows][:, [0, 1], [0, 1]])
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, -distance * rotation[:, 2]
-    intrinsics = np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+    origin = project(dataset.world_from_camera[rows], dataset.intrinsics[rows], np.zeros((1, 3)))[:, 0, :2]
+    intrinsics = pinhole(float(focal), np.round(np.median(origin, axis=0), 6))
     return Camera(world_from_camera=torch.from_numpy(pose)[None].float(), intrinsics=torch.from_numpy(intrinsics)[None].float())

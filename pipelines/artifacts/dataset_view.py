@@ -88,7 +88,8 @@ def cache_of(capture: Path, frame: HeadFrame) -> Path | None:
     """The folder of what was cut for this frame, in the capture or in the user's cache; None where neither can be written."""
     files = [capture / name for name in ("dataset.json", "tracking.npz", "stage.json")]
     content = [sha256_file(path) for path in files if path.exists()]
-    key = sha256_json([VERSION, CROP_PX, frame.prior_from_head, frame.crop_extent, frame.matte_region, content])[:16]
+    square = [frame.prior_from_head, frame.crop_extent, *([frame.crop_center] if any(frame.crop_center) else [])]
+    key = sha256_json([VERSION, CROP_PX, *square, frame.matte_region, content])[:16]
     for folder in (capture / DERIVED / key, user_cache() / DERIVED / key):
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

@@ -128,12 +128,12 @@ def neck_moves(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray)
 
 
 def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Rows of `follow` [T,3] with the whole picture enlarged by `zoom` [T] around its middle c.
+    """Rows of `follow` [T,3] with the whole picture enlarged by `zoom` [T] around c, where the optical axis goes through it.
 
     The layer is drawn as x -> g (x - a) + a + s with a the neck's foot; enlarged it has g' = zoom g and
     s' = zoom (a + s - c) + c - a.
     """
-    anchor, middle = project(frontal, intrinsics, ANCHORS[:1])[0, :2], np.array([0.5, 0.5])
+    anchor, middle = project(frontal, intrinsics, ANCHORS[:1])[0, :2], intrinsics[:2, 2]
     shift = zoom[:, None] * (anchor + moves[:, :2] - middle) + middle - anchor
     return np.column_stack([shift, moves[:, 2] + np.log(zoom)])
 

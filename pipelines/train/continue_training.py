@@ -23,10 +23,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from pipelines.artifacts.avatar import load_avatar
+from pipelines.artifacts.avatar import head_frame_of, load_avatar
 from pipelines.artifacts.avatar_record import AvatarRecord, load_avatar_record
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
+from pipelines.artifacts.family import config_of
 from pipelines.artifacts.held_out import one_after_the_other
 from pipelines.artifacts.joined_dataset import join
 from pipelines.artifacts.origins import captures_beside, find_origin, is_origin, not_beside, origins_of
@@ -42,6 +43,7 @@ from pipelines.train.appearance import GENERATOR, FrameLatents
 from pipelines.train.before_after import changes, forgotten
 from pipelines.train.finetune import CHECKPOINT
 from pipelines.train.frames import Frames
+from pipelines.train.framing import Framing, framing_of
 from pipelines.train.inputs import Networks, Tools, TrainInputs
 from pipelines.train.inversion import NEAR_DEG
 from pipelines.train.latent_init import frontal_pictures
@@ -84,6 +86,8 @@ class Continuation:
     """Those it was made of, in their order, and the added one."""
     parts: tuple[Dataset, ...]
     """Their datasets; what is held out of one is held out of those after it."""
+    framing: Framing
+    """The avatar's square, judged by the added capture."""
     held_again: int = 0
     """Frames of the added capture that would have been trained on, though an earlier capture holds them out."""
 
@@ -143,6 +147,7 @@ def open_inputs(
     prior, slower = load_prior(settings.prior), replace(settings, finetune=slowed(settings.finetune, settings.adding.rate))
     return TrainInputs(
         captures=continuation.captures, dataset=join(continuation.parts), prior=prior, settings=slower, folder=folder,
+        framing=continuation.framing,
         networks=partial(networks_of, continuation.avatar, prior, slower, processes.device),
         emphasis=partial(balanced, first=continuation.older, share=settings.adding.new_share), progress=progress,
         processes=processes, tools=tools or Tools(),
@@ -193,11 +198,14 @@ def find_captures(avatar: Path, given: Sequence[Path], beside: Sequence[Path]) -
 
 def open_captures(avatar: Path, older: Sequence[Path], capture: Path, settings: AddingSettings) -> Continuation:
     """All captures opened; SettingError or UnusableMaterial where they do not belong together."""
-    space, frame = settings.expression_space, load_prior(settings.prior).frame
+    space, frame = settings.expression_space, head_frame_of(avatar, _record(avatar))
     parts, held = one_after_the_other([view_of(folder, frame) for folder in (*older, capture)])
     if fingerprint_of(capture) in map(fingerprint_of, older):
         raise SettingError(f"{capture} is already in {avatar}; --add takes another capture of the person.")
-    continuation = Continuation(avatar=avatar, captures=(*older, capture), parts=parts, held_again=held[-1])
+    framing = framing_of(capture, frame, config_of(load_prior(settings.prior)).box_size, personal=False)
+    continuation = Continuation(
+        avatar=avatar, captures=(*older, capture), parts=parts, framing=framing, held_again=held[-1]
+    )  # fmt: skip
     new = parts[-1]
     require_frames(capture, new)
     if f"expression_{space}" not in new.tracking():

@@ -15,6 +15,9 @@ from pipelines.train.sampling_weights import rarity
 DETAILS = (((61, 291, 13, 14), 0.08), ((33, 133), 0.05), ((362, 263), 0.05))
 """Landmarks around mouth and eyes, and the radius in head units within which pixels count more."""
 
+TOUCH, TOUCH_PX = 25, 2
+"""A head whose matte (0 to 255) is above this, this near to the film's border, may go on beyond it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
@@ -25,7 +28,8 @@ class Frames:
     alpha: Tensor
     """[N,1,S,S] head matte in 0..1."""
     inside: Tensor
-    """[N,1,S,S] 1 where the source frame has a pixel, 0 where the crop is padding."""
+    """[N,1,S,S] 1 where the source frame has a pixel, or lies beyond a border that the head does not touch; 0 where it is
+    unknown what the film would show."""
     detail: Tensor
     """[N,1,S,S] 0..1, near 1 around eyes and mouth, where little area carries most of the expression."""
     camera: Camera
@@ -50,16 +54,34 @@ def load_frames(dataset: Dataset, split: str, size: int, landmarks: np.ndarray, 
     """`landmarks` [478,3] are the prior's: with the cameras they say where eyes and mouth are, whatever they do."""
     rows = dataset.rows(split)
     camera = camera_of(dataset, rows).to(device)
-    alpha = torch.from_numpy(dataset.head_mattes(rows, size)).to(device).float()[:, None] / 255
+    heads = dataset.head_mattes(rows, size)
+    alpha = torch.from_numpy(heads).to(device).float()[:, None] / 255
     color = torch.from_numpy(dataset.images(rows, size)).to(device).float().permute(0, 3, 1, 2) / 127.5 - 1
+    inside = empty_beyond(dataset.inside(rows, size), heads)
     return Frames(
-        image=color * alpha + GRAY * (1 - alpha), alpha=alpha,
-        inside=torch.from_numpy(dataset.inside(rows, size)).to(device).float()[:, None],
+        image=color * alpha + GRAY * (1 - alpha), alpha=alpha, inside=torch.from_numpy(inside).to(device).float()[:, None],
         detail=face_detail(camera, torch.from_numpy(landmarks).float().to(device), size),
         camera=camera,
         weight=torch.from_numpy(dataset.weight[rows]).float().to(device), time_s=torch.from_numpy(dataset.time_s[rows]).float(),
         rarity=_rarity(dataset, rows),
     )  # fmt: skip
+
+
+def empty_beyond(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`inside` bool [N,S,S], also true beyond borders of the film that the head's `alpha` uint8 [N,S,S] does not touch."""
+    for turns in range(4):
+        turned = _empty_above(np.rot90(inside, turns, (1, 2)), np.rot90(alpha, turns, (1, 2)))
+        inside = np.rot90(turned, -turns, (1, 2))
+    return np.ascontiguousarray(inside)
+
+
+def _empty_above(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """For the film's upper border alone."""
+    row = np.arange(inside.shape[1])
+    first = inside.any(2).argmax(1)[:, None]
+    border = (row >= first) & (row < first + TOUCH_PX)
+    touched = (border & (alpha > TOUCH).any(2)).any(1, keepdims=True)
+    return inside | ((row < first) & ~touched)[:, :, None] & inside.any(1)[:, None, :]
 
 
 def _rarity(dataset: Dataset, rows: np.ndarray) -> Tensor | None:

@@ -20,6 +20,7 @@ from pipelines.engine.distributed import Processes
 from pipelines.evaluate.faces import Find, tracker
 from pipelines.train.budget import cores
 from pipelines.train.frames import Frames, load_frames
+from pipelines.train.framing import Framing
 from pipelines.train.networks import config_for
 from pipelines.train.pairs import Label, Labeler
 from pipelines.train.settings import TrainSettings
@@ -49,6 +50,8 @@ class TrainInputs:
     dataset: Dataset
     """Of all captures."""
     prior: Prior
+    framing: Framing
+    """The head frame that the dataset is cut for, and how whole heads are in it."""
     settings: TrainSettings
     folder: Path
     """Where every step leaves its files: the avatar to be."""

@@ -92,7 +92,8 @@ class Seen:
 
 
 def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Sampling) -> Views | None:
-    """Renders of the person from around, at the median distance and focal length, where no training camera is near.
+    """Renders of the person from around, where no training camera is near, at the median distance and focal length and with
+    the origin where the crops have it.
 
     None when the frames show the person from everywhere.
     """
@@ -104,7 +105,8 @@ def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Samp
     if not far.any():
         return None
     intrinsics = frames.camera.intrinsics.median(0, keepdim=True).values.clone()
-    intrinsics[:, [0, 1], 2] = 0.5
+    origin = torch.zeros(len(frames), 1, 3, device=seen.device)
+    intrinsics[0, :2, 2] = frames.camera.project(origin)[0][:, 0].median(0).values.round(decimals=6)
     camera = Camera(world_from_camera=poses[far], intrinsics=intrinsics.expand(int(far.sum()), -1, -1))
     settings = RenderSettings(sampling=how, background=gray(person))
     with torch.no_grad():

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.head_frame import HeadFrame
 from pipelines import evaluate
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.avatar_record import TORSO, add_files
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
-from pipelines.artifacts.prior import Prior, load_prior
+from pipelines.artifacts.family import config_of
+from pipelines.artifacts.prior import load_prior
 from pipelines.avatar.torso import build_torso
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import write_image, write_json, write_text
@@ -28,6 +30,7 @@ from pipelines.engine.distributed import Processes
 from pipelines.train.appearance import Appearance, fit_appearance, load_appearance
 from pipelines.train.budget import PlanRecord
 from pipelines.train.expressions import fit_map, label_pairs, load_pairs
+from pipelines.train.framing import framing_of
 from pipelines.train.inputs import Tools, TrainInputs
 from pipelines.train.networks import make_networks
 from pipelines.train.page import avatar_report
@@ -49,16 +52,17 @@ def open_inputs(
 ) -> TrainInputs:
     """The inputs of a training that begins at a prior; UnusableMaterial when the capture does not serve."""
     prior = load_prior(settings.prior)
+    framing = framing_of(capture, prior.frame, config_of(prior).box_size, personal=settings.frame == "person")
     return TrainInputs(
-        captures=(capture,), dataset=load_capture(capture, prior), prior=prior, settings=settings, folder=folder,
-        networks=partial(make_networks, prior, settings, processes.device), progress=progress, processes=processes,
-        tools=tools or Tools(),
+        captures=(capture,), dataset=load_capture(capture, framing.frame), prior=prior, framing=framing, settings=settings,
+        folder=folder, networks=partial(make_networks, prior, settings, processes.device), progress=progress,
+        processes=processes, tools=tools or Tools(),
     )  # fmt: skip
 
 
-def load_capture(capture: Path, prior: Prior) -> Dataset:
-    """The capture in the prior's head frame."""
-    dataset = view_of(capture, prior.frame)
+def load_capture(capture: Path, frame: HeadFrame) -> Dataset:
+    """The capture in a head frame."""
+    dataset = view_of(capture, frame)
     require_frames(capture, dataset)
     return dataset
 
@@ -82,6 +86,7 @@ def fit_avatar(
 ) -> dict[str, Any]:
     """All steps but the report, from where `find_start` begins; those that are done are not done again."""
     folder = inputs.folder
+    framed = step(folder, "framing", lambda: check_framing(inputs))
     step(folder, "start", lambda: save_start(inputs, find_start(inputs)))
     start = StartState.load(folder)
     step(folder, "plan", lambda: asdict(plan_training(inputs, start, spent)))
@@ -96,8 +101,15 @@ def fit_avatar(
     scores = step(folder, "evaluation", lambda: evaluate_avatar(inputs))
     return {
         "steps": tuned["steps"], "planned_steps": tuned.get("planned_steps", tuned["steps"]), "begun": tuned["begun"],
-        "evaluation": scores, "pairs": labeled["pairs"], "jaw_range": labeled["jaw_range"], **mapped,
+        "framing": framed, "evaluation": scores, "pairs": labeled["pairs"], "jaw_range": labeled["jaw_range"], **mapped,
     }  # fmt: skip
+
+
+def check_framing(inputs: TrainInputs) -> dict[str, Any]:
+    """The square's place; what it cuts is said."""
+    for text in inputs.framing.warnings():
+        inputs.warn(text)
+    return inputs.framing.figures()
 
 
 def save_start(inputs: TrainInputs, start: StartState) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from models.head_frame import HeadFrame
 from pipelines.artifacts.avatar_record import (
     PAIRS,
     WEIGHTS,
@@ -21,7 +22,6 @@ from pipelines.artifacts.avatar_record import (
 from pipelines.artifacts.held_out import HeldOut, held_out_of
 from pipelines.artifacts.joined_dataset import Joined
 from pipelines.artifacts.origins import origin_of
-from pipelines.artifacts.prior import Prior
 from pipelines.avatar.view_limits import view_limits_of
 from pipelines.face.expression import calibrate, space_names
 from pipelines.provenance.consent import consent_in
@@ -32,10 +32,10 @@ from pipelines.train.inputs import ExpressionSpace, TrainInputs
 def write_record(inputs: TrainInputs, appearance: Appearance, expression: np.ndarray) -> None:
     """`expression` [P,E] is what the expression map was taught, in the inputs' space; all weights lie in the folder."""
     prior, dataset, settings, config = inputs.prior, inputs.dataset, inputs.settings, appearance.generator.config
-    first, *added = inputs.captures
+    frame, (first, *added) = inputs.framing.frame, inputs.captures
     record = AvatarRecord(
-        family=prior.family, config=asdict(config), image_size=config.image_size, crop_extent=prior.crop_extent,
-        frame=frame_of(prior), frontal_camera=tuple(inputs.frontal.label()[0].tolist()),
+        family=prior.family, config=asdict(config), image_size=config.image_size,
+        crop_extent=frame.crop_extent, frame=frame_of(frame), frontal_camera=tuple(inputs.frontal.label()[0].tolist()),
         sampling=SamplesPerRay(coarse=settings.finetune.coarse, fine=settings.finetune.fine),
         expression=range_of(inputs.space, expression), torso=settings.torso,
         consent=consent_in(first), capture=origin_of(first),
@@ -53,10 +53,10 @@ def held_out(inputs: TrainInputs) -> tuple[HeldOut, ...]:
     return tuple(map(held_out_of, parts))
 
 
-def frame_of(prior: Prior) -> FrameRecord:
-    """The prior's head frame, as it is recorded."""
-    rows: Any = prior.frame.prior_from_head.tolist()
-    return FrameRecord(prior_from_head=rows, matte_region=prior.frame.matte_region)
+def frame_of(frame: HeadFrame) -> FrameRecord:
+    """A head frame, as it is recorded."""
+    rows: Any = frame.prior_from_head.tolist()
+    return FrameRecord(prior_from_head=rows, matte_region=frame.matte_region, crop_center=frame.crop_center)
 
 
 def range_of(space: ExpressionSpace, expression: np.ndarray) -> ExpressionRange:

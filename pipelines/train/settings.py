@@ -170,6 +170,9 @@ class TrainSettings:
     memory_gb: float | None = None
     """Gigabytes that a step may take, of the process on a CPU, of the graphics memory on a GPU: micro-batches and light memory
     follow, nothing that is learned; none: nothing is measured."""
+    frame: Literal["person", "prior"] = "person"
+    """The square that the generator sees: chosen for the person, so that hair, chin and the neck's start are inside
+    (train.framing), or the prior's own, which cuts high hair. Paper: prior."""
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
     unfilmed_mouth: Literal["drawn", "shut"] = "drawn"
@@ -207,6 +210,7 @@ PAPER = replace(
     QUICK,
     preset="paper",
     paint=0,
+    frame="prior",
     budget_s=None,
     unfilmed_mouth="shut",
     finetune=FinetuneSettings(

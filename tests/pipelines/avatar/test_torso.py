@@ -98,9 +98,8 @@ def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):
     capture = write_solid_capture(tmp_path / "solid.capture", frames=40)
     label = tuple(np.concatenate([FRONTAL.ravel(), LENS.ravel()]).tolist())
     avatar = write_avatar(tmp_path / "a.avatar")
-    save_avatar_record(
-        avatar, replace(load_avatar_record(avatar), frontal_camera=label, crop_extent=0.85, frame=frame_of(load_prior("quick")))
-    )
+    frame = frame_of(load_prior("quick").frame)
+    save_avatar_record(avatar, replace(load_avatar_record(avatar), frontal_camera=label, crop_extent=0.85, frame=frame))
     record = build_torso(capture, tmp_path / "a.avatar")
     add_torso(SimpleNamespace(captures=(capture,), folder=avatar, settings=SimpleNamespace(torso="still")))  # type: ignore[arg-type]
     known = load_avatar_record(avatar).weights

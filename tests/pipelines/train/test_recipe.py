@@ -51,7 +51,8 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     assert set(report.figures["evaluation"]["baselines"]) == {"mean", "retrieval", "oracle"}
     said = any("mouth opens" in warning for warning in report.warnings)
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"
-    assert list(report.seconds) == ["start", "plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
+    assert report.figures["framing"]["cut_share"] == 0
+    assert list(report.seconds) == ["framing", "start", "plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
     assert (tmp_path / "solid.avatar" / "report.html").exists()
     assert train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS).status == "unchanged"
 
