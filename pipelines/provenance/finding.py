@@ -1,7 +1,7 @@
 """Is the mark in a video, and which? The original is not needed.
 
 Frames are flattened (what is left of brightness without its neighborhood's, over the neighborhood's variance), averaged over
-time, and correlated with the code at every scale and shift:
+time, whitened (`pipelines.provenance.whitening`), and correlated with the code at every scale and shift:
 
     z = sum_k w_k cos(arg F_k + 2 pi k . d / T - theta_k) / sqrt(sum_k w_k^2 / 2),
 
@@ -11,17 +11,21 @@ Why the false alarms are what they are said to be: the phases theta are uniform 
 it shows. E exp(t cos theta) = I0(t) <= exp(t^2 / 4), so P(z >= c) <= exp(-c^2 / 2) for each scale, shift and payload, and by
 the union bound the probability that any of them reaches z is at most tests * 2^32 * exp(-z^2 / 2). Found means: at most 1e-6.
 With 5e6 tests that is z >= 10.1.
+
+How strong the mark is from pixel to pixel needs not be known: one of even strength, as earlier versions made it, is found alike.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.provenance.mark import BAND, TILE_PX, Code, code, pixel_centers, scale_of
+from pipelines.provenance.masking import strength
+from pipelines.provenance.whitening import whiten
 
 FALSE_ALARM = 1e-6
 """Probability that a foreign video is called marked."""
@@ -40,6 +44,8 @@ SURE = 1.5
 """By how much the z of a code word must exceed the next one's."""
 NEIGHBORHOOD_PX, FLOOR = 2.0, 1.5
 """Radius of the neighborhood, and gray levels that are noise anyway."""
+PLACE = 1.0
+"""Gray levels of the mark from which on a pixel counts as a place for it."""
 NEAR = 0.02
 """Scales this near to that of an untouched render are tried first; the others only where the mark is not plain there."""
 PLAIN = 1e-12
@@ -61,6 +67,8 @@ class Finding:
     scale: float
     """Size of the pattern in the searched picture, see pipelines.provenance.mark.scale_of."""
     frames: int
+    texture: float = 0.0
+    """Share of the pixels in which a mark of a gray level or more hides; where it is about 0 there may be none to find."""
 
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "confidence": 1.0 - self.false_alarm}
@@ -77,26 +85,32 @@ def find_in_video(path: Path) -> Finding:
 
 def find_mark(images: Iterable[np.ndarray]) -> Finding:
     """Search uint8 pictures [H,W,3] or [H,W] of one size."""
-    total, count = None, 0
+    total, texture, count = np.zeros(()), 0.0, 0
     for image in images:
-        flat = flatten_brightness(image)
-        total = flat if total is None else total + flat
+        gray = searched(image)
+        total = total + flatten_brightness(gray)
+        texture += float((strength(gray) >= PLACE).mean())
         count += 1
-    if total is None:
+    if not count:
         return Finding(found=False, payload=None, sure=False, z=0.0, false_alarm=1.0, scale=1.0, frames=0)
-    return search(total / count, count)
+    return replace(search(whiten(total / count), count), texture=texture / count)
 
 
-def flatten_brightness(image: np.ndarray) -> np.ndarray:
-    """float32 [H,W]: brightness less its neighborhood's mean, over the variance there, which keeps edges small."""
+def searched(image: np.ndarray) -> np.ndarray:
+    """uint8 [h,w]: gray, and no longer than LONGEST_PX."""
     import cv2
 
     if image.ndim == 3:
         image = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
-    if max(image.shape) > LONGEST_PX:
-        scale = LONGEST_PX / max(image.shape)
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    bright = image.astype(np.float32)
+    scale = LONGEST_PX / max(image.shape)
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+
+
+def flatten_brightness(gray: np.ndarray) -> np.ndarray:
+    """float32 [H,W]: brightness less its neighborhood's mean, over the variance there, which keeps edges small."""
+    import cv2
+
+    bright = gray.astype(np.float32)
     detail = bright - cv2.GaussianBlur(bright, (0, 0), NEIGHBORHOOD_PX)
     return detail / (cv2.GaussianBlur(detail * detail, (0, 0), NEIGHBORHOOD_PX) + FLOOR**2)
 

@@ -8,10 +8,11 @@ so the pattern repeats every 232 pixels and a crop is a shift. A quarter of the 
 shift; the rest are four groups, each with the phases of one of 256 code words: 32 bits.
 
 Notable choices:
+- The pattern is as strong in a pixel as the texture there hides (`pipelines.provenance.masking`); what is flat stays as it is.
 - The pattern stands still. Static regions do not shimmer, encoders carry it on at no cost, and frames add up when it is sought.
 - Wavelengths of 8 to 39 pixels at 512: what encoders keep at low rates, and still 4 pixels at half the size.
 - Above 512 pixels the pattern grows with the picture, so a 4K render may be scaled down as far as one of 512. Below, it shrinks
-  with the root of the size (few pixels must hold enough waves) and is stronger.
+  with the root of the size: few pixels must hold enough waves.
 - The phases come from SHAKE-256 of a public word. The mark tells an honest finder; it is no secret and no proof in court.
 """
 
@@ -21,6 +22,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipelines.provenance.masking import strength
+
 KEY = b"avatarcli mark 1"
 TILE_PX = 232.0
 """Period of the pattern in a picture of FULL_PX; no multiple of an encoder's blocks."""
@@ -28,9 +31,6 @@ BAND = (6.0, 28.0)
 """Cycles a tile of the lowest and highest frequency."""
 FULL_PX, LEAST_SCALE = 512, 0.5
 GROUPS, WORDS = 4, 256
-RMS, MOST_RMS = 1.0, 1.9
-"""Gray levels of the pattern at FULL_PX and above: a PSNR of 20 log10(255 / 1.04) = 47.8 dB (1.04: rounded to whole levels);
-and of small pictures: 42.5 dB."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,15 @@ def scale_of(height: int, width: int) -> float:
     return relative if relative >= 1 else max(LEAST_SCALE, relative**0.5)
 
 
-def rms_of(height: int, width: int) -> float:
-    """Strength in gray levels: 1 at 512 pixels and above, 1.41 at 256, 1.9 at 128."""
-    return float(np.clip(RMS * (FULL_PX / max(height, width)) ** 0.5, RMS, MOST_RMS))
-
-
 def pattern(height: int, width: int, payload: str) -> np.ndarray:
-    """int16 [H,W] to be added to the picture's gray levels."""
+    """float32 [H,W] of rms 1, to be added to a picture's gray levels as strong as it hides."""
     known, reach = code(), int(BAND[1])
     grid = np.zeros((2 * reach + 1, 2 * reach + 1), complex)
     grid[known.frequencies[:, 1] + reach, known.frequencies[:, 0] + reach] = np.exp(1j * known.phases(payload))
     cycles = np.arange(-reach, reach + 1) / (TILE_PX * scale_of(height, width))
     waves = [np.exp(2j * np.pi * np.outer(pixel_centers(side), cycles)) for side in (height, width)]
     whole = np.real(waves[0] @ grid @ waves[1].T)
-    return np.rint(whole * (rms_of(height, width) / np.sqrt(len(known.frequencies) / 2))).astype(np.int16)
+    return (whole / np.sqrt(len(known.frequencies) / 2)).astype(np.float32)
 
 
 def pixel_centers(side: int) -> np.ndarray:
@@ -99,26 +94,23 @@ def pixel_centers(side: int) -> np.ndarray:
 
 
 class Marker:
-    """Adds one payload's pattern to pictures; patterns are made once a size."""
+    """Adds one payload's pattern to pictures where their texture hides it; patterns are made once a size."""
 
     def __init__(self, payload: str) -> None:
         self.payload = payload
-        self.layers: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self.patterns: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """uint8 [H,W,3], or [H,W,4] with straight alpha that stays, as stay the colors of what cannot be seen."""
         import cv2
 
-        if picture.shape not in self.layers:
-            self.layers[picture.shape] = self._layers(*picture.shape)
-        lighter, darker = self.layers[picture.shape]
-        marked = cv2.subtract(cv2.add(picture, lighter), darker)
-        return marked if picture.shape[2] == 3 else np.where(picture[..., 3:] > 0, marked, picture)
-
-    def _layers(self, height: int, width: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is added and what is subtracted, uint8; alpha gets neither."""
-        both = pattern(height, width, self.payload)[..., None] * np.array([1, 1, 1, 0][:channels], np.int16)
-        return np.maximum(both, 0).astype(np.uint8), np.maximum(-both, 0).astype(np.uint8)
+        height, width, channels = picture.shape
+        if (height, width) not in self.patterns:
+            self.patterns[height, width] = pattern(height, width, self.payload)
+        hidden = strength(cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2GRAY))
+        added = np.rint(hidden * self.patterns[height, width]).astype(np.int16)
+        layers = [added] * 3 if channels == 3 else [np.where(picture[..., 3] > 0, added, np.int16(0))] * 3 + [added * 0]
+        return cv2.add(picture, cv2.merge(layers), dtype=cv2.CV_8U)
 
 
 def _stream(word: bytes, count: int) -> bytes:

@@ -15,6 +15,8 @@ from pipelines.provenance.consent import consent_sentence
 from pipelines.provenance.finding import FRAMES, Finding, find_in_video, find_mark
 from pipelines.provenance.manifest import Reading, read_manifest
 
+LEAST_TEXTURE = 0.02
+"""Share of the pixels with room for a mark below which it is said that there is hardly any."""
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -73,7 +75,8 @@ class Verdict:
 
     def _mark(self) -> str:
         if not self.mark.found:
-            return "No watermark was found."
+            flat = " (its pictures are too flat to hide one)" if self.mark.frames and self.mark.texture < LEAST_TEXTURE else ""
+            return f"No watermark was found{flat}."
         doubt = "" if self.mark.sure else " (the number is uncertain)"
         odds = max(self.mark.false_alarm, 1e-99)
         return f"The watermark names avatar {self.mark.payload}{doubt}; the odds of a false alarm are below {odds:.0e}."
