@@ -12,7 +12,7 @@ it shows. E exp(t cos theta) = I0(t) <= exp(t^2 / 4), so P(z >= c) <= exp(-c^2 /
 the union bound the probability that any of them reaches z is at most tests * 2^32 * exp(-z^2 / 2). Found means: at most 1e-6.
 With 5e6 tests that is z >= 10.1.
 
-How strong the mark is from pixel to pixel needs not be known: one of even strength, as earlier versions made it, is found alike.
+How strong the mark is from pixel to pixel need not be known: one of even strength, as earlier versions made it, is found too.
 """
 
 import math
