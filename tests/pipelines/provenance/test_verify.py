@@ -120,6 +120,13 @@ def test_one_picture(tmp_path: Path) -> None:
     assert verify(tmp_path / "a.png").mark.payload == "0a0b0c0d"
 
 
+def test_a_flat_picture_has_no_room_for_a_mark(tmp_path: Path) -> None:
+    write_image(tmp_path / "flat.png", Marker("0a0b0c0d")(np.full((256, 256, 3), 128, np.uint8)))
+    write_image(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))
+    assert "No watermark was found (its pictures are too flat to hide one)." in verify(tmp_path / "flat.png").sentence()
+    assert "No watermark was found." in verify(tmp_path / "noise.png").sentence()
+
+
 def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     for path, said in ((tmp_path / "gone.mp4", "does not exist"), (tmp_path, "no PNG"), (tmp_path / "text.mp4", "text.mp4")):
