@@ -21,7 +21,7 @@ State = dict[str, Tensor]
 Regularizer = Callable[[Scene, torch.Generator], Tensor]
 """A scene and random numbers -> a loss [] that no picture is needed for."""
 
-MODULES = {"eg3d": "models.eg3d.family", "panohead": "models.panohead.family"}
+MODULES = {"eg3d": "models.eg3d.family", "panohead": "models.panohead.family", "faceshop": "models.faceshop.family"}
 """Family -> the module that holds its `FAMILY`."""
 
 

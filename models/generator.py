@@ -35,6 +35,9 @@ class Control:
     """[B,L] light."""
     label: Tensor | None = None
     """[B,C] the label that conditions the network, where it sees one."""
+    code: Tensor | None = None
+    """[B,z_dim] what ws were made of, in families whose z has parts that mean something: there `deformation` and `illumination`
+    take the place of its own."""
 
     def __len__(self) -> int:
         return len(self.ws)
@@ -78,7 +81,7 @@ class Rendering:
     alpha: Tensor
     """[B,1,h,w] share of the ray that hit something."""
     semantics: Tensor | None = None
-    """[B,K,h,w] class logits, or the one mask of the head, for families that have them."""
+    """[B,K,h,w] probabilities of classes, or the one mask of the head, for families that have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +95,11 @@ class LatentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorOutput:
-    """logits [B,1], above 0 for "real"; pose where a family's discriminator predicts it."""
+    """logits [B,1], above 0 for "real"; pose and latent code where a family's discriminator guesses them."""
 
     logits: Tensor
     pose: Tensor | None = None
+    latent: Tensor | None = None
 
 
 class Animator(Protocol):

@@ -22,6 +22,7 @@ from models.networks.stylegan2.synthesis import block_channels
 
 MAPPING_LAYERS = 8
 CONV_CLAMP = 256.0
+GROUP_SIZE = 4
 MASK_SIZE = 128
 """Side of the mask that the separate branch sees."""
 
@@ -53,17 +54,24 @@ class DualDiscriminator(nn.Module):
     resample_filter: Tensor
     image_channels = 6
     needs_mask = False
+    own_filter = True
+    """The official module has a `resample_filter` of its own."""
 
-    def __init__(self, config: DiscriminatorConfig):
+    def __init__(
+        self, config: DiscriminatorConfig, *, label_dim: int = LABEL_DIM, guesses: int = 0, group_size: int = GROUP_SIZE
+    ):
         super().__init__()
         self.label_noise, self.image_size = config.disc_c_noise, config.image_size
         self.base = config.discriminator_channel_base or config.channel_base
         self.most = config.discriminator_channel_max or config.channel_max
         self.sizes = self._add_blocks("b", self.image_size, self.image_channels)
         channels = block_channels(4, self.base, self.most)
-        self.mapping = Mapping(z_dim=0, label_dim=LABEL_DIM, w_dim=channels, layers=MAPPING_LAYERS)
-        self.b4 = DiscriminatorEpilogue(channels, label_dim=channels, clamp=CONV_CLAMP)
-        self.register_buffer("resample_filter", binomial_filter())
+        self.mapping = Mapping(z_dim=0, label_dim=label_dim, w_dim=channels, layers=MAPPING_LAYERS)
+        self.b4 = DiscriminatorEpilogue(
+            channels, label_dim=channels, clamp=CONV_CLAMP, guesses=guesses, group_size=group_size
+        )  # fmt: skip
+        if self.own_filter:
+            self.register_buffer("resample_filter", binomial_filter())
 
     @property
     def group_size(self) -> int:

@@ -1,9 +1,11 @@
-"""Image-space super-resolution of the rendered features (EG3D section 4.4; spec 1.11).
+"""Image-space super-resolution of the rendered features (EG3D section 4.4, spec 1.11; 3DFaceShop section 4.2.1, its spec 4).
 
-Notable choices:
+Notable choices of EG3D's:
 - one module for all official variants: two synthesis blocks whose skip image starts as the first three feature channels;
 - input and output sizes follow from the image size; only the channels, which blocks double, and the resize rule differ;
 - all three uses of w in a block read the last ws, and noise is always off.
+
+3DFaceShop's is a residual network that reads the first ws, with noise; its image owes nothing to the raw one but the features.
 """
 
 from dataclasses import dataclass
@@ -12,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from models.compute_mode import EXACT, Compute
+from models.generator import Noise
 from models.networks.stylegan2.resampling import binomial_filter, resize
-from models.networks.stylegan2.synthesis import SynthesisBlock
+from models.networks.stylegan2.synthesis import ResidualBlock, SynthesisBlock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +79,29 @@ class SuperResolution(nn.Module):
 
     def resizes(self, size: int) -> bool:
         return size < self.input_size or (size > self.input_size and not self.variant.enlarge_only)
+
+
+class ResidualSuperResolution(nn.Module):
+    """features [B,C,r,r], ws [B,4 or more,w_dim] -> image [B,3,H,H]; noise of the stored size fits whole pictures only."""
+
+    def __init__(
+        self, inputs: int, *, doublings: int, image_size: int, w_dim: int, channels: tuple[int, int], antialias: bool = True
+    ):
+        super().__init__()
+        first, second = channels
+        self.input_size, self.antialias = image_size >> doublings, antialias
+        both = doublings == 2
+        self.block0 = ResidualBlock(inputs, first, w_dim=w_dim, resolution=self.input_size * (2 if both else 1), up=both)
+        self.block1 = ResidualBlock(first, second, w_dim=w_dim, resolution=image_size, up=True, image_channels=3)
+
+    def forward(
+        self, features: Tensor, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT, patch: bool = False
+    ) -> Tensor:
+        """A `patch` of a feature image is never resized, and has no noise: nobody knows which part of it."""
+        if patch:
+            noise = "none"
+        elif features.shape[-1] != self.input_size:
+            features = resize(features, self.input_size, self.antialias)
+        features = features.to(compute.dtype, memory_format=torch.channels_last)
+        x = compute.run(self.block0, features, ws[:, :2], noise)
+        return compute.run(self.block1, x, ws[:, 1:4], noise)

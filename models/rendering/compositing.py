@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+OPAQUE = 1e10
+"""Length of what a ray's last sample stands for in NeRF's rule."""
+
 
 def interval_weights(density: Tensor, depths: Tensor) -> Tensor:
     """w [..,S-1] of sorted samples: raw density [..,S] at depths [..,S].
@@ -19,6 +22,20 @@ def interval_weights(density: Tensor, depths: Tensor) -> Tensor:
     """
     middle = (density[..., :-1] + density[..., 1:]) / 2
     passing = torch.exp(-F.softplus(middle - 1) * (depths[..., 1:] - depths[..., :-1]))
+    transmittance = torch.cumprod(F.pad(passing[..., :-1] + 1e-10, (1, 0), value=1.0), dim=-1)
+    return (1 - passing) * transmittance
+
+
+def nerf_weights(density: Tensor, depths: Tensor, behind: float | Tensor = OPAQUE) -> Tensor:
+    """w [..,S] of sorted samples: density [..,S], not below 0, at depths [..,S]; the last sample stands for `behind` units,
+    [..,1] or one number for all.
+
+    alpha_i = 1 - exp(-s_i (z_{i+1} - z_i)), w_i = alpha_i prod_{j<i} (1 - alpha_j + 1e-10); they sum to 1 unless the last
+    density is 0. Densities ln 2 and 1 at depths 2 and 3: 0.5 and 0.5.
+    """
+    last = torch.as_tensor(behind).to(depths).expand_as(depths[..., :1])
+    steps = torch.cat([depths[..., 1:] - depths[..., :-1], last], -1)
+    passing = torch.exp(-density * steps)
     transmittance = torch.cumprod(F.pad(passing[..., :-1] + 1e-10, (1, 0), value=1.0), dim=-1)
     return (1 - passing) * transmittance
 

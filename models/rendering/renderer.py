@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from models.compute_mode import EXACT, Compute
-from models.rendering.compositing import composite, expected_depth, interval_weights, sample_weights
+from models.rendering.compositing import composite, expected_depth, interval_weights, nerf_weights, sample_weights
 from models.rendering.sampling import (
     Sampling,
     Volume,
     coarse_uniforms,
     fine_uniforms,
     importance,
+    nerf_importance,
     ray_limits,
     stratified,
 )
@@ -28,36 +29,53 @@ from models.rendering.sampling import (
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
 """points [B,M,3] -> color features [B,M,C] in 0..1 and raw density [B,M]."""
 
+Integrate = Callable[[Tensor, Tensor, Tensor, Volume], tuple[Tensor, ...]]
+"""Features [B,N,S,C], raw density and depths [B,N,S] of samples in any order along their ray -> what the rays see, [B,N,..]."""
+
 CHUNK = 1024
 """Rays rendered at once without gradients; 512 to 1024 is fastest on a CPU, with 24 as with 96 samples."""
 
 
 def render_rays(
     field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, volume: Volume, compute: Compute = EXACT,
-    chunk: int = CHUNK,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Features [B,N,C], expected depth [B,N,1], alpha [B,N,1] of rays [B,N,3]; empty rays are -1 with alpha 0."""
+    chunk: int = CHUNK, integrate: Integrate | None = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Features [B,N,C], expected depth [B,N,1], alpha [B,N,1] of rays [B,N,3]; empty rays are -1 with alpha 0.
+
+    Or what `integrate` makes of the samples.
+    """
     near, far = ray_limits(origins, directions, volume, sampling.limits)
-    coarse = stratified(near, far, sampling.coarse, coarse_uniforms(sampling, origins), volume.disparity)
+    centered = 0.5 if volume.rule == "nerf" else 0.0
+    coarse = stratified(near, far, sampling.coarse, coarse_uniforms(sampling, origins) - centered, volume.disparity)
     u = fine_uniforms(sampling, origins)
     rays = (origins, directions, coarse, u)
     if torch.is_grad_enabled():  # every piece adds a gradient as large as the planes
         chunk = 4 * chunk if compute.recompute else origins.shape[1]
     pieces = zip(*(value.split(chunk, dim=1) for value in rays), strict=True)
-    parts = [compute.run(_march, field, *piece, volume) for piece in pieces]
-    features, depth, alpha = (torch.cat(values, dim=1) for values in zip(*parts, strict=True))
-    return features, depth, alpha
+    parts = [compute.run(_march, field, *piece, volume, integrate or integrated) for piece in pieces]
+    return tuple(torch.cat(values, dim=1) for values in zip(*parts, strict=True))
 
 
 def _march(
-    field: Field, origins: Tensor, directions: Tensor, depths: Tensor, u: Tensor, volume: Volume
-) -> tuple[Tensor, Tensor, Tensor]:
+    field: Field, origins: Tensor, directions: Tensor, depths: Tensor, u: Tensor, volume: Volume, integrate: Integrate
+) -> tuple[Tensor, ...]:
     features, density = _evaluate(field, origins, directions, depths)
     if u.shape[-1]:
-        fine = importance(depths, interval_weights(density.detach(), depths), u)
+        fine = _fine_depths(density.detach(), depths, u, volume)
         fine_features, fine_density = _evaluate(field, origins, directions, fine)
         depths, density = torch.cat([depths, fine], -1), torch.cat([density, fine_density], -1)
         features = torch.cat([features, fine_features], -2)
+    return integrate(features, density, depths, volume)
+
+
+def _fine_depths(density: Tensor, depths: Tensor, u: Tensor, volume: Volume) -> Tensor:
+    if volume.rule == "nerf":
+        return nerf_importance(depths, nerf_weights(density, depths), u)
+    return importance(depths, interval_weights(density, depths), u)
+
+
+def integrated(features: Tensor, density: Tensor, depths: Tensor, volume: Volume) -> tuple[Tensor, ...]:
+    """Features, expected depth and alpha by EG3D's rule."""
     weights = unsorted_weights(density, depths)
     color, alpha = composite(features, weights, volume.white_back, volume.signed)
     low, high = depths.amin(-1, keepdim=True), depths.amax(-1, keepdim=True)

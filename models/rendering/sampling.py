@@ -15,6 +15,9 @@ from torch import Tensor
 
 Limits = tuple[float, float] | Literal["box"]
 Jitter = Literal["none", "mid", "random"]
+Rule = Literal["eg3d", "nerf"]
+"""How densities at samples become weights. EG3D: those of the intervals between neighbors, of raw densities. NeRF: each sample
+stands for what lies up to the next, the last for all behind it, so that every ray ends opaque; densities are as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +56,8 @@ class Volume:
     """Composited features leave as 2 f - 1, as colors in [-1,1] (EG3D); False: as they are (PanoHead)."""
     compat_auto_limits: bool = False
     """Give rays that miss the cube the limits of the official release."""
+    rule: Rule = "eg3d"
+    """With NeRF's, the coarse depths lie around evenly spaced ones (0.5: on them) and not behind them."""
 
 
 def ray_limits(origins: Tensor, directions: Tensor, volume: Volume, limits: Limits | None = None) -> tuple[Tensor, Tensor]:
@@ -102,6 +107,16 @@ def stratified(near: Tensor, far: Tensor, count: int, u: Tensor, disparity: bool
     if disparity:
         return 1 / (1 / near * (1 - share) + 1 / far * share)
     return near + share * (far - near)
+
+
+@torch.no_grad()
+def nerf_importance(depths: Tensor, weights: Tensor, u: Tensor) -> Tensor:
+    """Depths [B,N,F] drawn from the weights [B,N,S] of coarse samples at depths [B,N,S] at uniforms u [B,N,F].
+
+    The weights of the inner samples are the density over the bins between midpoints (NeRF section 5.2; 3DFaceShop, spec 5).
+    """
+    middles = (depths[..., :-1] + depths[..., 1:]) / 2
+    return inverse_cdf(middles, weights[..., 1:-1] + 1e-5, u)
 
 
 @torch.no_grad()

@@ -1,5 +1,5 @@
-"""From tri-plane features to density and color (EG3D section 4.1, spec 1.9; PanoHead, spec 1.17), and the solid a fresh
-network starts from.
+"""From tri-plane features to density and color (EG3D section 4.1, spec 1.9; PanoHead, spec 1.17) and to classes (3DFaceShop,
+arXiv 2209.05434, section 4.2.2; spec 4), and the solid a fresh network starts from.
 
 Notable choices: the view direction is ignored; the density prior is a formula of the config, not a weight, so a checkpoint
 keeps the official names.
@@ -53,6 +53,31 @@ class Decoder(nn.Module):
         assert isinstance(last, FullyConnected)
         weight, bias = last.scaled()
         return F.linear(self.net[:2](planes_feature), weight[:1], None if bias is None else bias[:1])[..., 0]
+
+
+class SemanticDecoder(nn.Module):
+    """FC -> softplus, then a head for color and density and one for classes: summed plane feature [...,C] -> color features
+    [...,F], density before its softplus [...] and probabilities of the classes [...,K].
+
+    The first three features are colors, 1.002 sigmoid - 0.001; the others are what the layer gives.
+    """
+
+    def __init__(self, inputs: int, *, hidden: int, features: int, classes: int):
+        super().__init__()
+        self.base_network = nn.Sequential(FullyConnected(inputs, hidden, bias_init=1), nn.Softplus())
+        self.image_head = FullyConnected(hidden, features + 1, bias_init=1)
+        self.mask_head = FullyConnected(hidden, classes, bias_init=1)
+
+    def forward(self, planes_feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = self.base_network(planes_feature)
+        appearance = self.image_head(hidden)
+        features = torch.cat([ACTIVATIONS["sigmoid"](appearance[..., :3]), appearance[..., 3:-1]], -1)
+        return features, appearance[..., -1], torch.softmax(self.mask_head(hidden), -1)
+
+    def density(self, planes_feature: Tensor) -> Tensor:
+        """The density before its softplus [...] alone."""
+        weight, bias = self.image_head.scaled()
+        return F.linear(self.base_network(planes_feature), weight[-1:], None if bias is None else bias[-1:])[..., 0]
 
 
 @dataclass(frozen=True, kw_only=True)

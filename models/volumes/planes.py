@@ -25,8 +25,11 @@ PLANE_AXES: dict[str, Axes] = {
     "eg3d_released": ((0, 1), (0, 2), (2, 0)),
     "eg3d_fixed67": ((0, 1), (0, 2), (2, 1)),
     "panohead": ((0, 1), (0, 2), (1, 2)),
+    "faceshop": ((0, 2), (0, 1), (1, 2)),
 }
 """First coordinate along a plane's width, second along its height; x, y, z = 0, 1, 2."""
+INNER = 1e-5
+"""How far inside of the border of a box to the corners the outermost points are looked up, in half boxes."""
 BEHIND = 0.03
 """Head units over which something sets in behind the origin (the logistic function's scale)."""
 
@@ -44,7 +47,9 @@ def as_texels(planes: Tensor, depth: int | None = None) -> Tensor:
     return planes.unflatten(2, (-1, depth)).permute(0, 1, 3, 4, 5, 2).contiguous()
 
 
-def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float, shares: Tensor | None = None) -> Tensor:
+def lookup(
+    texels: Tensor, points: Tensor, axes: Axes, box_size: float, shares: Tensor | None = None, to_corners: bool = False
+) -> Tensor:
     """Mean over the P planes of their features, [B,N,C], of points [B,N,3] (head units); linear in between, zeros outside.
 
     `shares` [B,N,P] weigh the planes at every point, instead of 1/P each.
@@ -52,8 +57,10 @@ def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float, shares: 
     texels [B,P,H,W,C] with axes of pairs or [B,P,D,H,W,C] of triples. q = 2 points / box_size, texel index ((q + 1) W - 1) / 2:
     the border of the box is the border of the outermost texels. A plane of ones returns 1 inside the box, 0.5 on its face, 0
     from half a texel outside. Three slices lie at q = -2/3, 0, 2/3; one slice is not a plane, it is multiplied by 1 - |q| / 2.
+    `to_corners`: the outermost texels' centers lie on the border of the box, index (q + 1) (W - 1) / 2, and what is outside has
+    the border's features.
     """
-    index, weight = taps(points * (2 / box_size), texels.shape[:-1], axes)
+    index, weight = taps(points * (2 / box_size), texels.shape[:-1], axes, to_corners)
     if shares is not None:
         each = shares.reshape(-1, 1, len(axes)) * len(axes)
         weight = (weight.unflatten(1, (-1, len(axes))) * each).flatten(1)
@@ -63,13 +70,14 @@ def lookup(texels: Tensor, points: Tensor, axes: Axes, box_size: float, shares: 
     return F.embedding_bag(index, rows, per_sample_weights=weight, mode="sum").view(*points.shape[:2], -1)
 
 
-def taps(q: Tensor, shape: tuple[int, ...], axes: Axes) -> tuple[Tensor, Tensor]:
+def taps(q: Tensor, shape: tuple[int, ...], axes: Axes, to_corners: bool = False) -> tuple[Tensor, Tensor]:
     """Which texels of [B,P,(D,)H,W] the points q [B,N,3] in -1..1 read: rows and weights [B*N,P*4 or P*8]."""
     batch, count, *sizes = shape
     index = torch.arange(batch * count, dtype=torch.int32, device=q.device).view(batch, 1, count, 1)
     weight = q.new_full((batch, 1, count, 1), 1 / count)
     for size, axis in zip(sizes, reversed(list(zip(*axes, strict=True))), strict=True):
-        position = ((q.mT[:, list(axis)] + 1) * size - 1) / 2
+        place = q.mT[:, list(axis)]
+        position = (place.clamp(INNER - 1, 1 - INNER) + 1) * (size - 1) / 2 if to_corners else ((place + 1) * size - 1) / 2
         low = position.floor()
         share, corners = position - low, torch.stack([low, low + 1], dim=1)
         shares = torch.stack([1 - share, share], dim=1) * ((corners >= 0) & (corners < size))

@@ -9,10 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.networks.stylegan2.layers import Convolution, FullyConnected
+from models.networks.stylegan2.layers import HALF, Convolution, FullyConnected
 from models.networks.stylegan2.resampling import binomial_filter
-
-HALF = math.sqrt(0.5)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -48,16 +46,26 @@ def minibatch_deviation(x: Tensor, group_size: int) -> Tensor:
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """[B,C,4,4] and the mapped label [B,M] -> logit [B,1] = <out(fc(conv(x))), label> / sqrt(M)."""
+    """[B,C,4,4] and the mapped label [B,M] -> logit [B,1] = <out(fc(conv(x))), label> / sqrt(M).
 
-    def __init__(self, channels: int, *, label_dim: int, resolution: int = 4, group_size: int = 4, clamp: float | None = None):
+    `guesses` more outputs are what the network says of the image besides, which no label weighs.
+    """
+
+    def __init__(
+        self, channels: int, *, label_dim: int, resolution: int = 4, group_size: int = 4, clamp: float | None = None,
+        guesses: int = 0,
+    ):  # fmt: skip
         super().__init__()
-        self.group_size = group_size
+        self.group_size, self.label_dim = group_size, label_dim
         self.conv = Convolution(channels + 1, channels, 3, activation="lrelu", clamp=clamp)
         self.fc = FullyConnected(channels * resolution**2, channels, activation="lrelu")
-        self.out = FullyConnected(channels, label_dim)
+        self.out = FullyConnected(channels, label_dim + guesses)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return self.judged(x, label)[0]
+
+    def judged(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit [B,1] and the guesses [B,G]."""
         x = self.conv(minibatch_deviation(x, self.group_size))
-        x = self.out(self.fc(x.flatten(1)))
-        return (x * label).sum(1, keepdim=True) / math.sqrt(label.shape[1])
+        values, guesses = self.out(self.fc(x.flatten(1))).split([self.label_dim, self.out.weight.shape[0] - self.label_dim], 1)
+        return (values * label).sum(1, keepdim=True) / math.sqrt(label.shape[1]), guesses

@@ -21,6 +21,8 @@ from models.networks.stylegan2.resampling import binomial_filter, downsampled_co
 
 GAIN = {"linear": 1.0, "lrelu": math.sqrt(2)}
 """Factor that keeps the variance through an activation."""
+HALF = math.sqrt(0.5)
+"""Gain of both branches of a residual block, which so keeps the variance."""
 
 
 def bias_act(x: Tensor, bias: Tensor | None, activation: str, gain: float = 1.0, clamp: float | None = None) -> Tensor:
@@ -96,7 +98,8 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """All gains go into the few weights; they commute with leaky ReLU."""
         scale = GAIN[self.activation] * gain
-        weight, bias = self.weight * (self.weight_gain * scale), None if self.bias is None else self.bias * scale
+        weight, bias = self.weight * (self.weight_gain * scale), None if self.bias is None else (self.bias * scale).to(x.dtype)
+        weight = weight.to(x.dtype)
         if self.down:
             y = downsampled_convolution(x, weight, self.resample_filter, bias)
         else:

@@ -20,10 +20,11 @@ class Mapping(nn.Module):
     def __init__(
         self, *, z_dim: int, label_dim: int, w_dim: int, layers: int, num_ws: int | None = None,
         embed: int | None = None, hidden: int | None = None, lr_multiplier: float = 0.01, last_activation: str = "lrelu",
+        normalize_z: bool = True,
     ):  # fmt: skip
         super().__init__()
         embed, hidden = embed or w_dim, hidden or w_dim
-        self.z_dim, self.num_ws, self.layers = z_dim, num_ws, layers
+        self.z_dim, self.num_ws, self.layers, self.normalize_z = z_dim, num_ws, layers, normalize_z
         self.embed = FullyConnected(label_dim, embed)
         widths = [z_dim + embed] + [hidden] * (layers - 1) + [w_dim]
         for number, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
@@ -37,7 +38,8 @@ class Mapping(nn.Module):
         """z [B,z_dim] (None when z_dim is 0), label [B,label_dim] -> w [B,w_dim]."""
         x = normalize_second_moment(self.embed(label.float()))
         if z is not None and self.z_dim:
-            x = torch.cat([normalize_second_moment(z.float()), x], dim=1)
+            z = normalize_second_moment(z.float()) if self.normalize_z else z.float()
+            x = torch.cat([z, x], dim=1)
         for number in range(self.layers):
             x = self.get_submodule(f"fc{number}")(x)
         return x

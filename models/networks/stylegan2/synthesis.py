@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from models.compute_mode import EXACT, Compute
 from models.generator import Noise
-from models.networks.stylegan2.layers import GAIN, FullyConnected, leaky_clamp, modulated_convolution
+from models.networks.stylegan2.layers import (
+    GAIN,
+    HALF,
+    Convolution,
+    FullyConnected,
+    leaky_clamp,
+    modulated_convolution,
+)
 from models.networks.stylegan2.resampling import binomial_filter, upsample
 
 LARGE = 128
@@ -104,6 +111,30 @@ class SynthesisBlock(nn.Module):
 
     def _start(self, batch: int) -> Tensor:
         return self.const.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+class ResidualBlock(nn.Module):
+    """conv1(conv0(x)) + skip(x), each at sqrt(1/2), doubling the size where `up`; with `image_channels` its image, else x."""
+
+    resample_filter: Tensor
+
+    def __init__(self, inputs: int, outputs: int, *, w_dim: int, resolution: int, up: bool, image_channels: int = 0):
+        super().__init__()
+        self.register_buffer("resample_filter", binomial_filter())
+        self.conv0 = SynthesisLayer(inputs, outputs, w_dim=w_dim, resolution=resolution, up=up)
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim=w_dim, resolution=resolution, up=False)
+        self.skip, self.up = Convolution(inputs, outputs, 1, bias=False), up
+        if image_channels:
+            self.torgb = ToRGB(outputs, image_channels, w_dim=w_dim)
+        self.makes_image = bool(image_channels)
+
+    def forward(self, x: Tensor, ws: Tensor, noise: Noise) -> Tensor:
+        """x [B,C,H,W], ws [B,2,w_dim] or, for an image, [B,3,w_dim]."""
+        beside = self.skip(x, gain=HALF)
+        if self.up:
+            beside = upsample(beside, self.skip.resample_filter)
+        y = self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise, gain=HALF) + beside
+        return self.torgb(y, ws[:, 2]) if self.makes_image else y
 
 
 class Synthesis(nn.Module):

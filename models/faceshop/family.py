@@ -1,0 +1,31 @@
+"""3DFaceShop's wiring (models.families.Family)."""
+
+from models.faceshop.config import FACESHOP512, FACESHOP_SMALL, FACESHOP_UNIT, FaceShopConfig
+from models.faceshop.discriminator import FaceShopDiscriminator
+from models.faceshop.generator import FaceShop
+from models.faceshop.pose import FOCAL
+from models.faceshop.transfer import fresh, personal, resized, transfer
+from models.families import Family, Judge
+from models.head_frame import HeadFrame
+from models.training.regularizers import smooth_density
+
+
+def discriminators(config: FaceShopConfig) -> dict[str, Judge]:
+    return {"image": Judge(network=FaceShopDiscriminator(config))}
+
+
+FAMILY = Family(
+    name="faceshop",
+    config=FaceShopConfig,
+    build=FaceShop,
+    discriminators=discriminators,
+    resized=resized,
+    personal=personal,
+    fresh=fresh,
+    transfer=transfer,
+    frame=HeadFrame.of_scale(meters_per_unit=1.0, crop_extent=round(1 / FOCAL, 4)),
+    regularizers={"density": smooth_density},
+    presets={"faceshop512": FACESHOP512, "faceshop-small": FACESHOP_SMALL},
+    toy=FACESHOP_UNIT,
+)
+"""One unit is a meter: the face model's decimeters over ten. Cameras stand one unit away."""

@@ -1,0 +1,36 @@
+"""From a prior to one person's network: what changes in the config, and weights that fit it.
+
+The mapping sees the frontal pose whatever the camera, and rays are marched where they are in the box. Nothing is added: this
+family has neither free planes nor paint.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from models.faceshop.config import FaceShopConfig
+from models.image_sizes import fields_of_size
+
+SIZED = "sr."
+
+
+def resized(config: FaceShopConfig, size: int) -> FaceShopConfig:
+    """The same head at another image size."""
+    return config if config.image_size == size else replace(config, **fields_of_size(size))
+
+
+def personal(config: FaceShopConfig, *, paint: int, from_prior: bool) -> FaceShopConfig:
+    """No camera in the mapping, rays wherever the head is."""
+    return replace(config, c_gen_conditioning_zero=True, ray_start="auto", ray_end="auto")
+
+
+def fresh(config: FaceShopConfig) -> FaceShopConfig:
+    return config
+
+
+def transfer(state: dict[str, Tensor], own: dict[str, Tensor], *, resized: bool = False) -> dict[str, Tensor]:
+    """The prior's state; at another image size the super-resolution is fresh."""
+    if not resized:
+        return state
+    kept = {name: value for name, value in state.items() if not name.startswith(SIZED)}
+    return kept | {name: value for name, value in own.items() if name.startswith(SIZED)}
