@@ -80,8 +80,7 @@ class DualDiscriminator(nn.Module):
 
     def forward(self, rendering: Judged, camera: Camera | Tensor, random: torch.Generator | None = None) -> DiscriminatorOutput:
         """A rendering, or a dict of images; a camera or its label [B,25]; `random` numbers for the label's noise."""
-        images = _images(rendering) if isinstance(rendering, Rendering) else rendering
-        label = camera.label() if isinstance(camera, Camera) else camera
+        images, label = judged(rendering, camera)
         return DiscriminatorOutput(logits=self.b4(self.features(images), self.mapping(None, self._noisy(label, random))))
 
     def features(self, images: dict[str, Tensor]) -> Tensor:
@@ -135,6 +134,12 @@ class MaskBranchDiscriminator(DualDiscriminator):
     def features(self, images: dict[str, Tensor]) -> Tensor:
         mask = resize(_mask_image(images), self.mask_size)
         return super().features(images) + self._through("sb", self.mask_sizes, mask)
+
+
+def judged(rendering: Judged, camera: Camera | Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """A rendering or images as a dict of images, a camera or label as a label [B,25]."""
+    images = _images(rendering) if isinstance(rendering, Rendering) else rendering
+    return images, camera.label() if isinstance(camera, Camera) else camera
 
 
 def _images(rendering: Rendering) -> dict[str, Tensor]:

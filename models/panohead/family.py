@@ -5,9 +5,9 @@ from models.networks.dual_discriminator import DualDiscriminator, MaskBranchDisc
 from models.panohead.config import PANOHEAD512, PANOHEAD_UNIT, PanoHeadConfig
 from models.panohead.generator import PanoHead
 from models.panohead.importer import config_of, recognizes
-from models.panohead.transfer import fresh, personal, resized, transfer
 from models.published import FFHQ_FRAME
 from models.training.regularizers import smooth_density
+from models.trigrid.transfer import fresh, personal, resized, transfer
 
 
 def discriminators(config: PanoHeadConfig) -> dict[str, Judge]:

@@ -66,6 +66,13 @@ class DiscriminatorEpilogue(nn.Module):
 
     def judged(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Logit [B,1] and the guesses [B,G]."""
-        x = self.conv(minibatch_deviation(x, self.group_size))
-        values, guesses = self.out(self.fc(x.flatten(1))).split([self.label_dim, self.out.weight.shape[0] - self.label_dim], 1)
+        return self.score(self.flattened(x), label)
+
+    def flattened(self, x: Tensor) -> Tensor:
+        """[B,C*resolution^2] what is known of the images, and of how much those of a group differ."""
+        return self.conv(minibatch_deviation(x, self.group_size)).flatten(1)
+
+    def score(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit and guesses of what `flattened` gives."""
+        values, guesses = self.out(self.fc(x)).split([self.label_dim, self.out.weight.shape[0] - self.label_dim], 1)
         return (values * label).sum(1, keepdim=True) / math.sqrt(label.shape[1]), guesses

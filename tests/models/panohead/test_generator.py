@@ -10,8 +10,9 @@ from models.generator import Control, Discriminator, Generator
 from models.networks.dual_discriminator import MaskDiscriminator
 from models.networks.stylegan2.resampling import resize
 from models.panohead.config import PANOHEAD512, PANOHEAD_TINY128, PanoHeadConfig
-from models.panohead.generator import PanoHead, opacity, shifted
+from models.panohead.generator import PanoHead, shifted
 from models.training.losses import mean_shift_penalty
+from models.trigrid.generator import opacity
 from tests.reference import largest_difference
 
 UNIT = PanoHeadConfig(

@@ -13,9 +13,10 @@ from models.eg3d.config import TINY128
 from models.generator import Rendering
 from models.networks.dual_discriminator import DualDiscriminator, MaskBranchDiscriminator, MaskDiscriminator
 from models.panohead.config import PANOHEAD512, PANOHEAD_TINY128, PanoHeadConfig
-from models.panohead.generator import PanoHead, opacity
+from models.panohead.generator import PanoHead
 from models.rendering.compositing import composite, expected_depth, interval_weights, sample_weights
 from models.rendering.sampling import Sampling
+from models.trigrid.generator import opacity
 from tests import plain
 from tests.material import shared
 from tests.reference import Tensors, golden_case, largest_difference, official_names, recipe_state

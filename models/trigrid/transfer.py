@@ -9,23 +9,23 @@ from dataclasses import replace
 from torch import Tensor
 
 from models.image_sizes import fields_of_size
-from models.panohead.config import PanoHeadConfig
+from models.trigrid.config import TrigridConfig
 
 SIZED = ("superresolution.", "bcg_synthesis.")
 """The background is painted at the size that super-resolution starts from."""
 
 
-def resized(config: PanoHeadConfig, size: int) -> PanoHeadConfig:
+def resized(config: TrigridConfig, size: int) -> TrigridConfig:
     """The same head at another image size."""
     return config if config.image_size == size else replace(config, **fields_of_size(size))
 
 
-def personal(config: PanoHeadConfig, *, paint: int, from_prior: bool) -> PanoHeadConfig:
+def personal(config: TrigridConfig, *, paint: int, from_prior: bool) -> TrigridConfig:
     """No camera in the mapping, rays wherever the head is."""
     return replace(config, c_gen_conditioning_zero=True, ray_start="auto", ray_end="auto")
 
 
-def fresh(config: PanoHeadConfig) -> PanoHeadConfig:
+def fresh(config: TrigridConfig) -> TrigridConfig:
     return config
 
 
