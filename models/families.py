@@ -21,7 +21,10 @@ State = dict[str, Tensor]
 Regularizer = Callable[[Scene, torch.Generator], Tensor]
 """A scene and random numbers -> a loss [] that no picture is needed for."""
 
-MODULES = {"eg3d": "models.eg3d.family", "panohead": "models.panohead.family", "faceshop": "models.faceshop.family"}
+MODULES = {
+    "eg3d": "models.eg3d.family", "panohead": "models.panohead.family", "faceshop": "models.faceshop.family",
+    "portrait3d": "models.portrait3d.family",
+}  # fmt: skip
 """Family -> the module that holds its `FAMILY`."""
 
 
@@ -68,6 +71,8 @@ class Importer:
 
     recognizes: Callable[[PublishedNetwork], bool]
     config: Callable[[PublishedNetwork], Any]
+    left_out: tuple[str, ...] = ()
+    """How the names of tensors begin that are no part of our network, because they are not the authors' to give."""
 
 
 @dataclass(frozen=True, kw_only=True)

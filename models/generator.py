@@ -18,7 +18,7 @@ from models.rendering.sampling import Sampling
 
 Role = Literal["backbone", "mapping", "decoder", "free_volume", "texture", "superresolution", "deformation", "mixing", "pose"]
 """What a parameter is for. `free_volume` and `texture` are looked up, not multiplied: they bear higher learning rates; `mixing`
-weighs them by w; `pose` estimates cameras and is no part of a picture."""
+weighs them by w; `pose` estimates how cameras or necks are turned and is no part of a picture."""
 Noise = Literal["none", "const", "random"]
 """Noise of the convolutions: none, the stored one, or PyTorch's global generator's."""
 

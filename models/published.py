@@ -12,12 +12,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from models.head_frame import HeadFrame
 from models.networks.superresolution import VARIANTS
+from models.volumes.decoders import Activation
 from models.volumes.planes import PLANE_AXES
 
 Options = dict[str, Any]
@@ -112,6 +113,14 @@ def superresolution(network: PublishedNetwork) -> tuple[str, tuple[int, int]]:
         raise NotUnderstood(f"has the super-resolution {kind}; known are those of {', '.join(VARIANTS)}")
     first, second = (shape(network.state, f"superresolution.block{number}.conv1.weight")[0] for number in (0, 1))
     return name, (first, second)
+
+
+def activation_of(options: Options) -> Activation:
+    """Of the decoder's color features."""
+    activation = options.get("decoder_activation", "sigmoid")
+    if activation not in get_args(Activation):
+        raise NotUnderstood(f"has the decoder activation {str(activation)[:80]}; known are {', '.join(get_args(Activation))}")
+    return activation
 
 
 def axes_of(renderer: PublishedModule | None, stated: str | None) -> str:

@@ -8,12 +8,12 @@ from models.eg3d.config import EG3DConfig
 from models.networks.superresolution import VARIANTS
 from models.published import PublishedNetwork, boolean, plane_channels, superresolution, volume_config
 
-OTHERS = ("bcg_synthesis.", "t_mapping.")
+OTHERS = ("bcg_synthesis.", "t_mapping.", "pose_branch.")
 """Parts that none of these networks has."""
 
 
 def recognizes(network: PublishedNetwork) -> bool:
-    """Whether it is a tri-plane network: nothing paints its background or moves its camera."""
+    """Whether it is a tri-plane network: nothing paints its background, moves its camera or bends its head."""
     return not any(name.startswith(OTHERS) for name in network.state)
 
 

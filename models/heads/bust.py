@@ -42,7 +42,8 @@ def bust(rings: int = 69, segments: int = 52) -> SkinnedBody:
     return SkinnedBody(
         vertices=torch.from_numpy(points.astype(np.float32)), faces=torch.from_numpy(_faces(rings, segments)),
         weights=torch.from_numpy(_weights(points).astype(np.float32)), parents=PARENTS,
-        joints=torch.tensor(list(JOINTS.values())), neck=list(JOINTS).index("neck"), head=list(JOINTS).index("head"),
+        joints=torch.from_numpy(np.array(list(JOINTS.values()), np.float32)), neck=list(JOINTS).index("neck"),
+        head=list(JOINTS).index("head"),
     )  # fmt: skip
 
 

@@ -2,32 +2,37 @@
 
 import re
 from collections.abc import Mapping
-from typing import get_args
 
 import numpy as np
 
 from models.networks.dual_discriminator import MASK_SIZE, MaskDiscriminator
 from models.panohead.config import JudgedMask, PanoHeadConfig
-from models.published import NotUnderstood, PublishedNetwork, boolean, integer, plane_channels, superresolution, volume_config
-from models.volumes.decoders import Activation
+from models.published import (
+    NotUnderstood,
+    PublishedNetwork,
+    activation_of,
+    boolean,
+    integer,
+    plane_channels,
+    superresolution,
+    volume_config,
+)
 
 
 def recognizes(network: PublishedNetwork) -> bool:
-    """Whether a network paints its background or moves its camera."""
-    return any(name.startswith(("bcg_synthesis.", "t_mapping.")) for name in network.state)
+    """Whether a network moves its camera."""
+    return any(name.startswith("t_mapping.") for name in network.state)
 
 
 def config_of(network: PublishedNetwork) -> PanoHeadConfig:
     common, options, state = volume_config(network), network.options, network.state
     if boolean(options, "white_back", False) or boolean(options, "disparity_space_sampling", False):
         raise NotUnderstood("is a PanoHead network with a white background or samples by disparity, which ours has not")
-    activation = options.get("decoder_activation", "sigmoid")
-    if activation not in get_args(Activation):
-        raise NotUnderstood(f"has the decoder activation {str(activation)[:80]}; known are {', '.join(get_args(Activation))}")
     depth = integer(None, options, "triplane_depth", 1, most=256)
     judged_mask, mask_size = mask_of(network.discriminator_state, common["image_size"])
     return PanoHeadConfig(
-        **common, plane_channels=plane_channels(state, 3 * depth), triplane_depth=depth, decoder_activation=activation,
+        **common, plane_channels=plane_channels(state, 3 * depth), triplane_depth=depth,
+        decoder_activation=activation_of(options),
         use_torgb_raw="torgb.weight" in state, use_background=any(name.startswith("bcg_synthesis.") for name in state),
         superresolution=superresolution(network)[0], judged_mask=judged_mask, mask_size=mask_size,
     )  # fmt: skip

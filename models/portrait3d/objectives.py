@@ -3,8 +3,8 @@ their weights as numbers of the images seen.
 
 Notable choices:
 - each phase is a function of its draws: whoever trains decides where random numbers come from;
-- the score reaches the generator's pose head through the warp and the mapping's condition; the coarse pose of a label only holds
-  it until it has found out how people look into cameras. Later it is frozen: trained on, it collapses;
+- the score reaches the generator's pose head through the warp and the mapping's condition; the coarse pose of a label only
+  holds it until it has found out how people look into cameras. Later it is frozen: trained on, it collapses;
 - the discriminator's pose head learns from fakes alone, whose pose is certain.
 """
 
@@ -86,7 +86,7 @@ def discriminator_phase(
 def penalty_phase(
     real: Images, label: Tensor, judge: PoseDiscriminator, *, sigma: float, gamma: float = 1.0, mask_gamma: float = 1.0
 ) -> Tensor:  # fmt: skip
-    """[] gamma / 2 of the squared gradient at image and raw image, mask_gamma / 2 at the mask; where there is a blur, behind it."""
+    """[] gamma / 2 of the squared gradient at image and raw image, mask_gamma / 2 at the mask; behind the blur."""
     inputs = {name: image.detach().requires_grad_() for name, image in blurred_reals(real, sigma).items()}
     logits = judge(inputs, label).logits
     images = r1_penalty(logits, inputs["image"], inputs["image_raw"])
@@ -111,7 +111,7 @@ def _blurred(fake: Rendering, sigma: float) -> Images:
 
 
 def coarse_pose_weight(images: float, start: float = 0.5, hold_kimg: float = 200.0, end_kimg: float = 400.0) -> float:
-    """`start` until hold_kimg, then linearly to 0 at end_kimg. 0.5 after 100,000 images, 0.25 after 300,000, 0 after 500,000."""
+    """`start` until hold_kimg, then linearly to 0 at end_kimg. 0.5 after 100,000 images, 0.25 after 300,000, then 0."""
     share = (images / THOUSAND - hold_kimg) / (end_kimg - hold_kimg)
     return start * (1 - min(max(share, 0.0), 1.0))
 
@@ -134,4 +134,3 @@ def learns_poses(images: float) -> bool:
 def raw_size(images: float, start: int = 64, final: int = 128, begin_kimg: float = 10_000.0, fade_kimg: float = 1000.0) -> int:
     """Side of the raw image in rays: `start` until begin_kimg, then to `final`. 96 after 10.5 million images."""
     return schedules.raw_resolution(max(images - begin_kimg * THOUSAND, 0.0), start, final, fade_kimg)
-

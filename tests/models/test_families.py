@@ -211,12 +211,14 @@ def test_discriminators_judge_what_the_generator_shows(family: Family, generator
     judges = family.discriminators(family.toy)
     assert judges and all(judge.weight > 0 for judge in judges.values())
     for judge in judges.values():
-        logits = judge.network(shown, camera, torch.Generator().manual_seed(0)).logits
+        verdict = judge.network(shown, camera, torch.Generator().manual_seed(0))
+        logits, pose = verdict.logits, verdict.pose
         assert logits.shape == (4, 1) and judge.network.group_size >= 1
         assert shown.semantics is not None or not judge.network.needs_mask
         (moved,) = torch.autograd.grad(logits.sum(), shown.raw, retain_graph=True)
         assert moved.any(), "the generator learns nothing from it"
-        logits.sum().backward(retain_graph=True)
+        assert pose is None or pose.shape[0] == 4
+        (logits.sum() if pose is None else logits.sum() + pose.sum()).backward(retain_graph=True)
         assert all(parameter.grad is not None for parameter in judge.network.parameters())
         assert judge.crop is None or 0 <= judge.crop[0] < judge.crop[2] <= 1 and 0 <= judge.crop[1] < judge.crop[3] <= 1
         judge.network.load_state_dict(judge.network.state_dict(), strict=True)

@@ -19,7 +19,7 @@ import torch
 from models.families import FAMILIES, Family
 from models.generator import Network
 from models.head_frame import HeadFrame
-from models.published import FOCAL, RADIUS, NotUnderstood, PublishedNetwork, StatedOtherwise
+from models.published import RADIUS, NotUnderstood, PublishedNetwork, StatedOtherwise
 from models.volumes.planes import PLANE_AXES
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS
 from pipelines.assets.registry import UNKNOWN, Entry, Use, by_sha256, insist, license_of
@@ -99,7 +99,8 @@ def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> di
     """Write the weights into `partial`; the record's part that comes from the network."""
     network = published(snapshot, settings)
     family, config, options = recognized(snapshot.path, network)
-    state = dict(network.state)
+    left_out = family.importer.left_out if family.importer else ()
+    state = {name: value for name, value in network.state.items() if not name.startswith(left_out)}
     statistics = state.pop(LABEL_STATISTICS, None)
     check(snapshot.path, "G_ema", state, lambda: family.build(config))
     hashes, counts = {"weights_sha256": write_weights(partial / WEIGHTS, state)}, {"G_ema": len(state)}
@@ -110,21 +111,25 @@ def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> di
     imported = {
         "contents": [*snapshot.networks, *snapshot.others], "tensors": counts, "sources_sha256": snapshot.sources,
         "rendering": options, LABEL_STATISTICS: None if statistics is None else statistics.tolist(),
-        "landmarks_measured": False,
+        "landmarks_measured": False, "left_out": sorted(name for name in network.state if name.startswith(left_out)),
     }  # fmt: skip
     return {
         "family": family.name, "config": asdict(config), **head_space(family.frame),
-        "frontal_camera": {"distance": RADIUS, "focal": FOCAL},
-        "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by EG3D's FFHQ conventions (1 "
-        "unit = 0.370 m). Landmarks: the canonical head in these units, not measured on this network's renders.",
+        "frontal_camera": {"distance": RADIUS, "focal": round(RADIUS / family.frame.crop_extent, 4)},
+        "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by the conventions of its "
+        f"family (1 unit = {1 / family.frame.scale:.3f} m). Landmarks: the canonical head in these units, not measured on this "
+        "network's renders.",
         **hashes, "imported": imported,
     }  # fmt: skip
 
 
 def head_space(frame: HeadFrame) -> dict[str, Any]:
-    """A record's fields of a frame with the axes and origin of the metric one, as a family's is."""
+    """A record's fields of a frame; the matrix only where it does more than scale the metric one."""
+    plain = HeadFrame.of_scale(1 / frame.scale, frame.crop_extent)
+    moved = not np.allclose(plain.prior_from_head, frame.prior_from_head)
     return {
         "meters_per_unit": round(1 / frame.scale, 6), "crop_extent": frame.crop_extent, "matte_region": frame.matte_region,
+        **({"prior_from_head": frame.prior_from_head.tolist()} if moved else {}),
     }  # fmt: skip
 
 

@@ -36,8 +36,8 @@ OPERATIONS = VALUES | {
 }  # fmt: skip
 DICTS = {Name("dnnlib.util", "EasyDict"), Name("collections", "OrderedDict")}
 CONTAINERS = {Name("torch.nn.modules.container", "Sequential"), Name("torch.nn.modules.activation", "Softplus")}
-FAMILY = re.compile(r"training[A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-"""Packages of the authors and of forks, whose classes are inert here whatever they are called."""
+FAMILY = re.compile(r"(training[A-Za-z0-9_]*|smplx)(\.[A-Za-z_][A-Za-z0-9_]*)*")
+"""Packages of the authors and of forks, and of the body that some bring along; their classes are inert, whatever their name."""
 DTYPE = Name("numpy", "dtype")
 SCALARS = {Name("numpy.core.multiarray", "scalar"), Name("numpy._core.multiarray", "scalar")}
 TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
