@@ -19,8 +19,8 @@ from torch import nn
 from models.eg3d.config import EG3DConfig
 from models.eg3d.generator import EG3D
 from models.networks.dual_discriminator import DualDiscriminator
-from models.panohead.config import PanoHeadConfig
-from models.panohead.generator import PanoHead
+from models.trigrid.config import TrigridConfig
+from models.trigrid.generator import TrigridGenerator
 from models.volumes.planes import PLANE_AXES
 
 PLAIN = {
@@ -28,6 +28,8 @@ PLAIN = {
     "ImportanceRenderer": "training.volumetric_rendering.renderer",
     "MipRayMarcher2": "training.volumetric_rendering.ray_marcher",
     "RaySampler": "training.volumetric_rendering.ray_sampler",
+    "AlignedSMPL": "training.aligned_smpl",
+    "SMPL": "smplx.body_models",
 }
 SOURCES = {
     name: f"# {name}\nopen({{trace!r}}, 'w').write('executed')\n"
@@ -36,7 +38,7 @@ SOURCES = {
 
 
 def write_snapshot(
-    path: Path, generator: EG3D | PanoHead, discriminator: DualDiscriminator | None, *, trace: Path, **changes: Any
+    path: Path, generator: EG3D | TrigridGenerator, discriminator: DualDiscriminator | None, *, trace: Path, **changes: Any
 ) -> Path:
     """A snapshot of these networks, G and G_ema being the same; `changes` replace rendering options (None removes one)."""
     with official_names() as names:
@@ -96,10 +98,10 @@ def official_names() -> Iterator[Names]:
 class Writer:
     """Official modules with the parameters and buffers of ours."""
 
-    def __init__(self, names: Names, config: EG3DConfig | PanoHeadConfig, sources: dict[str, str], changes: dict[str, Any]):
+    def __init__(self, names: Names, config: EG3DConfig | TrigridConfig, sources: dict[str, str], changes: dict[str, Any]):
         self.names, self.config, self.sources, self.changes = names, config, sources, changes
 
-    def generator(self, ours: EG3D | PanoHead) -> nn.Module:
+    def generator(self, ours: EG3D | TrigridGenerator) -> nn.Module:
         config = self.config
         module = self.names.persistent("TriPlaneGenerator", self.sources["triplane"])
         module.register_buffer("dataset_label_std", torch.linspace(0, 1, 25))
@@ -118,11 +120,22 @@ class Writer:
             ours.superresolution, f"SuperresolutionHybrid{config.superresolution}", "superresolution"
         )
         module.decoder = self.decoder(ours)
-        for name in ("torgb", "t_mapping", "bcg_synthesis"):
+        if hasattr(ours, "pose_branch"):
+            self.add_body(renderer)
+        for name in ("torgb", "t_mapping", "bcg_synthesis", "pose_branch"):
             if hasattr(ours, name):
                 module.add_module(name, self.copy(getattr(ours, name), "Generator", "networks"))
         module._last_planes = None
         return module.eval().requires_grad_(False)
+
+    def add_body(self, renderer: Any) -> None:
+        """The body that points follow, as the authors' renderer has it: buffers of every kind, and a camera beside them."""
+        renderer.register_buffer("face_mask", torch.tensor([True, False]))
+        renderer.aligned_SMPL = self.names.plain["AlignedSMPL"]()
+        renderer.aligned_SMPL.model = self.names.plain["SMPL"]()
+        renderer.aligned_SMPL.model.register_buffer("v_template", torch.rand(7, 3))
+        renderer.aligned_SMPL.model.register_buffer("faces_tensor", torch.arange(6).view(2, 3))
+        renderer.avg_camera = torch.rand(1, 25)
 
     def discriminator(self, ours: DualDiscriminator) -> nn.Module:
         module = self.copy(ours, "DualDiscriminator", "dual")
@@ -144,7 +157,7 @@ class Writer:
         module.weight_gain, module.activation = np.float64(0.125), "lrelu"
         return module
 
-    def decoder(self, ours: EG3D | PanoHead) -> nn.Module:
+    def decoder(self, ours: EG3D | TrigridGenerator) -> nn.Module:
         first, last = (self.copy(ours.decoder.net[place], "FullyConnectedLayer", "networks") for place in (0, 2))
         decoder = self.names.plain["OSGDecoder"]()
         decoder.hidden_dim, decoder.net = self.config.decoder_hidden, nn.Sequential(first, nn.Softplus(), last)

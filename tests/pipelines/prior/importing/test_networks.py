@@ -114,6 +114,32 @@ def test_panohead(tmp_path: Path, judged: str) -> None:
     assert not (tmp_path / "trace").exists()
 
 
+def test_a_body_that_comes_along_is_left_out(tmp_path: Path) -> None:
+    from models.portrait3d.config import PORTRAIT_TINY128
+    from models.portrait3d.discriminator import PoseDiscriminator
+    from models.portrait3d.generator import Portrait3D
+
+    config = replace(
+        PORTRAIT_TINY128, plane_resolution=32, channel_base=128, channel_max=8, decoder_hidden=8, body="smpl",
+        pose_hidden=(16, 8),
+        judged_pose_hidden=(16, 8), discriminator_channel_base=None, discriminator_channel_max=16, compat_unmirrored_label=True,
+    )  # fmt: skip
+    generator, judge = Portrait3D(config), PoseDiscriminator(config)
+    source = write_snapshot(tmp_path / "network.pkl", generator, judge, trace=tmp_path / "trace")
+    import_prior(source, tmp_path / "heads.prior", ImportSettings(), Silent())
+    prior = load_prior(str(tmp_path / "heads.prior"))
+    assert prior.family == "portrait3d" and config_of(prior) == config
+    assert prior.weights is not None and prior.discriminator is not None
+    assert same(dict(sorted(load_file(prior.weights).items())), dict(sorted(generator.state_dict().items())))
+    assert same(dict(sorted(load_file(prior.discriminator).items())), dict(sorted(judge.state_dict().items())))
+    assert prior.extra["imported"]["left_out"] == [
+        "renderer.aligned_SMPL.model.faces_tensor", "renderer.aligned_SMPL.model.v_template", "renderer.face_mask",
+    ]  # fmt: skip
+    assert prior.frame.prior_from_head[1, 3] == pytest.approx(0.124) and prior.frame.matte_region == "head and shoulders"
+    assert prior.extra["frontal_camera"]["focal"] == pytest.approx(6.5104, abs=1e-3)
+    assert not (tmp_path / "trace").exists()
+
+
 def test_the_folder_says_where_it_comes_from(tmp_path: Path) -> None:
     report, prior = imported(tmp_path)
     record = prior.extra["imported"]
