@@ -48,7 +48,7 @@ FAMILY = Family(
     importer=Importer(recognizes=recognizes, config=config_of, left_out=LICENSED),
     presets={
         "portrait512": PORTRAIT512, "portrait256": PORTRAIT256, "portrait": PORTRAIT_SMALL,
-        "portrait_tiny128": PORTRAIT_TINY128,
+        "portrait-tiny128": PORTRAIT_TINY128,
     },
     toy=PORTRAIT_UNIT,
 )  # fmt: skip
