@@ -102,7 +102,8 @@ class Balls(nn.Module):
     def render(self, scene: "Ball", camera: Camera, how: RenderSettings = RenderSettings()) -> Rendering:
         size, heads, count = how.raw_size or self.raw_size, len(scene.control), len(camera)
         rays = rays_of(camera, size, how.rays, heads)
-        rendered = render_rays(scene.field, *rays, how.sampling or self.config.sampling(), Volume(), how.compute)
+        side, sampling = size if how.rays is None else None, how.sampling or self.config.sampling()
+        rendered = render_rays(scene.field, *rays, sampling, Volume(), how.compute, side=side)
         raw, depth, alpha = as_images(rendered, how.rays, size, empty=(-1.0, 0.0, 0.0), count=count)
         image = raw
         if not how.raw_only:

@@ -35,9 +35,10 @@ from models.networks.stylegan2.mapping import Mapping, seen_label
 from models.networks.stylegan2.synthesis import Synthesis
 from models.networks.superresolution import VARIANTS, SuperResolution
 from models.rendering.compositing import over
-from models.rendering.renderer import Field, render_rays
+from models.rendering.fields import Field
+from models.rendering.renderer import render_rays
 from models.rendering.sampling import Sampling
-from models.volumes.decoders import Decoder
+from models.volumes.decoders import DecodedField, Decoder
 from models.volumes.planes import PLANE_AXES, as_texels, in_front, lookup
 from models.volumes.surface_texture import Paint
 
@@ -141,23 +142,18 @@ class EG3D(nn.Module):
 
     def field(self, planes: Tensor) -> Field:
         """The radiance field of these planes as a function of points [B,M,3]."""
-        features_at = self._lookup(planes)
-
-        def evaluate(points: Tensor) -> tuple[Tensor, Tensor]:
-            features, density = self.decoder(features_at(points))
-            return features, self._with_prior(density, points)
-
-        return evaluate
+        return DecodedField(features=self._lookup(planes), decoder=self.decoder, tidied=self._with_prior)
 
     def density_at(self, planes: Tensor, points: Tensor) -> Tensor:
         """Raw density [B,N,1] at points [B,N,3] in head units; rendered is softplus(raw - 1) per unit of length."""
         return self._with_prior(self.decoder.density(self._lookup(planes)(points)), points)[..., None]
 
     def render_rays(
-        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, compute: Compute = EXACT
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, compute: Compute = EXACT,
+        side: int | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Features [B,N,C] in about [-1,1] (empty: -1), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
-        return render_rays(self.field(planes), origins, directions, sampling, self.config.volume, compute)
+        return render_rays(self.field(planes), origins, directions, sampling, self.config.volume, compute, side=side)
 
     def super_resolve(self, feature_image: Tensor, ws: Tensor, compute: Compute = EXACT, patch: bool = False) -> Tensor:
         """[B,3,H,H] of features [B,C,h,h], or the part of it that a `patch` shows; over black, as the features are."""
@@ -194,7 +190,8 @@ class EG3D(nn.Module):
         size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
         ws, compute = for_each(scene.control.ws, len(camera)), how.compute
         rays = rays_of(camera, size, how.rays, len(scene.control))
-        rendered = self.render_rays(scene.planes, *rays, sampling=sampling, compute=compute)
+        side = size if how.rays is None else None
+        rendered = self.render_rays(scene.planes, *rays, sampling=sampling, compute=compute, side=side)
         features, depth, alpha = as_images(rendered, how.rays, size, empty=(-1.0, 0.0, 0.0), count=len(camera))
         raw = features[:, :3]
         if how.raw_only:

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.faceshop.config import Matte
 from models.rendering.blending import BACKGROUND, Samples
 from models.rendering.compositing import expected_depth, nerf_weights
-from models.rendering.renderer import Field
+from models.rendering.fields import Field
 from models.rendering.sampling import Volume
 
 FAINT = 0.1

@@ -60,10 +60,14 @@ def composite(features: Tensor, weights: Tensor, white_back: bool = False, signe
     All channels are scaled, rgb * 2 - 1, so an empty ray is -1 in each; with `white_back` +1. Not `signed`: 0 and 1.
     """
     alpha = weights.sum(-1)
-    color = (weights[..., None, :] @ features)[..., 0, :]
+    return finished((weights[..., None, :] @ features)[..., 0, :], alpha, white_back, signed), alpha
+
+
+def finished(color: Tensor, alpha: Tensor, white_back: bool, signed: bool) -> Tensor:
+    """`composite`'s features of sums over samples [B,N,C] and alpha [B,N]."""
     if white_back:
         color = color + (1 - alpha)[..., None]
-    return color * 2 - 1 if signed else color, alpha
+    return color * 2 - 1 if signed else color
 
 
 def over(image: Tensor, alpha: Tensor, background: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from models.compute_mode import EXACT, Compute
 from models.rendering.compositing import composite, expected_depth, interval_weights, nerf_weights, sample_weights
+from models.rendering.fields import Field, points_on
+from models.rendering.pictures import render_pictures, shares
 from models.rendering.sampling import (
     Sampling,
     Volume,
@@ -26,9 +28,6 @@ from models.rendering.sampling import (
     stratified,
 )
 
-Field = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""points [B,M,3] -> color features [B,M,C] in 0..1 and raw density [B,M]."""
-
 Integrate = Callable[[Tensor, Tensor, Tensor, Volume], tuple[Tensor, ...]]
 """Features [B,N,S,C], raw density and depths [B,N,S] of samples in any order along their ray -> what the rays see, [B,N,..]."""
 
@@ -38,12 +37,15 @@ CHUNK = 1024
 
 def render_rays(
     field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, volume: Volume, compute: Compute = EXACT,
-    chunk: int = CHUNK, integrate: Integrate | None = None,
+    chunk: int = CHUNK, integrate: Integrate | None = None, side: int | None = None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Features [B,N,C], expected depth [B,N,1], alpha [B,N,1] of rays [B,N,3]; empty rays are -1 with alpha 0.
 
-    Or what `integrate` makes of the samples.
+    Or what `integrate` makes of the samples. `side` where the rays are all those of pictures of side x side pixels: there they
+    may share a first pass.
     """
+    if side is not None and integrate is None and shares(sampling, volume, side):
+        return render_pictures(field, origins, directions, sampling, volume, side, chunk)
     near, far = ray_limits(origins, directions, volume, sampling.limits)
     centered = 0.5 if volume.rule == "nerf" else 0.0
     coarse = stratified(near, far, sampling.coarse, coarse_uniforms(sampling, origins) - centered, volume.disparity)
@@ -91,6 +93,5 @@ def unsorted_weights(density: Tensor, depths: Tensor) -> Tensor:
 
 def _evaluate(field: Field, origins: Tensor, directions: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
     """Features [B,N,S,C] and density [B,N,S] at origins + depths * directions."""
-    points = origins[:, :, None] + depths[..., None] * directions[:, :, None]
-    features, density = field(points.flatten(1, 2))
+    features, density = field(points_on(origins, directions, depths))
     return features.unflatten(1, depths.shape[1:]), density.view_as(depths)

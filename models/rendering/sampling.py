@@ -32,6 +32,8 @@ class Sampling:
     """`mid` interval centers (video), `random` (training), `none` interval starts (the goldens)."""
     limits: Limits | None = None
     """Near and far in head units, or "box"; None: as the volume says."""
+    stride: int = 1
+    """Pictures without gradients: one first pass for each block of stride x stride pixels (models.rendering.pictures)."""
     u_coarse: Tensor | None = None
     """[B,N,coarse] uniforms instead of `jitter`."""
     u_fine: Tensor | None = None

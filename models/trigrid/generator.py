@@ -41,10 +41,11 @@ from models.networks.stylegan2.mapping import Mapping, seen_label
 from models.networks.stylegan2.resampling import resize
 from models.networks.stylegan2.synthesis import Synthesis, ToRGB
 from models.networks.superresolution import VARIANTS, SuperResolution
-from models.rendering.renderer import Field, render_rays
+from models.rendering.fields import Field
+from models.rendering.renderer import render_rays
 from models.rendering.sampling import Sampling
 from models.trigrid.config import TrigridConfig
-from models.volumes.decoders import Decoder
+from models.volumes.decoders import DecodedField, Decoder, unmoved
 from models.volumes.planes import PLANE_AXES, as_texels, crop_mask, lookup, with_third
 
 SOLID = 1e3
@@ -127,16 +128,13 @@ class TrigridGenerator(nn.Module):
 
         density = decoder + density_noise N(0,1), then cropped, culled, binarized; training lets the noise fade from 1 to 0.
         """
-        features_at = self._lookup(planes)
 
-        def evaluate(points: Tensor) -> tuple[Tensor, Tensor]:
-            points = points if warp is None else warp(points)
-            features, density = self.decoder(features_at(points))
+        def tidied(density: Tensor, points: Tensor) -> Tensor:
             if density_noise:
                 density = density + density_noise * torch.randn_like(density)
-            return features, self._tidied(density, points)
+            return self._tidied(density, points)
 
-        return evaluate
+        return DecodedField(features=self._lookup(planes), decoder=self.decoder, tidied=tidied, warp=warp or unmoved)
 
     def density_at(self, planes: Tensor, points: Tensor) -> Tensor:
         """The decoder's raw density [B,N,1] at points [B,N,3], for regularization; the `field` has what is rendered."""
@@ -144,11 +142,11 @@ class TrigridGenerator(nn.Module):
 
     def render_rays(
         self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, density_noise: float = 0.0,
-        warp: Warp | None = None, compute: Compute = EXACT,
+        warp: Warp | None = None, compute: Compute = EXACT, side: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Features [B,N,C] of the head alone (empty: 0), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
         field = self.field(planes, density_noise, warp)
-        return render_rays(field, origins, directions, sampling, self.config.volume, compute)
+        return render_rays(field, origins, directions, sampling, self.config.volume, compute, side=side)
 
     def background_features(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,C,S,S] what is behind the head, at the size S that super-resolution starts from; reads the first ws."""
@@ -195,8 +193,9 @@ class TrigridGenerator(nn.Module):
         size, sampling = how.raw_size or self.raw_size, how.sampling or self.config.sampling()
         rays = rays_of(camera, size, how.rays, len(heads))
         rendered = self.render_rays(
-            scene.planes, *rays, sampling=sampling, density_noise=density_noise, warp=scene.warp, compute=compute
-        )
+            scene.planes, *rays, sampling=sampling, density_noise=density_noise, warp=scene.warp, compute=compute,
+            side=size if how.rays is None else None,
+        )  # fmt: skip
         features, depth, alpha = as_images(rendered, how.rays, size, empty=(0.0, 0.0, 0.0), count=count)
         if self.config.use_background:
             behind = self.background_features(heads if background_ws is None else background_ws, scene.noise, compute)

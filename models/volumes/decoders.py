@@ -49,10 +49,58 @@ class Decoder(nn.Module):
 
     def density(self, planes_feature: Tensor) -> Tensor:
         """The raw density [...] alone: a thirty-third of the second layer."""
+        return self.density_of(self.hidden(planes_feature))
+
+    def hidden(self, planes_feature: Tensor) -> Tensor:
+        """[...,H] what both outputs are made of."""
+        return self.net[:2](planes_feature)
+
+    def density_of(self, hidden: Tensor) -> Tensor:
+        """Raw density [...] of [...,H]."""
+        return self._last(hidden, slice(0, 1))[..., 0]
+
+    def colors_of(self, hidden: Tensor) -> Tensor:
+        """Color features [...,F] of [...,H]."""
+        return ACTIVATIONS[self.activation](self._last(hidden, slice(1, None)))
+
+    def _last(self, hidden: Tensor, outputs: slice) -> Tensor:
         last = self.net[2]
         assert isinstance(last, FullyConnected)
         weight, bias = last.scaled()
-        return F.linear(self.net[:2](planes_feature), weight[:1], None if bias is None else bias[:1])[..., 0]
+        return F.linear(hidden, weight[outputs], None if bias is None else bias[outputs])
+
+
+def unmoved(points: Tensor) -> Tensor:
+    return points
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedField:
+    """The radiance field of features at points and their decoder (models.rendering.fields.SteppedField)."""
+
+    features: Callable[[Tensor], Tensor]
+    """points [B,M,3] -> [B,M,C]"""
+    decoder: Decoder
+    tidied: Callable[[Tensor, Tensor], Tensor]
+    """The decoder's raw density [B,M] and points [B,M,3] -> the raw density that is rendered."""
+    warp: Callable[[Tensor], Tensor] = unmoved
+    """Points of the world -> the points where features and density are."""
+
+    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Color features [B,M,F] and raw density [B,M]."""
+        points = self.warp(points)
+        colors, density = self.decoder(self.features(points))
+        return colors, self.tidied(density, points)
+
+    def first(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The decoder's hidden values [B,M,H] and raw density [B,M]."""
+        points = self.warp(points)
+        hidden = self.decoder.hidden(self.features(points))
+        return hidden, self.tidied(self.decoder.density_of(hidden), points)
+
+    def colors(self, hidden: Tensor) -> Tensor:
+        """[R,F] of [R,H]."""
+        return self.decoder.colors_of(hidden)
 
 
 class SemanticDecoder(nn.Module):

@@ -121,6 +121,22 @@ def test_some_rays_are_those_of_all(generator: Generator) -> None:
 
 
 @torch.no_grad()
+def test_pictures_may_share_a_first_pass(generator: Generator) -> None:
+    """Which families do so is their own; views and heads keep out of each other's pictures, and little changes."""
+    scene, camera = scene_of(generator), cameras(HEADS * VIEWS)
+    how = RenderSettings(sampling=replace(generator.config.sampling(), stride=2), background=torch.zeros(1, 3, 1, 1))
+    plain, shared = (
+        generator.render(scene, camera, replace(how, sampling=generator.config.sampling())),
+        generator.render(scene, camera, how),
+    )
+    assert (plain.alpha - shared.alpha).abs().mean() < 0.08 and (plain.raw - shared.raw).abs().mean() < 0.08
+    for head in range(HEADS):
+        rows = slice(head * VIEWS, (head + 1) * VIEWS)
+        alone = generator.prepare(Control(ws=latents(generator)[head : head + 1]))
+        assert largest_difference(generator.render(alone, camera[rows], how).image, shared.image[rows]) < 1e-4
+
+
+@torch.no_grad()
 def test_a_raw_image_is_that_of_the_whole_picture(generator: Generator) -> None:
     scene, camera = scene_of(generator), cameras(HEADS)
     gray = torch.zeros(1, 3, 1, 1)

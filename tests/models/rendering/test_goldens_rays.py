@@ -14,7 +14,8 @@ from torch import Tensor
 from models.camera import Camera, look_at, orbit
 from models.eg3d.config import TINY128, EG3DConfig
 from models.rendering.compositing import composite, expected_depth, interval_weights, sample_weights
-from models.rendering.renderer import Field, render_rays, unsorted_weights
+from models.rendering.fields import Field
+from models.rendering.renderer import render_rays, unsorted_weights
 from models.rendering.sampling import Sampling, box_limits, importance, inverse_cdf, stratified
 from models.volumes.decoders import Decoder
 from models.volumes.planes import PLANE_AXES, as_texels, lookup

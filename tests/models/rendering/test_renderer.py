@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.rendering.renderer import Field, render_rays
+from models.rendering.fields import Field
+from models.rendering.renderer import render_rays
 from models.rendering.sampling import Sampling, Volume
 from models.volumes.decoders import Decoder
 from models.volumes.planes import PLANE_AXES, as_texels, lookup
