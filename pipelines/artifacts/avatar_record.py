@@ -27,6 +27,8 @@ WEIGHTS = ("generator.safetensors", "expression_map.safetensors", "landmarks.npz
 PAIRS = "pairs.npz"
 TORSO = ("torso.png", "torso.json")
 """Files of the layer behind the head."""
+SCENE = ("scene.json", "scene_plate.jpg", "scene_shoulders.png")
+"""Files of the person's own scene."""
 LARGEST_CONFIG_NUMBER = 1 << 16
 Word = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=10_000)]

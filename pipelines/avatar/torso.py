@@ -21,6 +21,7 @@ from pipelines.core.records import read_record
 from pipelines.face.expression import calibrate
 from pipelines.geometry.filters import one_euro
 from pipelines.geometry.rigid import project, soft_limit
+from pipelines.media.foreground import foreground
 
 ANCHORS = np.array([[0.0, -0.40, -0.05], [-0.30, -0.50, -0.10], [0.30, -0.50, -0.10]])
 """Foot of the neck and both shoulders, roughly, in head units: where the layer is pinned."""
@@ -47,7 +48,7 @@ def build_torso(capture: Path, avatar: Path) -> dict[str, object]:
     row = best_row(dataset, pose)
     only = np.array([row])
     crop, person, head = (read(only, CROP_PX)[0] for read in (dataset.images, dataset.person_mattes, dataset.head_mattes))
-    write_image(avatar / "torso.png", cut_torso(crop, person, head))
+    write_image(avatar / "torso.png", cut_torso(foreground(crop, person), person, head, CROP_PX))
     place = placement(dataset.world_from_camera[row], dataset.intrinsics[row], pose, intrinsics)
     record = {"schema": 1, "source_index": int(dataset.source_index[row]), "frontal_from_torso": place}
     write_json(avatar / "torso.json", record)
@@ -69,29 +70,28 @@ def best_row(dataset: Dataset, frontal: np.ndarray) -> int:
     return int(rows[candidates[cost.argmin()]])
 
 
-def cut_torso(crop: np.ndarray, person: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """uint8 RGBA [H,W,4] of uint8 crop [H,W,3] and the mattes of person and head [H,W].
+def cut_torso(image: np.ndarray, person: np.ndarray, head: np.ndarray, side: float) -> np.ndarray:
+    """uint8 RGBA [H,W,4] of uint8 image [H,W,3] and the mattes of person and head [H,W]; the crop's side is `side` px in it.
 
     Opaque wherever the head's weight is below one, and a soft strip further up, so that no gap opens at the neck. Colors above
     that line (chin, beard) and at the rim (background shining through) are painted over from the torso's own.
     """
     import cv2
 
-    size = len(crop)
     share = head.astype(np.float32) / np.maximum(person.astype(np.float32), 1.0)
     below = ((share < 0.97) & (person > 25)).astype(np.uint8)
     below = cv2.morphologyEx(below, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    reach = max(3, round(OVERLAP * size))
+    reach = max(3, round(OVERLAP * side))
     lifted = cv2.dilate(below, np.ones((reach, 1), np.uint8), anchor=(0, 0))
     soft = cv2.GaussianBlur(np.maximum(lifted, below).astype(np.float32), (0, 0), reach / 4)
     alpha = person.astype(np.float32) * np.where(below > 0, 1.0, soft)
-    inside = cv2.erode((person > 242).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(RIM * size)))
+    inside = cv2.erode((person > 242).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(RIM * side)))
     sure = (share < 0.4) & (inside > 0)
-    color = grown(crop, sure) if sure.any() else crop
+    color = grown(image, sure, side) if sure.any() else image
     return np.dstack([color, np.round(alpha).astype(np.uint8)])
 
 
-def grown(image: np.ndarray, sure: np.ndarray) -> np.ndarray:
+def grown(image: np.ndarray, sure: np.ndarray, side: float) -> np.ndarray:
     """uint8 [H,W,3] with pixels that are not `sure` [H,W] painted like the nearest sure ones, softly."""
     import cv2
 
@@ -100,7 +100,7 @@ def grown(image: np.ndarray, sure: np.ndarray) -> np.ndarray:
     source = np.zeros(labels.max() + 1, np.int64)
     source[labels[sure]] = np.flatnonzero(sure)
     nearest = image.reshape(-1, 3)[source[labels]]
-    soft = cv2.GaussianBlur(nearest, (0, 0), max(1.0, len(image) / 100))
+    soft = cv2.GaussianBlur(nearest, (0, 0), max(1.0, side / 100))
     return np.where(sure[..., None], image, soft)
 
 
@@ -133,7 +133,7 @@ def zoomed(moves: np.ndarray, zoom: np.ndarray, frontal: np.ndarray, intrinsics:
     The layer is drawn as x -> g (x - a) + a + s with a the neck's foot; enlarged it has g' = zoom g and
     s' = zoom (a + s - c) + c - a.
     """
-    anchor, middle = project(frontal, intrinsics, ANCHORS[:1])[0, :2], intrinsics[:2, 2]
+    anchor, middle = anchor_of(frontal, intrinsics), intrinsics[:2, 2]
     shift = zoom[:, None] * (anchor + moves[:, :2] - middle) + middle - anchor
     return np.column_stack([shift, moves[:, 2] + np.log(zoom)])
 
@@ -159,19 +159,21 @@ class Torso:
     """[2,3] in pixels, corner at (0, 0)."""
     anchor_px: np.ndarray
     """[2] the foot of the neck in the frontal picture."""
-    size: int
+    unit_px: float
+    """Side of the generator's square, which motion counts in."""
+    shape: tuple[int, int]
+    """Height and width of the pictures."""
 
     def placed(self, motion: np.ndarray) -> np.ndarray:
-        """float32 [size,size,4] premultiplied, moved by one row of `follow` (zeros: where it was cut out)."""
+        """float32 [height,width,4] premultiplied, moved by one row of `follow` (zeros: where it was cut out)."""
         import cv2
 
         grow = float(np.exp(motion[2]))
         moved = self.picture_from_layer * grow
-        moved[:, 2] += (1 - grow) * self.anchor_px + motion[:2] * self.size
+        moved[:, 2] += (1 - grow) * self.anchor_px + motion[:2] * self.unit_px
         half = np.array([0.5, 0.5])
         moved[:, 2] += moved[:, :2] @ half - half  # cv2 counts from pixel centers
-        size = (self.size, self.size)
-        return cv2.warpAffine(self.layer, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(self.layer, moved, self.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def load_torso(avatar: Path, frontal: np.ndarray, intrinsics: np.ndarray, size: int) -> Torso | None:
@@ -192,5 +194,10 @@ def load_torso(avatar: Path, frontal: np.ndarray, intrinsics: np.ndarray, size: 
     layer = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if side < len(image) else cv2.INTER_LINEAR)
     exact = place[0, 0] * size / side
     picture = np.array([[exact, 0.0, place[0, 2] * size], [0.0, exact, place[1, 2] * size]])
-    anchor = project(frontal, intrinsics, ANCHORS[:1])[0, :2] * size
-    return Torso(layer=layer, picture_from_layer=picture, anchor_px=anchor, size=size)
+    anchor = anchor_of(frontal, intrinsics) * size
+    return Torso(layer=layer, picture_from_layer=picture, anchor_px=anchor, unit_px=size, shape=(size, size))
+
+
+def anchor_of(pose: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """[2] the foot of the neck as a camera sees it, over the square's side."""
+    return project(pose, intrinsics, ANCHORS[:1])[0, :2]
