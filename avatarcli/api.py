@@ -69,7 +69,7 @@ class Avatar:
         camera = turned(self.portrait.avatar.frontal, _finite("yaw_deg", yaw_deg), _finite("pitch_deg", pitch_deg))
         layer = self._torso(side) if torso and max(abs(yaw_deg), abs(pitch_deg)) <= BESIDE_DEG else None
         layers = self.portrait.render(
-            scene, camera, size=side, background=make_background(background, side),
+            scene, camera, size=side, background=make_background(background, (side, side)),
             torso=None if layer is None else layer.placed(np.zeros(3)),
         )  # fmt: skip
         return layers.pixels()[0]

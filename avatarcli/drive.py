@@ -1,7 +1,7 @@
 """`avatarcli drive`: a video of anybody animates an avatar."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,7 +24,13 @@ Neutral = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Time at which the driver's face is neutral.", show_default="detected")
 ]
 View = Annotated[str | None, typer.Option(help="Camera: driver, still, orbit, turntable or a camera path (CSV).")]
-Background = Annotated[str | None, typer.Option(help="'#808080', an image, a video, blur or transparent.")]
+Background = Annotated[
+    str | None, typer.Option(help="own, '#808080', an image, a video, blur or transparent.", show_default="own")
+]
+Shown = Literal["head", "bust", "source"]
+Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
+Frame = Annotated[Shown | None, typer.Option(help="What to show: head, bust or the film's own frame.", show_default="head")]
+Shape = Annotated[Aspect | None, typer.Option(help="Width to height of the picture.", show_default="1:1")]
 
 
 def drive(
@@ -34,7 +40,9 @@ def drive(
     view: View = None,
     background: Background = None,
     neutral: Neutral = None,
-    size: Annotated[int | None, typer.Option(help="Width and height of the picture in pixels.")] = None,
+    frame: Frame = None,
+    aspect: Shape = None,
+    size: Annotated[int | None, typer.Option(help="Shorter side of the picture in pixels.", show_default="512")] = None,
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Show the driver next to the avatar.")] = False,
     live: Live = False,
     changes: Set = None,
@@ -48,7 +56,9 @@ def drive(
     """Animate an avatar with a video or with recorded motion."""
     from pipelines.drive import DriveSettings
 
-    shown = assignments_of(view=view, background=background, torso=torso, size=size, side_by_side=side_by_side or None)
+    shown = assignments_of(
+        view=view, background=background, frame=frame, aspect=aspect, torso=torso, size=size, side_by_side=side_by_side or None
+    )
     flags = [*shown, *assignments_of(retarget__neutral_s=neutral)]
     asked = resolve(DriveSettings(), file=settings, stage="drive", assignments=[*(changes or []), *flags])
     rest: dict[str, Any] = {"progress": console(), "device": pick_device(device), "overwrite": overwrite}

@@ -179,10 +179,10 @@ def sheet(path: Path, driver: Path, start: float, videos: list[Path], track: Tra
     """MOMENTS columns: the driver and the same moment of each video."""
     chosen = [round(at) for at in np.linspace(0, len(track.times_s) - 1, MOMENTS)]
     film = Film(driver, 2 * SIDE)
-    rows = [[within(film.at(start + float(track.times_s[at])), SIDE) for at in chosen]]
+    rows = [[within(film.at(start + float(track.times_s[at])), (SIDE, SIDE)) for at in chosen]]
     for video in videos:
         every = dict(enumerate(pictures(video)))
-        rows.append([within(every[min(at, len(every) - 1)], SIDE) for at in chosen])
+        rows.append([within(every[min(at, len(every) - 1)], (SIDE, SIDE)) for at in chosen])
     write_image(path, np.concatenate([np.concatenate(row, axis=1) for row in rows]), quality=88)
 
 

@@ -53,6 +53,7 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
     from torch.profiler import ProfilerActivity, profile
 
     from pipelines.artifacts.avatar import load_avatar
+    from pipelines.avatar.canvas import Canvas
     from pipelines.drive.motion.motion import Motion
     from pipelines.drive.render.output import make_background
     from pipelines.drive.render.painter import Painter, portrait_of
@@ -63,8 +64,8 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
         expression=np.tile(loaded.neutral, (8, 1)), world_from_camera=np.tile(pose, (8, 1, 1)), torso=np.zeros((8, 3))
     )
     painter = Painter(
-        portrait=portrait_of(loaded, settings), size=settings.size or loaded.image_size, torso=None, batch=settings.batch,
-        background=make_background("#808080", settings.size or 128),
+        portrait=portrait_of(loaded, settings), canvas=Canvas.of_square(settings.size or loaded.image_size), torso=None,
+        batch=settings.batch, background=make_background("#808080", (settings.size or 128,) * 2),
     )  # fmt: skip
     list(painter.paint(motion, 0, 8))
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as found:

@@ -13,15 +13,19 @@ from pipelines.core.errors import SettingError
 from pipelines.media.video import VideoFrame, moves, probe, read_frames
 
 BLUR = "blur"
+OWN = "own"
+"""The person's own scene, as it was filmed."""
 TRANSPARENT = "transparent"
 SOFT = 0.035
-"""Standard deviation of the blur over the picture's side."""
+"""Standard deviation of the blur over the picture's shorter side."""
 SMALL = 96
-"""Side in pixels at which the blur is done; nothing sharper remains anyway."""
+"""Shorter side in pixels at which the blur is done; nothing sharper remains anyway."""
 DIM = 0.85
 """Brightness of the blurred driver, so that the avatar stands out."""
 FRAME = 24
-"""Gray behind a driver that is not square."""
+"""Gray behind a driver of another shape."""
+Shape = tuple[int, int]
+"""Height and width of pictures."""
 
 
 class Film:
@@ -46,22 +50,22 @@ class Film:
 
 
 class Backdrop:
-    """A moving background, float32 [size,size,4], opaque."""
+    """A moving background, float32 [*shape,4], opaque."""
 
-    def __init__(self, film: Film, times_s: np.ndarray, size: int, soft: bool) -> None:
-        self.film, self.times_s, self.size, self.soft = film, times_s, size, soft
+    def __init__(self, film: Film, times_s: np.ndarray, shape: Shape, soft: bool) -> None:
+        self.film, self.times_s, self.shape, self.soft = film, times_s, shape, soft
 
     def at(self, index: int) -> np.ndarray:
         picture = self.film.at(float(self.times_s[index]))
-        square = blurred(picture, self.size) if self.soft else covering(picture, self.size)
-        return np.dstack([square.astype(np.float32) / 255.0, np.ones((self.size, self.size), np.float32)])
+        cut = blurred(picture, self.shape) if self.soft else covering(picture, self.shape)
+        return np.dstack([cut.astype(np.float32) / 255.0, np.ones(self.shape, np.float32)])
 
 
 def check_text(text: str) -> None:
     """SettingError when `text` is no background."""
-    if text not in (TRANSPARENT, BLUR) and not text.startswith("#") and not Path(text).is_file():
+    if text not in (TRANSPARENT, BLUR, OWN) and not text.startswith("#") and not Path(text).is_file():
         raise SettingError(
-            f"background {text!r} is not a file; give a color (#808080), an image, a video, blur or transparent."
+            f"background {text!r} is not a file; give a color (#808080), an image, a video, own, blur or transparent."
         )
 
 
@@ -74,52 +78,54 @@ def check_backdrop(text: str, driver: Path, has_pictures: bool) -> None:
 
 def is_film(text: str) -> bool:
     """Whether a background is a file that moves: a video, a GIF, an animated WebP."""
-    return text not in (TRANSPARENT, BLUR) and not text.startswith("#") and moves(Path(text))
+    return text not in (TRANSPARENT, BLUR, OWN) and not text.startswith("#") and moves(Path(text))
 
 
-def moving(text: str, driver: Path, times_s: np.ndarray, size: int) -> Backdrop | None:
+def moving(text: str, driver: Path, times_s: np.ndarray, shape: Shape) -> Backdrop | None:
     """The background that `text` means if it moves."""
     if text == BLUR:
-        return Backdrop(Film(driver, 4 * SMALL), times_s, size, soft=True)
+        return Backdrop(Film(driver, 4 * SMALL), times_s, shape, soft=True)
     if is_film(text):
-        return Backdrop(Film(Path(text), 2 * size, loop=True), times_s, size, soft=False)
+        return Backdrop(Film(Path(text), 2 * max(shape), loop=True), times_s, shape, soft=False)
     return None
 
 
-def covering(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size,size,3]: the middle square of a picture."""
+def covering(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """uint8 [*shape,3]: the middle of a picture, as large as the shape allows."""
     import cv2
 
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    scale = min(image.shape[0] / shape[0], image.shape[1] / shape[1])
+    height, width = round(scale * shape[0]), round(scale * shape[1])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    middle = image[top : top + height, left : left + width]
+    return cv2.resize(middle, shape[::-1], interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
 
 
-def blurred(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size,size,3]: the middle square, out of focus and a little darker."""
+def blurred(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """uint8 [*shape,3]: the middle of a picture, out of focus and a little darker."""
     import cv2
 
-    small = cv2.GaussianBlur(covering(image, SMALL), (0, 0), SOFT * SMALL)
-    large = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+    scale = SMALL / min(shape)
+    small = covering(image, (max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))))
+    large = cv2.resize(cv2.GaussianBlur(small, (0, 0), SOFT * SMALL), shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.round(np.clip(DIM * large.astype(np.float32), 0, 255)).astype(np.uint8)
 
 
-def within(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size,size,3]: the whole picture in a gray square."""
+def within(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """uint8 [*shape,3]: the whole picture in a gray frame."""
     import cv2
 
-    scale = size / max(image.shape[:2])
+    scale = min(shape[0] / image.shape[0], shape[1] / image.shape[1])
     wide, high = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    canvas = np.full((size, size, 3), FRAME, np.uint8)
-    top, left = (size - high) // 2, (size - wide) // 2
+    canvas = np.full((*shape, 3), FRAME, np.uint8)
+    top, left = (shape[0] - high) // 2, (shape[1] - wide) // 2
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas[top : top + high, left : left + wide] = cv2.resize(image, (wide, high), interpolation=method)
     return canvas
 
 
 def beside(driver: np.ndarray, picture: np.ndarray, strip: np.ndarray, share: float) -> np.ndarray:
-    """uint8 [size + h,2 size,3 or 4]: driver, picture, and below them the strip with a cursor at `share` of its width."""
+    """uint8 [H + h,2 W,3 or 4]: driver, picture, and below them the strip with a cursor at `share` of its width."""
     bar = strip.copy()
     at = min(int(share * bar.shape[1]), bar.shape[1] - 1)
     bar[:, max(at - 1, 0) : at + 2] = 255

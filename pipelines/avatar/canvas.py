@@ -1,20 +1,22 @@
 """The picture that a drive shows, and where the generator's square lies in it.
 
-Everything the generator draws is drawn at the square's side and laid into the canvas. How large a part of the film the canvas
+Everything the generator draws has the square's side and is laid into the canvas. How large a part of the film the canvas
 is: `head`, the square fills the shorter side; `bust`, head and shoulders; `source`, the film's whole frame.
 
 Notable choices:
 - a canvas other than the square alone is a window in the film's frame. It lies inside the film as far as that is large enough,
   and shrinks to the film, but never below the square;
-- the head may leave its place in such a canvas, so the square follows it by whole pixels (`moved`): no hair ends at an edge that
-  nobody sees. At its edges the square fades out, over BOTTOM where the neck goes on in the film.
+- the head may leave its place in such a canvas, so the square follows it by whole pixels (Painter.moves): no hair ends at an
+  edge that nobody sees. At its edges the square fades out, over BOTTOM where the neck goes on in the film.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from pipelines.face.matte_regions import falling
 from pipelines.media.squares import Square
 
 Shown = Literal["head", "bust", "source"]
@@ -96,12 +98,13 @@ def even(length: float) -> int:
     return 2 * round(length / 2)
 
 
+@lru_cache(maxsize=4)
 def fade(side: int) -> np.ndarray:
     """float32 [side,side,1]: 1 inside the square, falling to 0 at its edges."""
     at = (np.arange(side, dtype=np.float32) + 0.5) / side
-    ease = lambda t: (t := np.clip(t, 0, 1)) * t * (3 - 2 * t)  # noqa: E731
-    near, far = ease(at / EDGE), ease((1 - at) / EDGE)
-    return (near * ease((1 - at) / BOTTOM))[:, None, None] * (near * far)[None, :, None]
+    upper, lower = falling(1 - at, 1 - EDGE, 1), falling(at, 1 - BOTTOM, 1)
+    aside = falling(np.maximum(at, 1 - at), 1 - EDGE, 1)
+    return (upper * lower)[:, None, None] * aside[None, :, None]
 
 
 def laid(front: np.ndarray, behind: np.ndarray, place: Place) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.avatar.canvas import Place, fade, laid
 from pipelines.media.pixels import to_bytes
 
 FADING_ALPHA = 0.06
@@ -23,6 +24,8 @@ class Layers:
     torso: np.ndarray | None = None
     background: np.ndarray | None = None
     """None: transparent."""
+    place: Place | None = None
+    """Where the generator's square lies in torso and background, x and y of its pixels; None: they are the square alone."""
 
     @property
     def opaque(self) -> bool:
@@ -31,16 +34,23 @@ class Layers:
 
     def composed(self) -> np.ndarray:
         """float32 [B,H,W,4], premultiplied."""
-        layers = [layer for layer in (self.background, self.torso, self.generator, self.references) if layer is not None]
-        picture = layers[0]
-        for layer in layers[1:]:
-            picture = over(layer, picture)
-        return picture
+        if self.place is None or (self.background is None and self.torso is None):
+            return stacked(self.background, self.torso, self.generator, self.references)
+        head = stacked(self.generator, self.references)
+        return laid(head * fade(head.shape[-2]), stacked(self.background, self.torso), self.place)
 
     def pixels(self) -> np.ndarray:
         """uint8 RGB [B,H,W,3] over an opaque background, else RGBA [B,H,W,4] with straight alpha."""
         composed = self.composed()
         return to_bytes(composed[..., :3]) if self.opaque else np.stack([to_bytes(unpremultiplied(one)) for one in composed])
+
+
+def stacked(*layers: np.ndarray | None) -> np.ndarray:
+    """Premultiplied layers [...,H,W,4], back to front, as one; those that are None are left out."""
+    picture, *front = (layer for layer in layers if layer is not None)
+    for layer in front:
+        picture = over(layer, picture)
+    return picture
 
 
 def over(front: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -29,8 +29,11 @@ def drive(
     from pipelines.drive.motion.driver_files import film_beside
     from pipelines.drive.recipe import Recipe
     from pipelines.drive.render.output import label
-    from pipelines.drive.validation import check, named_files
+    from pipelines.drive.render.staging import settled
+    from pipelines.drive.validation import check, insist_on_avatar, named_files
 
+    insist_on_avatar(avatar)
+    settings = settled(avatar, settings)
     check(avatar, video, out, settings)
     Provenance(avatar, settings.provenance).check()
     if None in load_avatar_record(avatar).weights.values():

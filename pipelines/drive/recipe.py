@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
-from pipelines.avatar.background import TRANSPARENT, Film, beside, moving, within
-from pipelines.avatar.torso import Torso, follow, load_torso, zoomed
+from pipelines.avatar.background import TRANSPARENT, Film, beside, within
+from pipelines.avatar.canvas import Canvas
+from pipelines.avatar.torso import Torso, follow, zoomed
 from pipelines.avatar.view_limits import NOTED_DEG
 from pipelines.core.files import read_arrays, read_json, write_arrays
 from pipelines.core.stage import BESIDE, Progress, warn_in_record
@@ -26,14 +27,13 @@ from pipelines.drive.motion.view_path import seen_with, shot
 from pipelines.drive.render.output import (
     VIDEOS,
     label,
-    make_background,
-    picture_size,
     segment_paths,
     write_pictures,
     write_segments,
 )
 from pipelines.drive.render.painter import Painter, portrait_of, workers_for
 from pipelines.drive.render.preview import write_preview
+from pipelines.drive.render.staging import Staging, canvas_of, staging_of
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
 from pipelines.face.expression import Calibration
@@ -75,10 +75,18 @@ class Recipe:
         return self.driver.count
 
     @cached_property
-    def frontal(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pose [4,4] and normalized intrinsics [3,3] of the avatar's frontal camera."""
-        camera = self.avatar.frontal
-        return camera.world_from_camera[0].double().cpu().numpy(), camera.intrinsics[0].double().cpu().numpy()
+    def staging(self) -> Staging:
+        return staging_of(self.avatar, self.settings)
+
+    @property
+    def resting(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pose [4,4] and normalized intrinsics [3,3] of the camera at rest."""
+        return self.staging.pose, self.staging.intrinsics
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """Without loading what it shows: it is asked for before the work begins."""
+        return canvas_of(self.avatar_folder, self.avatar.image_size, self.settings)
 
     def sound(self) -> dict[str, Any]:
         """The result's sound, encoded, and a second of the result as a trial: what can fail at the end fails here."""
@@ -107,8 +115,9 @@ class Recipe:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of a finished picture."""
-        bar, wide = (bar_height(self.size), 2) if self.settings.side_by_side else (0, 1)
-        return self.size + bar, wide * self.size, 4 if self.settings.background == TRANSPARENT else 3
+        height, width = self.canvas.shape
+        bar, wide = (bar_height(width), 2) if self.settings.side_by_side else (0, 1)
+        return height + bar, wide * width, 4 if self.settings.background == TRANSPARENT else 3
 
     def track(self) -> dict[str, Any]:
         """The driver's motion at the output's frames, in track.npz."""
@@ -133,7 +142,7 @@ class Recipe:
         known = captured(self.avatar_folder, avatar.record.expression)
         kept = guard(found.expression, avatar.names, known, settings.guard)
         kinds = states(track, settings.track.bridge_s)
-        cameras = shot(settings.view, *self.frontal, track, settings.views, avatar.record.view_limits)
+        cameras = shot(settings.view, *self.resting, track, settings.views, avatar.record.view_limits)
         back = np.zeros(len(kinds)) if cameras.turned_back_deg is None else cameras.turned_back_deg
         marks = verdicts(kinds, found.clamped, kept.faded, kept.flagged, back)
         write_arrays(
@@ -157,7 +166,7 @@ class Recipe:
 
     def torso_moves(self, cameras: np.ndarray, zoom: np.ndarray, track: Track) -> np.ndarray:
         """[T,3] where the layer behind the head goes: calmly after the driver, and nearer and farther with a moved camera."""
-        pose, intrinsics = self.frontal
+        pose, intrinsics = self.resting
         views, still = self.settings.views, np.zeros((len(cameras), 3))
         if self.settings.view not in ("driver", "orbit"):
             return zoomed(still, zoom * np.linalg.inv(pose)[2, 3] / np.linalg.inv(cameras)[:, 2, 3], pose, intrinsics)
@@ -189,10 +198,6 @@ class Recipe:
         return self.avatar.record.torso if self.settings.torso == "auto" else self.settings.torso
 
     @cached_property
-    def size(self) -> int:
-        return picture_size(self.avatar.image_size, self.settings.size)
-
-    @cached_property
     def planned(self) -> dict[str, np.ndarray]:
         return read_arrays(self.partial / "motion.npz")
 
@@ -203,7 +208,7 @@ class Recipe:
     def layer(self) -> Torso | None:
         if self.torso_mode == "none" or (self.settings.torso == "auto" and self.planned["around"]):
             return None
-        layer = load_torso(self.avatar_folder, *self.frontal, self.size)
+        layer = self.staging.torso(self.avatar_folder)
         if layer is None and self.settings.torso != "auto":
             self.warn(f"{self.avatar_folder.name} was trained without a torso layer; the head is shown alone.")
         return layer
@@ -211,17 +216,17 @@ class Recipe:
     @cached_property
     def painter(self) -> Painter:
         settings = self.settings
-        film = moving(settings.background, self.driver.path, self.driver.even_times_s(), self.size)
         painter = Painter(
-            portrait=portrait_of(self.avatar, settings), size=self.size, torso=self.layer(), batch=settings.batch,
-            background=film or make_background(settings.background, self.size), workers=workers_for(self.avatar),
+            portrait=portrait_of(self.avatar, settings), canvas=self.canvas, camera=self.staging.camera.to(self.device),
+            torso=self.layer(), batch=settings.batch, workers=workers_for(self.avatar),
+            background=self.staging.backdrop(settings.background, self.driver.path, self.driver.even_times_s()),
         )  # fmt: skip
         return painter.with_still_layer(self.motion) if settings.view == "still" and settings.views.calm else painter
 
     @cached_property
     def film(self) -> Film:
         """The driver's own pictures."""
-        return Film(self.video, 2 * self.size)
+        return Film(self.video, 2 * max(self.canvas.shape))
 
     def pictures(self, first: int, last: int) -> Iterator[np.ndarray]:
         """Finished pictures of the output's frames first..last-1; beside the driver's where that is asked."""
@@ -229,9 +234,9 @@ class Recipe:
         if not self.settings.side_by_side:
             yield from painted
             return
-        bar = strip(list(self.planned["marks"]), 2 * self.size, bar_height(self.size))
+        bar = strip(list(self.planned["marks"]), 2 * self.canvas.width, bar_height(self.canvas.width))
         for index, picture in enumerate(painted, first):
-            seen = within(self.film.at(index / float(self.driver.rate)), self.size)
+            seen = within(self.film.at(index / float(self.driver.rate)), self.canvas.shape)
             yield beside(seen, picture, bar, index / self.count)
 
     def render(self) -> dict[str, Any]:
@@ -253,7 +258,7 @@ class Recipe:
         rate = round(painted / (time.perf_counter() - start), 2)
         self.painter.costs.add("encode", children_s() - before)
         costs = self.painter.costs.per_thing_ms(painted)
-        return {"size": self.size, "frames_per_s": rate, "torso": self.torso_mode, "stage_ms": costs}
+        return {"size": min(self.canvas.shape), "frames_per_s": rate, "torso": self.torso_mode, "stage_ms": costs}
 
     def join(self) -> dict[str, Any]:
         """One file with its sound."""
@@ -273,12 +278,12 @@ class Recipe:
         """How well the finished pictures follow the driver, by the tracker; one picture of the whole."""
         pictured = self.driver.path if self.driver.video is not None else None
         page = self.partial / BESIDE / f"{label(self.output)}.preview.jpg"
-        write_preview(page, self.output, list(self.planned["marks"]), self.driver.even_times_s(), pictured, self.size)
+        write_preview(page, self.output, list(self.planned["marks"]), self.driver.even_times_s(), pictured, self.canvas.shape)
         if not self.settings.self_check:
             return {}
         track = load_track(self.partial / "track.npz")
-        size = self.size if self.settings.side_by_side else None
-        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, size, self.own)
+        shape = self.canvas.shape if self.settings.side_by_side else None
+        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, shape, self.own)
         if figures["face_seen"] < 0.5 and self.settings.view not in ("turntable", "orbit"):
             self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures
@@ -323,6 +328,6 @@ def children_s() -> float:
     return spent.children_user + spent.children_system
 
 
-def bar_height(size: int) -> int:
-    """Pixels of the strip: a 32nd of the picture, even, at least 8."""
-    return max(8, 2 * round(size / 64))
+def bar_height(width: int) -> int:
+    """Pixels of the strip: a 32nd of the picture's width, even, at least 8."""
+    return max(8, 2 * round(width / 64))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.avatar.canvas import Aspect, Shown
 from pipelines.provenance import ProvenanceSettings
 
 
@@ -130,9 +131,13 @@ class DriveSettings:
     view: str = "driver"
     """Head motion of the `driver`; `still`; `orbit`, a sway; `turntable`, all around; or the CSV of a camera path, see
     pipelines.drive.motion.view_path."""
-    background: str = "#808080"
-    """A color #rrggbb, the path of an image or of a video, `blur` (the driver's picture), or `transparent` (.webm, .mov or a
-    folder of PNG files)."""
+    background: str = "auto"
+    """`own`, the person's own scene as it was filmed; a color #rrggbb, the path of an image or of a video, `blur` (the driver's
+    picture), or `transparent` (.webm, .mov or a folder of PNG files). `auto`: own, and #808080 of an avatar without a scene."""
+    frame: Shown = "head"
+    """What is shown: the `head`, the `bust` as far as it was filmed, or the film's whole frame (`source`)."""
+    aspect: Aspect | None = None
+    """Width to height of the picture: 1:1, 4:5, 9:16 or 16:9; not given: 1:1, with `frame=source` the film's."""
     sound: str = "driver"
     """The `driver`'s, `none`, or the path of a file that starts with the first frame."""
     side_by_side: bool = False
@@ -140,7 +145,8 @@ class DriveSettings:
     torso: Literal["auto", "none", "still", "follow"] = "auto"
     """The layer behind the head: as the avatar was trained, left out, fixed in the picture, or following the head calmly."""
     size: int | None = None
-    """Side of the video in pixels; not given: the generator's, doubled while it is below 256."""
+    """Shorter side of the picture in pixels; not given: the generator's, doubled while it is below 512, or below 256 of an
+    avatar without a scene."""
     batch: int = 4
     """Frames rendered at once."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

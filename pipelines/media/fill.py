@@ -12,7 +12,7 @@ def filled(picture: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     height, width = weight.shape
     picture, share = picture.astype(np.float32), weight.astype(np.float32)[..., None]
-    if min(height, width) < 2 or weight.min() >= 1:
+    if min(height, width) < 2 or weight.min() >= 1 or not weight.any():
         return picture
     half = (max(1, width // 2), max(1, height // 2))
     total = cv2.resize(share, half, interpolation=cv2.INTER_AREA)

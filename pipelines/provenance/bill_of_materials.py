@@ -29,6 +29,8 @@ TRACKER = {
 }
 MATTING = {"selfie_segmentation/selfie_segmentation.tflite": "cuts the person out"}
 """Files of the mediapipe package, and what they do."""
+FILMED = {"torso.png": "shoulders", "scene_shoulders.png": "shoulders and clothes", "scene_plate.jpg": "the room behind"}
+"""Files of an avatar that hold pixels of the film, and what they show."""
 OURS = (
     "av", "c2pa-python", "cryptography", "face-alignment", "ffmpeg-python", "imageio-ffmpeg", "mediapipe", "numba", "numpy",
     "onnxruntime", "opencv-contrib-python", "pycolmap", "rembg", "rich", "safetensors", "scipy", "torch", "typer",
@@ -41,7 +43,7 @@ class Item:
     """One material: what it is, under which license, for what it was used."""
 
     kind: str
-    """prior, model, tool or package."""
+    """prior, footage, model, tool or package."""
     name: str
     version: str
     license: str
@@ -52,8 +54,13 @@ class Item:
 
     @property
     def commercial(self) -> bool:
-        """A package that does not say its license is not taken for a forbidden one; a model or prior is."""
-        return "commercial" in permits(self.license) or (self.kind == "package" and self.license == UNKNOWN)
+        """A package that does not say its license is not taken for a forbidden one; a model or prior is. Footage is a matter of
+        the person's consent."""
+        return (
+            self.kind == "footage"
+            or "commercial" in permits(self.license)
+            or (self.kind == "package" and self.license == UNKNOWN)
+        )
 
 
 def bill(avatar: Path) -> list[Item]:
@@ -61,7 +68,7 @@ def bill(avatar: Path) -> list[Item]:
     record = load_avatar_record(avatar)
     capture = _capture(avatar)
     mattes, cameras = capture.mattes or "unknown", capture.cameras or "unknown"
-    return [_prior(avatar, record), *_models(record, mattes), *_tools(cameras), *_packages()]
+    return [_prior(avatar, record), *_footage(record), *_models(record, mattes), *_tools(cameras), *_packages()]
 
 
 def forbidden(items: list[Item], use: Use) -> list[Item]:
@@ -78,6 +85,17 @@ def _prior(avatar: Path, record: AvatarRecord) -> Item:
         if license is None and place:
             license, origin = _prior_of(place, sha256)
     return Item(kind="prior", name=name, version="", license=license or UNKNOWN, role=origin or "the generator", sha256=sha256)
+
+
+def _footage(record: AvatarRecord) -> Iterator[Item]:
+    """The film whose pixels lie in the avatar as they were filmed."""
+    shown = [what for name, what in FILMED.items() if name in record.files]
+    if shown and record.capture is not None:
+        said = "consent is on record" if record.consent else "no consent is on record"
+        yield Item(
+            kind="footage", name=record.capture.name, version="", license="the filmed person's own", remark=said,
+            role=f"its pixels are in the avatar: {', '.join(shown)}",
+        )  # fmt: skip
 
 
 def _prior_of(place: str, sha256: str | None) -> tuple[str | None, str]:

@@ -17,11 +17,12 @@ import torch
 from models.head_frame import HeadFrame
 from pipelines import evaluate
 from pipelines.artifacts.avatar import load_avatar
-from pipelines.artifacts.avatar_record import TORSO, add_files
+from pipelines.artifacts.avatar_record import SCENE, TORSO, add_files
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_prior
+from pipelines.avatar.scene.build import build_scene
 from pipelines.avatar.torso import build_torso
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import write_image, write_json, write_text
@@ -98,6 +99,7 @@ def fit_avatar(
     pairs = load_pairs(inputs)
     mapped = step(folder, "expression_map", lambda: add_map(inputs, appearance, pairs))
     step(folder, "torso", lambda: add_torso(inputs))
+    step(folder, "scene", lambda: add_scene(inputs))
     scores = step(folder, "evaluation", lambda: evaluate_avatar(inputs))
     return {
         "steps": tuned["steps"], "planned_steps": tuned.get("planned_steps", tuned["steps"]), "begun": tuned["begun"],
@@ -130,6 +132,16 @@ def add_torso(inputs: TrainInputs) -> dict[str, Any]:
         build_torso(inputs.captures[0], inputs.folder)
         add_files(inputs.folder, TORSO)
     return {"mode": inputs.settings.torso}
+
+
+def add_scene(inputs: TrainInputs) -> dict[str, Any]:
+    """What was filmed around the head, of the person's own capture."""
+    if inputs.settings.scene == "none":
+        return {}
+    figures = build_scene(inputs.captures[0], inputs.folder)
+    if figures:
+        add_files(inputs.folder, SCENE)
+    return figures
 
 
 def evaluate_avatar(inputs: TrainInputs) -> dict[str, Any]:

@@ -175,6 +175,9 @@ class TrainSettings:
     (train.framing), or the prior's own, which cuts high hair. Paper: prior."""
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
+    scene: Literal["filmed", "none"] = "filmed"
+    """The person's own scene for `drive --background own` and `--frame`: the film without the person, and shoulders and clothes
+    cut from it; or nothing of the film's surroundings. Paper: none."""
     unfilmed_mouth: Literal["drawn", "shut"] = "drawn"
     """A mouth that no frame shows open: frames are repeated with it drawn open (train.open_mouth), a guess; or it stays
     as it was filmed. Paper: shut."""
@@ -211,6 +214,7 @@ PAPER = replace(
     preset="paper",
     paint=0,
     frame="prior",
+    scene="none",
     budget_s=None,
     unfilmed_mouth="shut",
     finetune=FinetuneSettings(

@@ -102,8 +102,10 @@ def brought_onto(base: Look, look: Look) -> tuple[np.ndarray, np.ndarray] | None
 
 
 def camera_move(base: Look, look: Look) -> np.ndarray | None:
-    """[3,3] homography from a frame to the base, by corners outside the person; the identity where hardly any are there (a plain
-    wall), None where there are but they agree on nothing."""
+    """[3,3] homography from a frame to the base, by corners outside the person.
+
+    The identity where there is hardly any corner (a plain wall), None where they agree on nothing.
+    """
     import cv2
 
     finder = cv2.ORB.create(CORNERS)

@@ -91,11 +91,16 @@ def seen(picture: np.ndarray, canvas_from_film: np.ndarray, shape: tuple[int, in
     return cv2.warpAffine(picture, matrix, shape[::-1], flags=cv2.INTER_LINEAR, borderMode=border)
 
 
+def load_place(avatar: Path) -> SceneRecord | None:
+    """The record of an avatar's scene; None where it was trained without one."""
+    return read_record(avatar / RECORD, SceneRecord, made_by(avatar)) if (avatar / RECORD).exists() else None
+
+
 def load_scene(avatar: Path) -> Scene | None:
     """The scene of an avatar folder, or None where it was trained without one; UnusableMaterial when it is broken."""
-    if not (avatar / RECORD).exists():
+    record = load_place(avatar)
+    if record is None:
         return None
-    record = read_record(avatar / RECORD, SceneRecord, made_by(avatar))
     plate, shoulders = read_image(avatar / PLATE), read_image(avatar / SHOULDERS)
     if plate.shape != (*record.frame_size[::-1], 3) or shoulders.shape != (*record.frame_size[::-1], 4):
         raise UnusableMaterial(

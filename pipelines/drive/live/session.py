@@ -16,7 +16,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
-from pipelines.avatar.torso import load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
 from pipelines.core.stage import SCHEMA, Progress, insist_ours, record_path
@@ -25,9 +24,10 @@ from pipelines.drive.live.sources import Source, open_source
 from pipelines.drive.motion.causal_retarget import Mapper
 from pipelines.drive.motion.range_guard import captured
 from pipelines.drive.motion.track import face_row, needed_model
-from pipelines.drive.render.output import make_background, picture_size
 from pipelines.drive.render.painter import Painter, portrait_of
+from pipelines.drive.render.staging import settled, staging_of
 from pipelines.drive.settings import DriveSettings
+from pipelines.drive.validation import insist_on_avatar
 from pipelines.face.follower import Follower
 from pipelines.face.tracker import FaceTracker
 from pipelines.provenance import Provenance
@@ -123,19 +123,20 @@ def live(
     Pictures go to a virtual camera where there is one, and to `out` where it is given. Ends with the file, after
     `live.seconds`, or when it is interrupted; the recording is whole in any case.
     """
-    check_live(avatar, out, settings, overwrite)
+    insist_on_avatar(avatar)
+    settings = settled(avatar, settings)
+    check_live(out, settings, overwrite)
     origin = Provenance(avatar, settings.provenance)
     if out is not None:
         origin.check()
     source, loaded = open_source(driver, settings), load_avatar(avatar, device)
-    size = picture_size(loaded.image_size, settings.size)
-    painter, mapper = parts(avatar, loaded, size, settings)
+    painter, mapper = parts(loaded, settings)
     first = mapper(0.0, None, None)
     painter = painter.with_still_layer(first) if settings.view == "still" and settings.views.calm else painter
     list(painter.paint(first, 0, 1))  # warmed up before the clock starts
-    screens = open_screens(out, size, source, settings.sound == "driver", progress)
+    screens = open_screens(out, painter.canvas.shape, source, settings.sound == "driver", progress)
     figures = perform(source, loaded, mapper, painter, screens, settings, progress, origin)
-    figures = {**figures, "size": size, "flagged_frames": mapper.flagged}
+    figures = {**figures, "size": min(painter.canvas.shape), "flagged_frames": mapper.flagged}
     if out is not None:
         if origin.left_out:
             progress.warn(origin.left_out)
@@ -154,12 +155,10 @@ def live(
     return figures
 
 
-def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrite: bool) -> None:
+def check_live(out: Path | None, settings: DriveSettings, overwrite: bool) -> None:
     from pipelines.avatar.background import BLUR, is_film
     from pipelines.drive.motion.view_path import check_view
 
-    if not avatar.is_dir():
-        raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
     if settings.side_by_side or settings.background == BLUR or is_film(settings.background):
         raise SettingError("--live supports neither a moving background nor --side-by-side; give a color or an image.")
     if settings.background == "transparent":
@@ -173,17 +172,16 @@ def check_live(avatar: Path, out: Path | None, settings: DriveSettings, overwrit
         insist_ours(out, STAGE)
 
 
-def parts(folder: Path, avatar: Avatar, size: int, settings: DriveSettings) -> tuple[Painter, Mapper]:
-    frontal = avatar.frontal.world_from_camera[0].double().cpu().numpy()
-    intrinsics = avatar.frontal.intrinsics[0].double().cpu().numpy()
+def parts(avatar: Avatar, settings: DriveSettings) -> tuple[Painter, Mapper]:
+    staging = staging_of(avatar, settings)
     mode = avatar.record.torso if settings.torso == "auto" else settings.torso
-    torso = load_torso(folder, frontal, intrinsics, size) if mode != "none" and settings.view != "turntable" else None
+    torso = staging.torso(avatar.folder) if mode != "none" and settings.view != "turntable" else None
     painter = Painter(
-        portrait=portrait_of(avatar, settings), size=size, torso=torso, batch=1,
-        background=make_background(settings.background, size),
+        portrait=portrait_of(avatar, settings), canvas=staging.canvas, torso=torso, batch=1,
+        camera=staging.camera.to(avatar.frontal.intrinsics.device), background=staging.background(settings.background),
     )  # fmt: skip
-    known = captured(folder, avatar.record.expression)
-    return painter, Mapper(avatar, frontal, intrinsics, known, settings, mode)
+    known = captured(avatar.folder, avatar.record.expression)
+    return painter, Mapper(avatar, staging.pose, staging.intrinsics, known, settings, mode)
 
 
 def perform(

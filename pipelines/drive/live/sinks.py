@@ -75,13 +75,13 @@ class Recorder:
 class VirtualCamera:
     """What other programs see as a camera; needs pyvirtualcam and the system's device."""
 
-    def __init__(self, size: int, rate_hz: float) -> None:
+    def __init__(self, shape: tuple[int, int], rate_hz: float) -> None:
         try:
             import pyvirtualcam  # type: ignore[import-not-found]
         except ImportError as error:
             raise MissingTool("no virtual camera: `pip install pyvirtualcam` (Linux also: modprobe v4l2loopback).") from error
         try:
-            self._camera = pyvirtualcam.Camera(width=size, height=size, fps=rate_hz)
+            self._camera = pyvirtualcam.Camera(width=shape[1], height=shape[0], fps=rate_hz)
         except RuntimeError as error:
             raise MissingTool(f"no virtual camera: {error} (Linux: modprobe v4l2loopback; elsewhere: install OBS).") from error
 
@@ -116,11 +116,16 @@ class Window:
         return 0
 
 
-def open_screens(out: Path | None, size: int, source: Source, sound: bool, progress: Progress) -> list[Screen]:
-    """A recording where asked, a virtual camera and a window where there are such; MissingTool when there is none of all."""
+def open_screens(
+    out: Path | None, shape: tuple[int, int], source: Source, sound: bool, progress: Progress
+) -> list[Screen]:  # fmt: skip
+    """A recording where asked, a virtual camera and a window where there are such, for pictures of `shape` (height, width).
+
+    MissingTool when there is none of all.
+    """
     screens: list[Screen] = []
     missing: list[str] = []
-    for opened in (lambda: VirtualCamera(size, float(source.rate)), Window):
+    for opened in (lambda: VirtualCamera(shape, float(source.rate)), Window):
         try:
             screens.append(opened())
         except MissingTool as error:

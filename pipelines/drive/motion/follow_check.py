@@ -25,19 +25,19 @@ LEAST_MOTION = 0.06
 
 
 def follow_check(
-    output: Path, driver: Track, canonical: np.ndarray, progress: Progress, size: int | None = None,
+    output: Path, driver: Track, canonical: np.ndarray, progress: Progress, shape: tuple[int, int] | None = None,
     own: Calibration | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Correlation of driver and finished video by channel (None where the driver hardly moves), share of frames with a face.
 
     With `own`, the avatar's rest and range, also how many of the driver's blinks are in it, and how late the latest comes.
-    The finished video is always read in the measured space; a driver tracked as blendshapes has the same names. With `size`
-    only that many pixels at the top and the right are looked at: the avatar beside its driver.
+    The finished video is always read in the measured space; a driver tracked as blendshapes has the same names. With `shape`
+    only a picture of that height and width at the top and the right is looked at: the avatar beside its driver.
     """
     rows, seen = [], []
     with FaceTracker(video=True) as tracker, progress.task("checking the result", len(driver.valid)) as task:
         for image in pictures(output):
-            face = tracker.track(image if size is None else np.ascontiguousarray(image[:size, -size:]))
+            face = tracker.track(image if shape is None else np.ascontiguousarray(image[: shape[0], -shape[1] :]))
             seen.append(face is not None)
             rows.append(measure_expression(face.points, canonical) if face is not None else np.zeros(len(MEASURED), np.float32))
             task.advance()

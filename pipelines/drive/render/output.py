@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.avatar.background import TRANSPARENT, check_text, covering
+from pipelines.avatar.background import TRANSPARENT, Shape, check_text, covering
 from pipelines.core.errors import SettingError
 from pipelines.core.files import write_image
 from pipelines.core.parallel import in_order
@@ -20,9 +20,11 @@ from pipelines.media.open import is_text
 from pipelines.media.video import read_frames
 
 VIDEOS, STILL = (".mp4", ".webm", ".mov"), ".png"
+LEAST_PX, SCENE_PX = 256, 512
+"""Pictures are that large where nothing else is said: of an avatar without, and with a scene of its own."""
 
 
-def check_output(out: Path, background: str, size: int) -> None:
+def check_output(out: Path, background: str, shape: Shape) -> None:
     """SettingError when `out` cannot hold what is asked, before any work is done."""
     transparent = background == TRANSPARENT
     if re.search(r"[\x00-\x1f\x7f]", out.name):
@@ -35,7 +37,7 @@ def check_output(out: Path, background: str, size: int) -> None:
             "one picture of a photo."
         )
     if out.suffix and out.suffix.lower() != STILL:
-        codec_options(out, transparent, size, size)
+        codec_options(out, transparent, shape[1], shape[0])
     check_text(background)
 
 
@@ -44,26 +46,26 @@ def label(out: Path) -> str:
     return out.name if out.suffix.lower() == STILL else out.stem
 
 
-def picture_size(image_size: int, asked: int | None) -> int:
-    """Side of the output: as asked, else the generator's, doubled while it is below 256."""
+def picture_size(image_size: int, asked: int | None, least: int = LEAST_PX) -> int:
+    """Shorter side of the output: as asked, else the generator's, doubled while it is below `least`."""
     if asked is not None and not 16 <= asked <= 4096:
         raise SettingError(f"size={asked} is out of range; choose 16 to 4096 pixels.")
     size = asked or image_size
-    while asked is None and size < 256:
+    while asked is None and size < least:
         size *= 2
     return size
 
 
-def make_background(text: str, size: int) -> np.ndarray:
-    """float32 [size,size,4] premultiplied, 0..1: a color, an image cut to a square, or nothing."""
-    canvas = np.zeros((size, size, 4), np.float32)
+def make_background(text: str, shape: Shape) -> np.ndarray:
+    """float32 [*shape,4] premultiplied, 0..1: a color, the middle of an image, or nothing."""
+    canvas = np.zeros((*shape, 4), np.float32)
     if text == TRANSPARENT:
         return canvas
     canvas[..., 3] = 1.0
     if text.startswith("#"):
         canvas[..., :3] = parse_color(text)
         return canvas
-    canvas[..., :3] = covering(next(read_frames(Path(text))).image, size) / 255.0
+    canvas[..., :3] = covering(next(read_frames(Path(text))).image, shape) / 255.0
     return canvas
 
 

@@ -17,6 +17,7 @@ from models.compute_mode import Compute
 from models.generator import Scene
 from pipelines.artifacts.avatar import Avatar
 from pipelines.avatar.background import Backdrop
+from pipelines.avatar.canvas import Canvas, Place
 from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
@@ -32,10 +33,12 @@ MOST_WORKERS = 4
 
 @dataclass(kw_only=True)
 class Painter:
-    """Motion rows -> finished pictures of one size, which do not depend on what was painted before."""
+    """Motion rows -> finished pictures of one canvas, which do not depend on what was painted before."""
 
     portrait: Portrait
-    size: int
+    canvas: Canvas
+    camera: Camera | None = None
+    """The camera at rest; None: the avatar's frontal one."""
     background: np.ndarray | Backdrop
     torso: Torso | None
     batch: int
@@ -49,7 +52,7 @@ class Painter:
     """The last scene and its expressions: while the face rests, only rays are marched."""
 
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
-        """uint8 [size,size,3], or [size,size,4] straight alpha over a transparent background, for frames first..last-1."""
+        """uint8 [H,W,3], or [H,W,4] straight alpha over a transparent background, for frames first..last-1."""
         batches = (slice(start, min(start + self.batch, last)) for start in range(first, last, self.batch))
         render = self.costs.timed("render", partial(self.heads, motion))
         compose = self.costs.timed("compose", lambda frame: self.layers(frame[1], motion, frame[0]).pixels()[0])
@@ -59,9 +62,20 @@ class Painter:
             yield from in_order(compose, frames, min(self.workers, 1))
 
     def heads(self, motion: Motion, rows: slice) -> np.ndarray:
-        """float32 [B,size,size,4] premultiplied heads."""
-        scene, camera = self.scene(motion.expression[rows]), camera_of(motion, rows, self.avatar.frontal)
-        return self.portrait.render(scene, camera, size=self.size).generator
+        """float32 [B,side,side,4] premultiplied heads, each in its square."""
+        scene, camera = self.scene(motion.expression[rows]), camera_of(motion, rows, self.resting)
+        if not self.canvas.is_square:
+            start = torch.as_tensor(self.moves(motion, rows) / self.canvas.side, dtype=torch.float32)
+            camera = camera.cropped(torch.cat([start, start + 1], dim=1))
+        return self.portrait.render(scene, camera, size=self.canvas.side).generator
+
+    def moves(self, motion: Motion, rows: slice) -> np.ndarray:
+        """int [B,2] px to the right and down by which the square follows the head's origin from its place at rest."""
+        lens = camera_of(motion, rows, self.resting).intrinsics.double().cpu().numpy()
+        poses, origin = motion.world_from_camera[rows], np.zeros((1, 3))
+        rest = np.broadcast_to(self.resting.world_from_camera.double().cpu().numpy(), poses.shape)
+        moved = project(poses, lens, origin) - project(rest, lens, origin)
+        return np.round(moved[:, 0, :2] * self.canvas.side).astype(int)
 
     def scene(self, expression: np.ndarray) -> Scene:
         """The heads of raw scores [B,E]; one head where all rows are the same."""
@@ -73,20 +87,31 @@ class Painter:
         return last[1]
 
     def layers(self, head: np.ndarray, motion: Motion, index: int) -> Layers:
-        """One frame's: its head [size,size,4] and what is behind it."""
+        """One frame's: its head [side,side,4] and what is behind it."""
         head = head if self.still is None else self.still(head, jaw_opened(self.avatar, motion.expression[index]))
         behind = self.background.at(index) if isinstance(self.background, Backdrop) else self.background
         torso = None if self.torso is None else self.torso.placed(motion.torso[index])
-        return Layers(generator=head[None], torso=torso, background=behind)
+        return Layers(generator=head[None], torso=torso, background=behind, place=self.place(motion, index))
+
+    def place(self, motion: Motion, index: int) -> Place | None:
+        """Where the square lies in the canvas; None where it is the canvas."""
+        if self.canvas.is_square:
+            return None
+        x, y = self.moves(motion, slice(index, index + 1))[0].tolist()
+        return self.canvas.x + x, self.canvas.y + y
 
     def with_still_layer(self, motion: Motion) -> "Painter":
         """This painter with hair, ears and neck painted once: from the camera of the first row, at rest."""
         rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
         factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
-        lens = self.avatar.frontal.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+        lens = self.resting.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
         expected = project(motion.world_from_camera[0], lens, self.avatar.prior_landmarks)[:, :2]
         head = self.heads(rest, slice(0, 1))[0]
         return replace(self, still=still_around(head, face_in(head, expected)), _resting=None)
+
+    @property
+    def resting(self) -> Camera:
+        return self.avatar.frontal if self.camera is None else self.camera
 
     @property
     def avatar(self) -> Avatar:

@@ -40,7 +40,7 @@ def test_a_film_shows_the_frame_of_its_time_whatever_was_asked_before(film: Path
 
 def test_a_background_film_is_cut_to_a_square_and_read_in_time(film: Path):
     driver = open_driver(film, TrackSettings())
-    back = moving(str(film), driver.path, np.arange(30) / 30, 32)
+    back = moving(str(film), driver.path, np.arange(30) / 30, (32, 32))
     assert isinstance(back, Backdrop)
     assert back.at(4).shape == (32, 32, 4) and (back.at(4)[..., 3] == 1).all()
     assert back.at(29)[..., 0].mean() * 255 == pytest.approx(200, abs=3) and back.at(3)[..., 0].mean() * 255 < 50
@@ -49,7 +49,7 @@ def test_a_background_film_is_cut_to_a_square_and_read_in_time(film: Path):
 def test_the_drivers_own_picture_out_of_focus():
     image = np.zeros((90, 160, 3), np.uint8)
     image[:, 80:] = 255
-    soft = blurred(image, 64).astype(int)
+    soft = blurred(image, (64, 64)).astype(int)
     assert soft.shape == (64, 64, 3) and np.abs(np.diff(soft[32, :, 0])).max() < 60
     assert soft[32, 2, 0] < 20 and 180 < soft[32, 61, 0] <= 217
 
@@ -65,7 +65,7 @@ def test_blur_and_films_need_pictures(tmp_path: Path):
 
 
 def test_side_by_side_keeps_the_whole_driver_and_marks_the_moment():
-    driver = within(np.full((100, 50, 3), 200, np.uint8), 64)
+    driver = within(np.full((100, 50, 3), 200, np.uint8), (64, 64))
     assert (driver[:, 20:44] == 200).all() and (driver[:, :14] < 40).all()
     bar = np.zeros((8, 128, 3), np.uint8)
     for channels in (3, 4):

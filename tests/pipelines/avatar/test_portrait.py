@@ -10,6 +10,7 @@ import pytest
 from models.families import FAMILIES
 from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.artifacts.dataset import Dataset
+from pipelines.avatar.canvas import Canvas
 from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait, gray, turned
 from pipelines.core.files import read_json, write_json
@@ -37,7 +38,9 @@ def driven(avatar: Avatar, dataset: Dataset, rows: np.ndarray, expression: np.nd
         zoom=zoom,
     )
     size = avatar.image_size
-    painter = Painter(portrait=Portrait(avatar), size=size, background=gray(size), torso=None, batch=len(rows))
+    painter = Painter(
+        portrait=Portrait(avatar), canvas=Canvas.of_square(size), background=gray(size), torso=None, batch=len(rows)
+    )
     return np.stack(list(painter.paint(motion, 0, len(rows))))
 
 

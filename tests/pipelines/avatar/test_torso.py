@@ -42,7 +42,7 @@ def person(size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_head_and_torso_together_cover_the_person():
     crop, matte, head = person()
-    layer = cut_torso(crop, matte, head)
+    layer = cut_torso(crop, matte, head, len(crop))
     covered = 1 - (1 - head / 255.0) * (1 - layer[..., 3] / 255.0)
     assert covered[matte > 0].min() > 0.95
     assert layer[:60, :, 3].max() == 0, "nothing of the skull is left behind"
@@ -52,7 +52,7 @@ def test_head_and_torso_together_cover_the_person():
 def test_the_strip_behind_the_neck_has_the_necks_color_not_the_chins():
     crop, matte, head = person()
     crop[70:84, 52:76] = (200, 0, 0)  # a beard down to where the neck begins to fade
-    layer = cut_torso(crop, matte, head)
+    layer = cut_torso(crop, matte, head, len(crop))
     strip = layer[80:84, 60:68].reshape(-1, 4)
     assert strip[:, 3].max() > 60 and strip[strip[:, 3] > 60, 1].min() > 100
 
@@ -74,7 +74,7 @@ def avatar_with_layer(folder: Path, layer: np.ndarray) -> Path:
 
 
 def test_a_still_layer_lies_where_it_was_cut_out(tmp_path: Path):
-    layer = cut_torso(*person(128))
+    layer = cut_torso(*person(128), 128)
     torso = load_torso(avatar_with_layer(tmp_path, layer), FRONTAL, LENS, 128)
     assert torso is not None
     placed = torso.placed(np.zeros(3))

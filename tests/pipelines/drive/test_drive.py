@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pipelines.avatar.canvas import Canvas
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
@@ -180,9 +181,9 @@ def test_pictures_do_not_depend_on_batches_or_on_what_came_before(avatar: Path):
     )  # fmt: skip
 
     def painter(batch: int, precision: Literal["float32", "bfloat16"] = "float32") -> Painter:
-        background = make_background("#102030", 32)
+        background = make_background("#102030", (32, 32))
         portrait = portrait_of(loaded, replace(SMALL, precision=precision))
-        return Painter(portrait=portrait, size=32, background=background, torso=None, batch=batch)
+        return Painter(portrait=portrait, canvas=Canvas.of_square(32), background=background, torso=None, batch=batch)
 
     whole = np.stack(list(painter(6).paint(motion, 0, 6))).astype(int)
     parts = np.stack([*painter(2).paint(motion, 0, 4), *painter(1).paint(motion, 4, 6)]).astype(int)

@@ -52,7 +52,17 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
     said = any("mouth opens" in warning for warning in report.warnings)
     assert said == (report.figures["jaw_range"] < 0.2), "a small range has to be said, and only that"
     assert report.figures["framing"]["cut_share"] == 0
-    assert list(report.seconds) == ["framing", "start", "plan", "appearance", "pairs", "expression_map", "torso", "evaluation"]
+    assert list(report.seconds) == [
+        "framing",
+        "start",
+        "plan",
+        "appearance",
+        "pairs",
+        "expression_map",
+        "torso",
+        "scene",
+        "evaluation",
+    ]
     assert (tmp_path / "solid.avatar" / "report.html").exists()
     assert train(capture, tmp_path / "solid.avatar", settings, Silent(), tools=TOOLS).status == "unchanged"
 

@@ -35,29 +35,29 @@ def test_default_size_is_the_generators_doubled_while_small():
 )
 def test_what_cannot_be_written_is_said_before_any_work(name: str, background: str, words: str):
     with pytest.raises(SettingError, match=words):
-        check_output(Path(name), background, 256)
+        check_output(Path(name), background, (256, 256))
 
 
 def test_what_can_be_written(tmp_path: Path):
     write_image(tmp_path / "room.png", np.zeros((4, 4, 3), np.uint8))
     for name, background in (("a.webm", "transparent"), ("frames", "transparent"), ("a.mp4", str(tmp_path / "room.png"))):
-        check_output(Path(name), background, 256)
+        check_output(Path(name), background, (256, 256))
 
 
 def test_an_image_background_is_cut_to_its_middle_square(tmp_path: Path):
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, 20:60] = (10, 200, 30)
     write_image(tmp_path / "room.png", image)
-    canvas = make_background(str(tmp_path / "room.png"), 16)
+    canvas = make_background(str(tmp_path / "room.png"), (16, 16))
     assert np.allclose(canvas[..., :3] * 255, (10, 200, 30), atol=1) and (canvas[..., 3] == 1).all()
-    assert (make_background("transparent", 16) == 0).all()
+    assert (make_background("transparent", (16, 16)) == 0).all()
 
 
 def test_half_a_head_over_a_color():
     head = np.full((1, 1, 4), 0.5, np.float32)  # white at half strength, premultiplied
-    blue = Layers(generator=head[None], background=make_background("#0000ff", 1))
+    blue = Layers(generator=head[None], background=make_background("#0000ff", (1, 1)))
     assert blue.pixels()[0, 0, 0].tolist() == [128, 128, 255]
-    for clear in (make_background("transparent", 1), None):
+    for clear in (make_background("transparent", (1, 1)), None):
         assert Layers(generator=head[None], background=clear).pixels()[0, 0, 0].tolist() == [255, 255, 255, 128]
 
 
