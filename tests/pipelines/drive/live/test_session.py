@@ -35,7 +35,7 @@ from tests.material import shared
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.tiny import write_tiny_avatar
 
-SMALL = DriveSettings(size=32)
+SMALL = DriveSettings(size=32, background="#808080")
 JAW, LID = MEASURED.index("jawOpen"), MEASURED.index("eyeBlinkLeft")
 
 
@@ -202,7 +202,7 @@ def test_the_first_person_drives_and_nobody_else(tmp_path: Path, avatar: Path, m
 def performed(avatar: Path, scores: np.ndarray, settings: DriveSettings = SMALL) -> np.ndarray:
     """[T,E] what the mapper makes of scores at 30 Hz; NaN rows are lost faces."""
     loaded = load_avatar(avatar)
-    _, mapper = parts(avatar, loaded, 32, settings)
+    _, mapper = parts(loaded, settings)
     pose = np.diag([1.0, -1.0, -1.0, 1.0])
     pose[2, 3] = 2.5
     rows = [(None, None) if np.isnan(row).any() else (row, pose) for row in scores]
@@ -255,7 +255,7 @@ def test_a_view_goes_little_further_than_the_capture_also_live(avatar: Path):
     rest = np.diag([1.0, -1.0, -1.0, 1.0])
     rest[2, 3] = 2.5
     for name, limits in (("older", None), ("narrow", ViewLimits(yaw_deg=(-5, 5), pitch_deg=(-5, 5)))):
-        _, mapper = parts(avatar, replace(loaded, record=replace(loaded.record, view_limits=limits)), 32, SMALL)
+        _, mapper = parts(replace(loaded, record=replace(loaded.record, view_limits=limits)), SMALL)
         for number in range(100):
             motion = mapper(number / 30, np.full(len(MEASURED), 0.2), rest if number < 50 else turned)
         seen[name] = np.abs(standpoints(motion.world_from_camera)[0, 0])
