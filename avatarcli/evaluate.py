@@ -21,6 +21,10 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the report.", show_default="next to the avatar"),
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=64, max=2048, help="Pixels a side at which pictures are compared.", show_default="the avatar's own"),
+    ] = None,
     device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
@@ -30,9 +34,16 @@ def evaluate(
     from pipelines.evaluate.page import sentences
 
     figures = score(
-        avatar, capture, out=out, compare=compare, device=pick_device(device), progress=console(), overwrite=overwrite
+        avatar,
+        capture,
+        out=out,
+        compare=compare,
+        size=size,
+        device=pick_device(device),
+        progress=console(),
+        overwrite=overwrite,
     )
     console().evaluation(figures)
-    place = str(out or default_out(avatar, compare))
+    place = str(out or default_out(avatar, compare, size))
     line = place if console().flags.quiet else "\n".join([*sentences(figures), place])
     console().result({"status": "done", "out": place, "figures": figures}, line)

@@ -65,11 +65,17 @@ def lpips(network: Network, trunk: Mapping[str, Tensor], linear: Mapping[str, Te
     features = (alexnet if network == "alex" else vgg16)()
     own = {name.removeprefix("features."): value for name, value in trunk.items() if name.startswith("features.")}
     features.load_state_dict(own, strict=True)
+    weights = linear_weights(network, linear)
+    return LPIPS(features=features, taps=TAPS[network], weights=weights).eval().requires_grad_(False)
+
+
+def linear_weights(network: Network, linear: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """The five linear layers in a state; ValueError when one has not a number of at least 0 a channel."""
     weights = tuple(linear[name] for name in linear_names())
     for number, (weight, channels) in enumerate(zip(weights, CHANNELS[network], strict=True)):
         if weight.shape != (1, channels, 1, 1) or weight.min() < 0:
             raise ValueError(f"lin{number} is {tuple(weight.shape)}, not {channels} numbers of at least 0")
-    return LPIPS(features=features, taps=TAPS[network], weights=weights).eval().requires_grad_(False)
+    return weights
 
 
 def linear_names() -> tuple[str, ...]:

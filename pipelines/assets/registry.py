@@ -176,12 +176,10 @@ ENTRIES: tuple[Entry, ...] = (
     _lpips("lpips-vgg", "lpips_vgg.pth", 7_289,
            "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", "its linear layers on VGG-16"),
     Entry(
-        name="sface", kind="weight", file="face_recognition_sface_2021dec.onnx", license="Apache-2.0", size=38_696_353,
-        gives="a face recognizer: the likeness that evaluate measures",
-        source="github.com/opencv/opencv_zoo, models/face_recognition_sface",
-        url="https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
-        "models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
-        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        name="st-lpips-alex", kind="weight", file="alex_shift_tolerant.pth", license="BSD-2-Clause", size=9_899_296,
+        gives="ST-LPIPS of evaluate", source="the package stlpips-pytorch, where it is found once that is installed",
+        sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+        remark="another file of the package, models_lpf/downsample.py, is CC BY-NC-SA: avatarcli does not run it",
     ),
     Entry(
         name="feature-network", kind="weight", file="features.pt", license=UNKNOWN,

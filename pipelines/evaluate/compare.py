@@ -14,7 +14,8 @@ COMPARED = (
     ("avatar", "sharpness_head"),
     *(("regions", "avatar", name, figure) for name in ("mouth", "eyes", "hair") for figure in ("psnr", "ssim", "sharpness")),
     ("mouth_state", "avatar", "share"), ("flicker", "avatar"), ("tracking", "avatar", "aed"), ("tracking", "avatar", "apd_deg"),
-    ("tracking", "avatar", "apd_shift"), ("lpips", "avatar"), ("identity", "avatar"), ("seconds", "video_to_avatar"),
+    ("tracking", "avatar", "apd_shift"), ("lpips", "avatar"), ("st_lpips", "avatar"),
+    ("identity_distance", "avatar"), ("hair_color_noise", "avatar"), ("flicker_rms", "avatar"), ("seconds", "video_to_avatar"),
 )  # fmt: skip
 """Places of figures in a record."""
 

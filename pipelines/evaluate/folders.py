@@ -51,18 +51,18 @@ def open_both(avatar: Path, capture: Path, device: str) -> "tuple[Avatar, Datase
     return model, dataset
 
 
-def insist_comparable(first: Path, second: Path) -> None:
-    """UnusableMaterial unless both avatars were made of one capture and show pictures of one size."""
+def insist_comparable(first: Path, second: Path, size: int | None = None) -> None:
+    """UnusableMaterial unless both avatars were made of one capture and are shown in one size, their own or `size`."""
     ours, theirs = _origin(first), _origin(second)
     if ours.fingerprint != theirs.fingerprint:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: one was made from the capture {ours}, the other of {theirs}."
         )
     sizes = [load_avatar_record(folder).image_size for folder in (first, second)]
-    if sizes[0] != sizes[1]:
+    if size is None and sizes[0] != sizes[1]:
         raise UnusableMaterial(
             f"{first.name} and {second.name} cannot be compared: their pictures have {sizes[0]} and {sizes[1]} pixels, and "
-            "each is evaluated at its own size."
+            f"each is evaluated at its own size; --size {max(sizes)} evaluates both at one."
         )
 
 

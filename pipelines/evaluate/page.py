@@ -13,12 +13,12 @@ from pipelines.report import html, svg
 if TYPE_CHECKING:
     from pipelines.evaluate.record import EvaluatedAvatar
 
-BASELINES = ("mean", "retrieval", "oracle")
 MORE: dict[str, tuple[str, ...]] = {
     "mouth right": ("mouth_state", "*", "share"), "of frames": ("mouth_state", "*", "asked"),
     "faces": ("tracking", "*", "found"), "AED": ("tracking", "*", "aed"), "APD, °": ("tracking", "*", "apd_deg"),
-    "APD, 1/100": ("tracking", "*", "apd_shift"), "flicker": ("flicker", "*"), "LPIPS": ("lpips", "*"),
-    "identity": ("identity", "*"),
+    "APD, 1/100": ("tracking", "*", "apd_shift"), "flicker": ("flicker", "*"), "flicker, rms": ("flicker_rms", "*"),
+    "specks in hair": ("hair_color_noise", "*"), "LPIPS": ("lpips", "*"), "ST-LPIPS": ("st_lpips", "*"),
+    "identity distance": ("identity_distance", "*"),
 }  # fmt: skip
 """Columns of the second table, and where the figure lies; `*` is the row's name."""
 Row = tuple[str, Mapping[str, Any], str]
@@ -28,7 +28,10 @@ Row = tuple[str, Mapping[str, Any], str]
 def evaluation_report(record: Mapping[str, Any], shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None" = None) -> str:
     """The page of one record; `other` is the avatar it is compared with."""
     rows = _rows(record)
-    made_of = f"evaluated on {record['frames']} frames of {record['capture']['name']} that it was not trained on"
+    made_of = (
+        f"evaluated at {record['image_size']} pixels on {record['frames']} frames of {record['capture']['name']} that it was "
+        "not trained on"
+    )
     names = " and ".join([record["name"], *([other.record["name"]] if other is not None else [])])
     wrong = [number for number, frame in enumerate(record["per_frame"]) if frame["mouth_right"] is False]
     sections = [
@@ -63,7 +66,8 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     else:
         said.append("The state of the mouth was not measured: no frame shows it clearly with a face found in both pictures.")
     said.append(f"The tracker finds the face in {record['tracking']['avatar']['found']} of {count} renders.")
-    names = {"lpips": "LPIPS", "identity": "Likeness of the face", "flicker": "Flicker"}
+    said += likeness_sentences(record["identity_distance"])
+    names = {"st_lpips": "ST-LPIPS", "flicker": "Flicker"}
     said += [f"{called} is not measured: {record[name]['why']}" for name, called in names.items() if "why" in record[name]]
     if "compared" in record:
         less = record["difference"]["psnr_head"]
@@ -72,10 +76,19 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def likeness_sentences(found: Mapping[str, Any]) -> list[str]:
+    """How near the renders are to the person, beside how near she is to herself."""
+    apart, own = found["avatar"], found["own_frames"]
+    if apart is None:
+        return ["The likeness of the face was not measured: no frame shows a face in both pictures."]
+    beside = f"; own frames of different scenes are {own:.2f} apart" if own is not None else ""
+    return [f"To a face recognizer, render and filmed frame are {apart:.2f} apart{beside} (below about 0.6 is one person)."]
+
+
 def _rows(record: Mapping[str, Any]) -> list[Row]:
     """The avatar, the one it is compared with, and the baselines."""
     second: list[Row] = [(other_name(record), record["compared"], "avatar")] if "compared" in record else []
-    return [(short(record), record, "avatar"), *second, *((name, record, name) for name in BASELINES)]
+    return [(short(record), record, "avatar"), *second, *((name, record, name) for name in record["baselines"])]
 
 
 def other_name(record: Mapping[str, Any]) -> str:
@@ -106,8 +119,9 @@ def _more(rows: Sequence[Row]) -> str:
         for called, record, name in (*rows, tracker)
     ]
     note = (
-        "AED (expression), APD (head pose, in degrees and hundredths of the head box), flicker (gray levels) and LPIPS: lower "
-        "is better. The last row shows what tracking small pictures costs by itself."
+        "AED (expression), APD (head pose, in degrees and hundredths of the head box), flicker (gray levels), LPIPS, ST-LPIPS "
+        "and identity distance: lower is better; specks in hair: 1 is as filmed. The last row shows what tracking small "
+        "pictures costs by itself."
     )
     return html.table(table, head=["", *MORE], strong=0) + html.sentence(note, "quiet")
 

@@ -1,13 +1,15 @@
-"""LPIPS of renders, where its weights are on this machine.
+"""LPIPS and ST-LPIPS of renders, where their weights are on this machine.
 
-Nothing is fetched here. Files are those of the weights registry, in the weights folder or where torchvision and the `lpips`
-package keep them, and are used only with the sha256 that the registry names. Without them a measure is None and says why; it is
-never 0.
+Nothing is fetched here. Files are those of the weights registry, in the weights folder or where torchvision and the packages
+`lpips` and `stlpips-pytorch` keep them (which are not imported), and are used only with the sha256 that the registry names.
+Without them a measure is None and says why; it is never 0.
 """
 
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,21 @@ if TYPE_CHECKING:
 
 FILES: "dict[Network, tuple[str, str]]" = {"alex": ("alexnet", "lpips-alex"), "vgg": ("vgg16", "lpips-vgg")}
 """Registry names of the classifier and of the linear layers on it."""
-DEFINITIONS = {"lpips": "LPIPS 0.1 of the whole frame, pixels outside the source frame made equal; 0 is equal, lower is better"}
+ST_LPIPS = "st-lpips-alex"
+IN_PACKAGES = {
+    "lpips-alex": ("lpips", "weights/v0.1/alex.pth"), "lpips-vgg": ("lpips", "weights/v0.1/vgg.pth"),
+    ST_LPIPS: ("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth"),
+}  # fmt: skip
+"""Packages that hold a file of the registry, and where."""
+LOOKED_AT = 24
+"""As many frames are compared, evenly spread: at 512 px one takes more than a second."""
+DEFINITIONS = {
+    "lpips": (
+        f"LPIPS 0.1 of the whole frame, pixels outside the source frame made equal, of {LOOKED_AT} frames evenly spread; 0 is "
+        "equal, lower is better"
+    ),
+    "st_lpips": "ST-LPIPS, which a shift of a pixel hardly moves, in the same way; its numbers are not LPIPS's",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +68,21 @@ def lpips_tool(device: str = "cpu") -> Tool:
     return Tool(name="lpips", why=f"its weights are not installed; {commands(missing)}.")
 
 
+def st_lpips_tool(device: str = "cpu") -> Tool:
+    """ST-LPIPS on AlexNet, of the package stlpips-pytorch or the weights folder."""
+    from models.training.st_lpips import st_lpips
+
+    try:
+        path = find_metric_file(ST_LPIPS)
+    except MissingTool as error:
+        return Tool(name="st_lpips", why=str(error))
+    if path is None:
+        return Tool(name="st_lpips", why="its weights are not installed; pip install stlpips-pytorch brings them.")
+    return Tool(name=ST_LPIPS, call=loaded(st_lpips, ST_LPIPS, path).to(device), sha256=hashes(path))
+
+
 def find_metric_file(name: str) -> Path | None:
-    """The checked file of a registry entry: in the weights folder, torchvision's cache, or the `lpips` package if installed."""
+    """The checked file of a registry entry: in the weights folder, torchvision's cache, or a package if that is installed."""
     found = find_weight(name)
     if found is not None:
         return found
@@ -70,25 +99,29 @@ def _hub() -> Path:
 
 
 def _in_package(name: str) -> list[Path]:
-    """The linear layers inside the `lpips` package, which is not imported: it would want torchvision."""
-    spec = find_spec("lpips") if name.startswith("lpips-") else None
-    places = spec.submodule_search_locations if spec else None
-    return [Path(place) / "weights" / "v0.1" / f"{name.removeprefix('lpips-')}.pth" for place in places or ()]
+    """The file inside a package, which is not imported: it would want torchvision."""
+    package, place = IN_PACKAGES.get(name, ("", ""))
+    spec = find_spec(package) if package else None
+    return [Path(root) / place for root in (spec.submodule_search_locations if spec else None) or ()]
 
 
 def load_lpips(network: "Network", trunk: Path, linear: Path) -> "LPIPS":
     """The metric from its two files, read as tensors alone; MissingTool when they are not what they should be."""
-
-    import torch
-
     from models.training.lpips import lpips
 
+    return loaded(partial(lpips, network), f"LPIPS of {network}", trunk, linear)
+
+
+def loaded(build: "Callable[..., LPIPS]", name: str, *paths: Path) -> "LPIPS":
+    """What `build` makes of the states in the files; MissingTool when they are not what they should be."""
+    import torch
+
     try:
-        states = [torch.load(path, map_location="cpu", weights_only=True) for path in (trunk, linear)]
-        return lpips(network, *states)
+        return build(*(torch.load(path, map_location="cpu", weights_only=True) for path in paths))
     except (RuntimeError, ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MissingTool(f"{trunk} and {linear} do not make LPIPS of {network} ({said}); get them again.") from error
+        files, do = " and ".join(map(str, paths)), "does" if len(paths) == 1 else "do"
+        raise MissingTool(f"{files} {do} not make {name} ({said}); get {'it' if do == 'does' else 'them'} again.") from error
 
 
 def perceptual(tool: Tool, sequences: dict[str, np.ndarray], truth: Pictures, device: str = "cpu") -> dict[str, Any]:
@@ -100,15 +133,16 @@ def perceptual(tool: Tool, sequences: dict[str, np.ndarray], truth: Pictures, de
 
 
 def lpips_rows(network: "LPIPS", renders: np.ndarray, truth: Pictures, device: str) -> list[float]:
-    """LPIPS of each frame, the render replaced by the truth outside the source frame."""
+    """LPIPS of at most LOOKED_AT frames, the render replaced by the truth outside the source frame."""
     import torch
 
     def tensor(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None].to(device) * 2 - 1
 
     rows = []
+    chosen = np.unique(np.linspace(0, len(renders) - 1, min(LOOKED_AT, len(renders))).round().astype(int))
     with torch.no_grad():
-        for render, image, inside in zip(renders, truth.image, truth.inside, strict=True):
+        for render, image, inside in zip(renders[chosen], truth.image[chosen], truth.inside[chosen], strict=True):
             rows.append(float(network(tensor(np.where(inside[..., None], render, image)), tensor(image))))
     return rows
 

@@ -4,10 +4,15 @@ Protocol `heldout-1`: the last 15 % of the capture by time; crop and camera of t
 generator's image size; crop pixels outside the source frame count nowhere. `full` averages over the rest of the frame, `head`
 weights every pixel by the head matte. Baselines: `mean` = per-pixel mean of the matted training frames; `retrieval` = the
 training frame nearest in expression and pose; `oracle` = the training frame with the least pixel error.
+
+At another size than the generator's (`evaluate --size 512`) everything is the same, frames and renders in that size; the avatar
+is what `Portrait.render(size=...)` shows, with whatever it lays over the generator's picture, and one more baseline stands
+beside: `enlarged` = the generator's picture alone, enlarged.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 PROTOCOL = "heldout-1"
 RECORD, PAGE = "evaluation.json", "report.html"
 """Files of an evaluation."""
+PART_PIXELS = 16 << 18
+"""Of training images that are held at a time: 16 of 512 px."""
 ROTATION_WEIGHT = 50.0
 TRANSLATION_WEIGHT = 0.01
 """Of the squared Frobenius distance of rotations and the squared pixel distance of head positions in `retrieval`."""
@@ -117,23 +124,63 @@ def retrieve(query: Poses, train: Poses) -> np.ndarray:
     return cost.argmin(1)
 
 
-def oracle(truth: Pictures, train: np.ndarray) -> np.ndarray:
+class Images(Protocol):
+    """M images, float32 [.,S,S,3] of those that are asked for; an array is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The matted training frames at a size, read when they are asked for: at 512 px all of them are a gigabyte."""
+
+    capture: "Dataset"
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.capture.rows("train"))
+
+    def __getitem__(self, index: Any, /) -> np.ndarray:
+        return pictures_of(self.capture, self.capture.rows("train")[index], self.size).image
+
+
+def in_parts(images: Images) -> Iterator[np.ndarray]:
+    """At most PART_PIXELS of them at a time."""
+    side = images[:1].shape[1]
+    step = max(1, PART_PIXELS // side**2)
+    return (images[first : first + step] for first in range(0, len(images), step))
+
+
+def oracle(truth: Pictures, train: Images) -> np.ndarray:
     """Row numbers [N] of the training images with the least squared error inside the source frame."""
-    errors = [
-        (((train - image) ** 2).mean(-1) * inside).sum((1, 2)) for image, inside in zip(truth.image, truth.inside, strict=True)
+    parts = [
+        np.stack(
+            [
+                (((part - image) ** 2).mean(-1) * inside).sum((1, 2))
+                for image, inside in zip(truth.image, truth.inside, strict=True)
+            ]
+        )
+        for part in in_parts(train)
     ]
-    return np.stack(errors).argmin(1)
+    return np.concatenate(parts, axis=1).argmin(1)
 
 
-def baselines(truth: Pictures, query: Poses, train_images: np.ndarray, train: Poses) -> dict[str, dict[str, float]]:
+def mean_image(train: Images) -> np.ndarray:
+    """float32 [S,S,3]"""
+    return (sum(part.sum(0, dtype=np.float64) for part in in_parts(train)) / len(train)).astype(np.float32)
+
+
+def baselines(truth: Pictures, query: Poses, train_images: Images, train: Poses) -> dict[str, dict[str, float]]:
     found = baseline_images(truth, query, train_images, train)
     return {name: score(images, truth) for name, images in found.items()}
 
 
-def baseline_images(truth: Pictures, query: Poses, train_images: np.ndarray, train: Poses) -> dict[str, np.ndarray]:
+def baseline_images(truth: Pictures, query: Poses, train_images: Images, train: Poses) -> dict[str, np.ndarray]:
     """What each baseline shows [N,S,S,3]."""
     return {
-        "mean": np.broadcast_to(train_images.mean(0), truth.image.shape),
+        "mean": np.broadcast_to(mean_image(train_images), truth.image.shape),
         "retrieval": train_images[retrieve(query, train)],
         "oracle": train_images[oracle(truth, train_images)],
     }
@@ -141,7 +188,11 @@ def baseline_images(truth: Pictures, query: Poses, train_images: np.ndarray, tra
 
 def pictures(capture: "Dataset", split: str, size: int) -> Pictures:
     """The truth of one split of a Dataset."""
-    rows = capture.rows(split)
+    return pictures_of(capture, capture.rows(split), size)
+
+
+def pictures_of(capture: "Dataset", rows: np.ndarray, size: int) -> Pictures:
+    """The truth of some rows of a Dataset."""
     matte = capture.head_mattes(rows, size).astype(np.float32) / 255
     color = capture.images(rows, size).astype(np.float32) / 255
     image = color * matte[..., None] + 0.5 * (1 - matte[..., None])
@@ -158,13 +209,13 @@ def evaluate_model(model: "Avatar", dataset: "Dataset") -> tuple[dict[str, Any],
     """The record and the renders [N,S,S,3] of the held-out frames."""
     size = model.image_size
     expression = tracked_expression(dataset, model)
-    truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
+    truth, seen = pictures(dataset, "test", size), TrainingImages(dataset, size)
     renders = render_rows(model, dataset, dataset.rows("test"), expression)
     record = {
         "protocol": PROTOCOL, "frames": len(renders), "image_size": size, "background": "mid gray", "region": "head matte",
         "avatar": score(renders, truth),
         "baselines": baselines(
-            truth, poses(dataset, "test", expression), seen.image, poses(dataset, "train", expression)
+            truth, poses(dataset, "test", expression), seen, poses(dataset, "train", expression)
         ),
     }  # fmt: skip
     return record, renders
@@ -185,13 +236,23 @@ def tracked_expression(dataset: "Dataset", model: "Avatar") -> np.ndarray:
 
 def render_rows(model: "Avatar", dataset: "Dataset", rows: np.ndarray, expression: np.ndarray) -> np.ndarray:
     """Renders [len(rows),S,S,3] in 0..1 over mid gray, as `drive` shows these expressions to the frames' own cameras."""
+    return render_both(model, dataset, rows, expression, model.image_size)[0]
+
+
+def render_both(
+    model: "Avatar", dataset: "Dataset", rows: np.ndarray, expression: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The avatar's pictures [len(rows),size,size,3], and the same without the filmed frames it lays over its render."""
     from pipelines.artifacts.dataset import camera_of
     from pipelines.avatar.portrait import Portrait, gray
 
-    portrait, background = Portrait(model), gray(model.image_size)
+    portrait, background = Portrait(model), gray(size)
 
-    def shown(row: int) -> np.ndarray:
+    def shown(row: int) -> tuple[np.ndarray, np.ndarray]:
         scene, camera = portrait.scene(expression[row : row + 1]), camera_of(dataset, np.array([row]))
-        return portrait.render(scene, camera, background=background).composed()[0, ..., :3]
+        layers = portrait.render(scene, camera, size=size, background=background)
+        whole = layers.composed()[0, ..., :3]
+        return whole, whole if layers.references is None else replace(layers, references=None).composed()[0, ..., :3]
 
-    return np.stack([shown(row) for row in rows])
+    both = [shown(row) for row in rows]
+    return np.stack([whole for whole, _ in both]), np.stack([plain for _, plain in both])

@@ -28,7 +28,9 @@ class Evaluation:
     capture: Path
     compare: Path | None
     lpips: Tool
-    recognizer: Tool
+    st_lpips: Tool
+    size: int | None
+    """Pixels a side; None: the generator's own."""
     device: str
     progress: Progress
 
@@ -38,8 +40,8 @@ class Evaluation:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What else the result depends on: the weights that are on this machine."""
-        return {"lpips_sha256": list(self.lpips.sha256), "recognizer_sha256": list(self.recognizer.sha256)}
+        """What else the result depends on: the size, and the weights that are on this machine."""
+        return {"size": self.size, "lpips_sha256": list(self.lpips.sha256), "st_lpips_sha256": list(self.st_lpips.sha256)}
 
     def run(self, partial: Path) -> dict[str, Any]:
         """Both files; the figures for the stage's record."""
@@ -57,8 +59,8 @@ class Evaluation:
     def judged(self, avatar: Path, find: Find, partial: Path) -> EvaluatedAvatar:
         """Everything about one avatar; its record says whose it is and how long it took."""
         model, dataset = open_both(avatar, self.capture, self.device)
-        tools = Tools(find=find, lpips=self.lpips, recognizer=self.recognizer, device=self.device)
-        shown = measure_avatar(model, dataset, tools, self.progress)
+        tools = Tools(find=find, lpips=self.lpips, st_lpips=self.st_lpips, device=self.device)
+        shown = measure_avatar(model, dataset, tools, self.progress, self.size)
         found, count = shown.record["tracking"]["avatar"]["found"], len(shown.names)
         if found < FEW_FOUND * count:
             self.warn(

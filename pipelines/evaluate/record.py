@@ -8,29 +8,31 @@ import numpy as np
 from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.dataset import Dataset
 from pipelines.core.stage import Progress
-from pipelines.evaluate import faces, likeness, perceptual, regions, series
+from pipelines.evaluate import faces, hair_color, likeness, perceptual, regions, series
 from pipelines.evaluate.faces import Faces, Find
 from pipelines.evaluate.perceptual import Tool
 from pipelines.evaluate.protocol import (
     PROTOCOL,
     Pictures,
+    TrainingImages,
     baseline_images,
     mean_of,
     pictures,
     poses,
-    render_rows,
+    render_both,
     score_rows,
     tracked_expression,
 )
 from pipelines.geometry.angles import yaw_pitch_deg
 
-SCHEMA = 1
-BASELINES = ("mean", "retrieval", "oracle")
+SCHEMA = 2
+ENLARGED = "enlarged"
 DEFINITIONS = {
     **regions.DEFINITIONS, **faces.DEFINITIONS, **series.DEFINITIONS, **perceptual.DEFINITIONS,
-    **likeness.DEFINITIONS,
+    **likeness.DEFINITIONS, **hair_color.DEFINITIONS,
     "mean": "the mean of the training frames", "retrieval": "the training frame nearest in expression and pose",
     "oracle": "the training frame with the least pixel error to the frame that is asked for",
+    ENLARGED: "the generator's own picture, enlarged, without anything laid over it; where the size is not the generator's",
     "tracker": "the filmed frames at the evaluated size against the capture's own tracking: what the tracker loses by the size",
 }  # fmt: skip
 
@@ -41,7 +43,7 @@ class Tools:
 
     find: Find
     lpips: Tool
-    recognizer: Tool
+    st_lpips: Tool
     device: str = "cpu"
 
 
@@ -57,26 +59,24 @@ class EvaluatedAvatar:
     record: dict[str, Any]
 
 
-def measure_avatar(model: Avatar, dataset: Dataset, tools: Tools, progress: Progress) -> EvaluatedAvatar:
-    """Every figure of an avatar on the held-out frames of a capture."""
-    rows, size = dataset.rows("test"), model.image_size
+def measure_avatar(
+    model: Avatar, dataset: Dataset, tools: Tools, progress: Progress, size: int | None = None
+) -> EvaluatedAvatar:
+    """Every figure of an avatar on the held-out frames of a capture, at `size` pixels a side (None: the generator's own)."""
+    rows, size = dataset.rows("test"), size or model.image_size
     expression = tracked_expression(dataset, model)
-    truth, seen = pictures(dataset, "test", size), pictures(dataset, "train", size)
+    truth = pictures(dataset, "test", size)
     with progress.task("rendering held-out frames"):
-        renders = render_rows(model, dataset, rows, expression)
-    own, train = poses(dataset, "test", expression), poses(dataset, "train", expression)
-    sequences = {"avatar": renders, **baseline_images(truth, own, seen.image, train)}
+        renders, plain = render_both(model, dataset, rows, expression, size)
+    with progress.task("finding baselines"):
+        own, train = poses(dataset, "test", expression), poses(dataset, "train", expression)
+        sequences = {"avatar": renders, **baseline_images(truth, own, TrainingImages(dataset, size), train)}
+    if size != model.image_size or not np.array_equal(plain, renders):
+        sequences[ENLARGED] = plain
     scores = {name: score_rows(images, truth) for name, images in sequences.items()}
     where = regions.regions_of(dataset, rows, truth, model.prior_landmarks)
     with progress.task("comparing"):
-        record = {
-            "schema": SCHEMA, **frozen_record(scores, size),
-            "regions": {**where.record(), **{name: regions.region_figures(images, truth, where)
-                                             for name, images in sequences.items()}},
-            "flicker": measure_flicker(sequences, truth, dataset, rows),
-            "yaw_bins": yaw_bins(scores, yaw_pitch_deg(dataset.world_from_camera[rows, :3, 3])[:, 0]),
-            "lpips": perceptual.perceptual(tools.lpips, sequences, truth, tools.device),
-        }  # fmt: skip
+        record = {"schema": SCHEMA, **frozen_record(scores, size), **compared(sequences, scores, truth, where, dataset, tools)}
     with progress.task("tracking renders and filmed frames"):
         found, mouths = tracked(sequences, truth, dataset, model.prior_landmarks, tools)
     record |= {**found, "definitions": DEFINITIONS, "per_frame": per_frame(dataset, rows, scores["avatar"], mouths)}
@@ -89,20 +89,36 @@ def frozen_record(scores: dict[str, list[dict[str, float]]], size: int) -> dict[
     found = {name: mean_of(rows) for name, rows in scores.items()}
     return {
         "protocol": PROTOCOL, "frames": len(scores["avatar"]), "image_size": size, "background": "mid gray",
-        "region": "head matte", "avatar": found["avatar"], "baselines": {name: found[name] for name in BASELINES},
+        "region": "head matte", "avatar": found.pop("avatar"), "baselines": found,
+    }  # fmt: skip
+
+
+def compared(
+    sequences: dict[str, np.ndarray], scores: dict[str, list[dict[str, float]]], truth: Pictures, where: regions.Regions,
+    dataset: Dataset, tools: Tools,
+) -> dict[str, Any]:  # fmt: skip
+    """What is measured beside the frozen figures, pixel by pixel."""
+    rows = dataset.rows("test")
+    hair = where.masks["hair"]
+    return {
+        "regions": {**where.record(), **{name: regions.region_figures(images, truth, where)
+                                         for name, images in sequences.items()}},
+        "hair_color_noise": {name: hair_color.hair_color_noise(images, truth, hair) for name, images in sequences.items()},
+        **measure_flicker(sequences, truth, dataset, rows),
+        "yaw_bins": yaw_bins(scores, yaw_pitch_deg(dataset.world_from_camera[rows, :3, 3])[:, 0]),
+        "lpips": perceptual.perceptual(tools.lpips, sequences, truth, tools.device),
+        "st_lpips": perceptual.perceptual(tools.st_lpips, sequences, truth, tools.device),
     }  # fmt: skip
 
 
 def measure_flicker(sequences: dict[str, np.ndarray], truth: Pictures, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
     pairs = series.consecutive_pairs(rows, dataset.time_s[rows])
     found: dict[str, Any] = {name: series.flicker(images, truth, pairs) for name, images in sequences.items()}
+    sudden = {name: series.flicker_rms(images, truth, pairs) for name, images in sequences.items()}
     if not len(pairs):
-        return {**found, "pairs": 0, "why": "no two held-out frames follow one another."}
-    return {
-        **found,
-        "pairs": len(pairs),
-        "step_s": float(np.median(dataset.time_s[rows[pairs + 1]] - dataset.time_s[rows[pairs]])),
-    }
+        return {"flicker": {**found, "pairs": 0, "why": "no two held-out frames follow one another."}, "flicker_rms": sudden}
+    step_s = float(np.median(dataset.time_s[rows[pairs + 1]] - dataset.time_s[rows[pairs]]))
+    return {"flicker": {**found, "pairs": len(pairs), "step_s": step_s}, "flicker_rms": sudden}
 
 
 def yaw_bins(scores: dict[str, list[dict[str, float]]], yaw: np.ndarray) -> dict[str, Any]:
@@ -127,7 +143,7 @@ def tracked(
         "tracking": {
             "filmed_found": int(real.found.sum()), **{name: faces.face_distances(one, real) for name, one in compared.items()}
         },
-        "identity": likeness.likeness(tools.recognizer, both, (truth.image, real)),
+        "identity_distance": likeness.likeness(both, (truth.image, real), *likeness.own_descriptions(dataset, size)),
     }  # fmt: skip
     return record, faces.mouths(seen["avatar"], real)
 

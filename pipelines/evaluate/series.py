@@ -16,6 +16,7 @@ DEFINITIONS = {
         "mean change of (render - filmed frame) from one held-out frame to the next, in gray levels of 255, inside both head "
         f"mattes; frames follow one another when nothing was kept between them and they are not {GAP} median steps apart"
     ),
+    "flicker_rms": "the same as a root mean square over the colors, which sudden changes in few pixels weigh more in",
     "yaw_bins": "figures by |yaw| of the camera around the head in degrees, from 0 in front; the counts are frames",
 }
 
@@ -42,6 +43,19 @@ def flicker(renders: np.ndarray, truth: Pictures, pairs: np.ndarray) -> float | 
     off = 255 * (renders.mean(-1) - truth.image.mean(-1))
     head = truth.matte * truth.inside
     return float(np.mean([weighted(np.abs(off[i + 1] - off[i]), np.minimum(head[i], head[i + 1])) for i in pairs]))
+
+
+def flicker_rms(renders: np.ndarray, truth: Pictures, pairs: np.ndarray) -> float | None:
+    """Mean over the pairs of the root mean square of d_{i+1} - d_i in gray levels, d = render - truth; None without a pair."""
+    if not len(pairs):
+        return None
+    head = truth.matte * truth.inside
+
+    def change(i: int) -> float:
+        step = (renders[i + 1] - truth.image[i + 1]) - (renders[i] - truth.image[i])
+        return 255 * weighted(np.square(step).mean(-1), np.minimum(head[i], head[i + 1])) ** 0.5
+
+    return float(np.mean([change(i) for i in pairs]))
 
 
 def bin_of(yaw: np.ndarray) -> np.ndarray:

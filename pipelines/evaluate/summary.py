@@ -15,12 +15,13 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
         return []
     own, others = metrics["avatar"]["psnr_head"], {name: row["psnr_head"] for name, row in metrics["baselines"].items()}
     said = {"mean": "the mean training frame", "retrieval": "the training frame with the nearest expression and pose"}
-    said["oracle"] = "the best training frame for each picture"
+    said |= {"oracle": "the best training frame for each picture", "enlarged": "the generator's picture enlarged"}
     parts = [
         f"{abs(own - value):.1f} dB {'above' if own >= value else 'below'} {said.get(name, name)}"
         for name, value in others.items()
     ]
-    return [f"Inside the head, on {metrics.get('frames', '?')} held-out frames: {own:.1f} dB, {', '.join(parts)}."]
+    size = f" of {metrics['image_size']} pixels" if "image_size" in metrics else ""
+    return [f"Inside the head, on {metrics.get('frames', '?')} held-out frames{size}: {own:.1f} dB, {', '.join(parts)}."]
 
 
 def comparison(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:

@@ -18,20 +18,26 @@ MEASURED_PX = 512
 WINDOW_PX, SHRINK_PX, SMOOTH_PX = 9, 3, 2.0
 FLAT, FULL = 0.3, 2.5
 """Activity in gray levels without any mark, and from which on it is as strong as it gets."""
-MOST = 2.4
-"""Gray levels rms of the mark in full texture."""
+MOST, SMALL = 2.4, 1.25
+"""Gray levels rms of the mark in full texture from 512 pixels on, and how much more it is at 128 and below: there fewer waves must
+be enough, and hardly anything is even."""
 
 
 def strength(gray: np.ndarray) -> np.ndarray:
-    """float32 [H,W], gray levels rms of the mark: 0 where uint8 `gray` [H,W] is flat, MOST in hair, lashes and cloth."""
+    """float32 [H,W], gray levels rms of the mark: 0 where uint8 `gray` [H,W] is flat, most of all in hair, lashes and cloth."""
     import cv2
 
     height, width = gray.shape
     scale = MEASURED_PX / max(height, width)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    found = MOST * np.sqrt(np.clip((activity(gray) - FLAT) * (1 / (FULL - FLAT)), 0.0, 1.0))
+    found = most(scale) * np.sqrt(np.clip((activity(gray) - FLAT) * (1 / (FULL - FLAT)), 0.0, 1.0))
     return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) if scale < 1 else found
+
+
+def most(scale: float) -> float:
+    """Gray levels in full texture of a picture that is MEASURED_PX / scale long: 2.4 at 512, 2.7 at 256, 3 at 128."""
+    return MOST * SMALL ** (np.log2(min(max(scale, 1.0), 4.0)) / 2)
 
 
 def activity(gray: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.prior import load_prior
+from pipelines.avatar.layers import Layers
+from pipelines.avatar.portrait import Portrait
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_json, write_json
 from pipelines.core.stage import Silent
@@ -81,15 +84,43 @@ def test_the_record_and_the_page(place: Path) -> None:
     ]  # fmt: skip
     assert sum(found["yaw_bins"]["frames"]) == 3 and found["yaw_bins"]["range_deg"] == pytest.approx([yaws[0], yaws[2]])
     assert found["regions"]["frames_by_mean_face"] == 3 and found["regions"]["oracle"]["mouth"]["frames"] == 3
-    assert found["lpips"]["avatar"] is None and found["identity"]["avatar"] is None
+    assert found["lpips"]["avatar"] is None and set(found["baselines"]) == {"mean", "retrieval", "oracle"}
+    assert found["identity_distance"]["avatar"] > 0 and "enlarged" not in found["regions"]
     assert found["flicker"]["pairs"] == 2 and found["flicker"]["avatar"] > 0
     record = read_json(out / "stage.json")
     assert record["stage"] == "evaluate" and "per_frame" not in record["figures"] and record["seconds"]["evaluation"] > 0
     page = (out / "report.html").read_text()
     check(page)
     assert page.count("data:image/jpeg;base64,") == 3 + 3 * 3
-    assert "prior fetch alexnet" in page and "PSNR in the head by |yaw|" in page
+    assert f"evaluated at {model.image_size} pixels" in page and "PSNR in the head by |yaw|" in page
     assert str(place) not in page + (out / "evaluation.json").read_text()
+
+
+def test_another_size_has_the_enlarged_render_beside_it(place: Path) -> None:
+    found = evaluate(place / "anna.avatar", size=96)
+    own = evaluate(place / "anna.avatar")
+    assert found["image_size"] == 96 != own["image_size"] and found["frames"] == own["frames"]
+    assert set(found["baselines"]) == {"mean", "retrieval", "oracle", "enlarged"}
+    assert found["baselines"]["enlarged"] == found["avatar"], "nothing lies over the render of this avatar"
+    for name in ("regions", "hair_color_noise", "flicker", "flicker_rms", "yaw_bins", "tracking", "identity_distance"):
+        assert "enlarged" in found[name]
+    page = (place / "anna-96.evaluation" / "report.html").read_text()
+    assert "evaluated at 96 pixels" in page and "enlarged" in page
+    assert evaluate(place / "anna.avatar", compare=place / "bert.avatar", size=96)["compared"]["image_size"] == 96
+
+
+def test_filmed_frames_over_the_render_are_the_avatar_not_the_enlarged(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer of references, half transparent white, as an avatar of the person's own frames brings it."""
+    render = Portrait.render
+
+    def with_references(self: Portrait, scene: Any, camera: Any, *, size: int, background: np.ndarray) -> Layers:
+        layers = render(self, scene, camera, size=size, background=background)
+        return replace(layers, references=np.full((1, size, size, 4), 0.5, np.float32))
+
+    plain = evaluate(place / "anna.avatar", size=96)["avatar"]
+    monkeypatch.setattr(Portrait, "render", with_references)
+    found = evaluate(place / "anna.avatar", size=96, out=place / "with.evaluation")
+    assert found["baselines"]["enlarged"] == plain and found["avatar"]["psnr_head"] != plain["psnr_head"]
 
 
 def test_a_difference_is_three_times_as_strong_and_black_outside_the_frame() -> None:
@@ -307,7 +338,7 @@ def test_sentences_say_when_a_figure_proves_little(place: Path) -> None:
     assert "correctly open or closed in 1 of 2 frames (50%): 1 of 1 filmed open, 0 of 1 filmed closed." in both
     assert "says little" not in both
     one = " ".join(sentences({**found, "mouth_state": {"avatar": {**mouth, "open": 0, "open_right": 0}}}))
-    assert "says little" in one and "LPIPS is not measured: " in one
+    assert "says little" in one and "To a face recognizer, render and filmed frame are " in one
     assert sentences({}) == []
 
 
@@ -318,5 +349,7 @@ def test_shown_frames_are_not_all_of_one_moment() -> None:
 
 def test_every_definition_is_in_the_record(place: Path) -> None:
     found = evaluate(place / "anna.avatar")
-    assert set(faces.DEFINITIONS) | set(series.DEFINITIONS) | {"mouth", "eyes", "hair", "lpips"} <= set(found["definitions"])
+    assert set(faces.DEFINITIONS) | set(series.DEFINITIONS) | {"mouth", "eyes", "hair", "lpips", "hair_color_noise"} <= set(
+        found["definitions"]
+    )
     assert not re.search("nan|inf", json.dumps(found).lower().replace("inference", "").replace("mean", "").replace("info", ""))

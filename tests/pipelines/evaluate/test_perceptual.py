@@ -13,20 +13,8 @@ from pipelines.assets.store import KNOWN
 from pipelines.core.errors import MissingTool
 from pipelines.core.files import sha256_file
 from pipelines.evaluate import Pictures
-from pipelines.evaluate.faces import Faces
-from pipelines.evaluate.likeness import (
-    ANCHORS,
-    MESH,
-    align_face,
-    embeddings,
-    fit_to_template,
-    likeness,
-    load_recognizer,
-    mean_cosine,
-    recognizer_tool,
-)
-from pipelines.evaluate.perceptual import Tool, find_metric_file, lpips_tool, perceptual
-from pipelines.face.expression import MEASURED
+from pipelines.evaluate.perceptual import LOOKED_AT, ST_LPIPS, Tool, find_metric_file, lpips_tool, perceptual, st_lpips_tool
+from tests.models.training.test_st_lpips import state as st_lpips_state
 
 
 @pytest.fixture
@@ -64,19 +52,11 @@ def truth() -> Pictures:
     return Pictures(image=image, matte=np.ones((2, 48, 48), np.float32), inside=inside)
 
 
-def faces(points: np.ndarray, found: list[bool]) -> Faces:
-    count = len(found)
-    return Faces(found=np.array(found), points=np.stack([points] * count), opening=np.zeros(count),
-                 expression=np.zeros((count, len(MEASURED))), pose=np.tile(np.eye(4), (count, 1, 1)))  # fmt: skip
-
-
 def test_without_weights_it_is_missing_and_says_how_to_get_them(folder: Path, truth: Pictures) -> None:
     found = perceptual(lpips_tool(), {"avatar": truth.image, "mean": truth.image}, truth)
     assert found["avatar"] is None and found["mean"] is None
     assert "avatarcli prior fetch alexnet and avatarcli prior fetch lpips-alex" in found["why"]
     assert str(folder) not in found["why"]
-    known = likeness(recognizer_tool(), {"avatar": (truth.image, faces(np.zeros((478, 3)), [True, True]))}, (truth.image, None))  # type: ignore[arg-type]
-    assert known["avatar"] is None and "avatarcli prior fetch sface gets it" in known["why"]
 
 
 def test_with_weights_lpips_is_measured(published: Callable[[], None], truth: Pictures) -> None:
@@ -150,72 +130,29 @@ def test_torchvisions_cache_and_the_package_are_looked_at(folder: Path, publishe
     assert find_metric_file("alexnet") is None
 
 
-def test_a_face_is_laid_on_the_anchors() -> None:
-    angle, scale = np.radians(20), 0.7
-    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    source = (ANCHORS - (5, 9)) @ np.linalg.inv(matrix).T
-    assert fit_to_template(source, ANCHORS) == pytest.approx(np.column_stack([matrix, (5, 9)]), abs=1e-9)
-    points = np.zeros((478, 3))
-    for group, anchor in zip(MESH, ANCHORS, strict=True):
-        points[list(group), :2] = 0.5 + anchor * 2 + 10
-    image = np.zeros((260, 260, 3), np.uint8)
-    x, y = (2 * ANCHORS[2] + 10).round().astype(int)
-    image[y - 4 : y + 5, x - 4 : x + 5] = 255
-    found = align_face(image, points)
-    row, column = np.argwhere(found[..., 0] > 128).mean(0)
-    assert found.shape == (112, 112, 3) and (column, row) == pytest.approx(tuple(ANCHORS[2]), abs=0.6)
+def test_st_lpips_comes_with_a_package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: Pictures) -> None:
+    """Which is not imported: it wants torchvision, and a part of it is not free."""
+    inside = tmp_path / "packages" / "stlpips_pytorch"
+    (inside / "weights" / "vST0.0").mkdir(parents=True)
+    (inside / "__init__.py").write_text("raise ImportError('torchvision')")
+    path = inside / "weights" / "vST0.0" / "alex_shift_tolerant.pth"
+    torch.save(st_lpips_state(), path)
+    monkeypatch.syspath_prepend(str(inside.parent))
+    assert "pip install stlpips-pytorch" in st_lpips_tool().why, "another file than the published one is not taken"
+    monkeypatch.setitem(KNOWN, ST_LPIPS, replace(KNOWN[ST_LPIPS], sha256=sha256_file(path)))
+    found = perceptual(st_lpips_tool(), {"same": truth.image, "other": truth.image[:, ::-1].copy()}, truth)
+    assert found["same"] == 0 < found["other"] and found["network"] == ST_LPIPS
 
 
-def test_likeness_is_the_cosine_of_descriptions() -> None:
-    points = np.zeros((478, 3))
-    for group, anchor in zip(MESH, ANCHORS, strict=True):
-        points[list(group), :2] = 0.5 + anchor
-    image = np.zeros((2, 112, 112, 3), np.float32)
-    image[0, ..., 0], image[1, ..., 1] = 1, 1
+def test_of_many_frames_some_are_looked_at() -> None:
+    image = np.zeros((100, 4, 4, 3), np.float32)
+    truth = Pictures(image=image, matte=image[..., 0], inside=np.ones((100, 4, 4), bool))
+    seen: list[float] = []
 
-    def embed(picture: np.ndarray) -> np.ndarray:
-        return picture.reshape(-1, 3).mean(0) + 1e-9
+    def call(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        seen.append(float(a.mean()))
+        return torch.zeros(1)
 
-    tool = Tool(name="mean color", call=embed, sha256=("0",))
-    both, one = faces(points, [True, True]), faces(points, [True, False])
-    assert likeness(tool, {"avatar": (image, both)}, (image, both))["avatar"] == pytest.approx(1)
-    assert likeness(tool, {"avatar": (image[::-1], both)}, (image, both))["avatar"] == pytest.approx(0, abs=1e-6)
-    known = embeddings(embed, image, one)
-    assert known[1] is None and mean_cosine(known, embeddings(embed, image, both)) == pytest.approx(1)
-    assert mean_cosine([None], known[:1]) is None
-
-
-def test_a_recognizer_is_an_onnx_network(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"no network")
-    with pytest.raises(MissingTool, match="cannot be read as an ONNX network"):
-        load_recognizer(tmp_path / "a.onnx")
-    (tmp_path / "b.onnx").write_bytes(mean_color(64))
-    with pytest.raises(MissingTool, match=r"expects pictures of \[3, 64, 64\]"):
-        load_recognizer(tmp_path / "b.onnx")
-    (tmp_path / "c.onnx").write_bytes(mean_color(112))
-    picture = np.zeros((112, 112, 3), np.uint8)
-    picture[..., 0], picture[:56, :, 2] = 200, 100
-    assert load_recognizer(tmp_path / "c.onnx")(picture) == pytest.approx([200, 0, 50])
-
-
-def mean_color(side: int) -> bytes:
-    """An ONNX file of one GlobalAveragePool over [1,3,side,side], written field by field."""
-
-    def number(field: int, value: int) -> bytes:
-        return bytes([field << 3]) + varint(value)
-
-    def block(field: int, content: bytes) -> bytes:
-        return bytes([field << 3 | 2]) + varint(len(content)) + content
-
-    def value(name: bytes, *shape: int) -> bytes:
-        sizes = b"".join(block(1, number(1, size)) for size in shape)
-        return block(1, name) + block(2, block(1, number(1, 1) + block(2, sizes)))
-
-    node = block(1, b"data") + block(2, b"mean") + block(4, b"GlobalAveragePool")
-    ends = block(11, value(b"data", 1, 3, side, side)) + block(12, value(b"mean", 1, 3, 1, 1))
-    return number(1, 7) + block(7, block(1, node) + block(2, b"graph") + ends) + block(8, block(1, b"") + number(2, 13))
-
-
-def varint(value: int) -> bytes:
-    low = bytes([value & 127 | (128 if value > 127 else 0)])
-    return low + varint(value >> 7) if value > 127 else low
+    shown = image + np.arange(100, dtype=np.float32)[:, None, None, None] / 100
+    perceptual(Tool(name="n", call=call), {"avatar": shown}, truth)
+    assert len(seen) == LOOKED_AT and seen[0] == pytest.approx(-1) and seen[-1] == pytest.approx(2 * 0.99 - 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluate import Pictures
-from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, consecutive_pairs, flicker
+from pipelines.evaluate.series import EDGES_DEG, bin_of, by_bin, consecutive_pairs, flicker, flicker_rms
 
 
 @pytest.fixture
@@ -60,3 +60,14 @@ def test_bins() -> None:
     rows = [{"psnr_head": float(value), "ssim_head": 0.0, "sharpness_head": 1.0} for value in (20, 30, 10)]
     found = by_bin(rows, np.array([0, 0, 3]))
     assert found["psnr_head"] == [25.0, None, None, 10.0, None, None, None, None]
+
+
+def test_flicker_rms_is_the_root_of_mean_squares() -> None:
+    """A change of 20 gray levels in a quarter of the head is 5 in the mean and 10 in the root mean square."""
+    image = np.zeros((2, 8, 8, 3), np.float32)
+    truth = Pictures(image=image, matte=np.ones((2, 8, 8), np.float32), inside=np.ones((2, 8, 8), bool))
+    shown = image.copy()
+    shown[1, :4, :4] = 20 / 255
+    assert flicker(shown, truth, np.array([0])) == pytest.approx(5, abs=1e-4)
+    assert flicker_rms(shown, truth, np.array([0])) == pytest.approx(10, abs=1e-4)
+    assert flicker_rms(shown, truth, np.zeros(0, int)) is None
