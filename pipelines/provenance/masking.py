@@ -11,6 +11,8 @@ Notable choices:
 - FLAT lies above what rounding to whole levels leaves of a smooth ramp, so a sky and a studio's backdrop stay clean.
 """
 
+import math
+
 import numpy as np
 
 MEASURED_PX = 512
@@ -19,8 +21,8 @@ WINDOW_PX, SHRINK_PX, SMOOTH_PX = 9, 3, 2.0
 FLAT, FULL = 0.3, 2.5
 """Activity in gray levels without any mark, and from which on it is as strong as it gets."""
 MOST, SMALL = 2.4, 1.25
-"""Gray levels rms of the mark in full texture from 512 pixels on, and how much more it is at 128 and below: there fewer waves must
-be enough, and hardly anything is even."""
+"""Gray levels rms of the mark in full texture from 512 pixels on, and how many times that at 128 and below: fewer waves must be
+enough there, and hardly anything is even."""
 
 
 def strength(gray: np.ndarray) -> np.ndarray:
@@ -37,7 +39,7 @@ def strength(gray: np.ndarray) -> np.ndarray:
 
 def most(scale: float) -> float:
     """Gray levels in full texture of a picture that is MEASURED_PX / scale long: 2.4 at 512, 2.7 at 256, 3 at 128."""
-    return MOST * SMALL ** (np.log2(min(max(scale, 1.0), 4.0)) / 2)
+    return MOST * SMALL ** (math.log2(min(max(scale, 1.0), 4.0)) / 2)
 
 
 def activity(gray: np.ndarray) -> np.ndarray:
