@@ -110,7 +110,7 @@ FACESHOP_SMALL = FaceShopConfig(
 """Ours for a CPU: 128x128 from 64x64 rays, with the blocks of ICT-FaceKit's light model."""
 
 FACESHOP_UNIT = FaceShopConfig(
-    noise_dim=4, shape_dim=3, albedo_dim=1, expression_dim=4, light_dim=9, w_dim=8, mapping_layers=2, channel_base=128,
+    noise_dim=4, shape_dim=3, albedo_dim=1, expression_dim=4, w_dim=8, mapping_layers=2, channel_base=128,
     channel_max=8, plane_resolution=32, plane_channels=4, decoder_hidden=8, decoder_features=4, image_size=32,
     neural_rendering_resolution=16, depth_resolution=6, depth_resolution_importance=6, ray_start="auto", ray_end="auto",
     box_warp=1.0, superresolution="2X", superresolution_channels=(8, 4),

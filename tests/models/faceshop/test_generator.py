@@ -74,7 +74,7 @@ def test_a_field_of_background_has_no_alpha(generator: FaceShop, matte: str) -> 
 @torch.no_grad()
 def test_light_and_expression_are_those_of_the_code_with_them(generator: FaceShop) -> None:
     z = codes(generator, 2)
-    light, expression = 0.5 * torch.randn(2, 9), torch.randn(2, 4)
+    light, expression = 0.5 * torch.randn(2, 27), torch.randn(2, 4)
     asked = replace(control_of(generator, z), illumination=light, deformation=expression)
     parts = replace_parts(decoded(generator.config, z), light=light, expression=expression)
     truth = generator.mapping(encoded(generator.config, parts))
@@ -97,10 +97,10 @@ def test_codes_go_round() -> None:
     config, z = FACESHOP_UNIT, torch.randn(2, FACESHOP_UNIT.z_dim)
     assert largest_difference(encoded(config, decoded(config, z)), z) < 1e-6
     assert decoded(config, z).expression[0, 0] == z[0, config.blocks["expression"].start] * 4
-    changed = replaced(config, z, "light", torch.zeros(1, 9))
-    assert torch.equal(changed[:, :-9], z[:, :-9]) and not changed[:, -9:].any()
-    with pytest.raises(ValueError, match="9 numbers, not 27"):
-        replaced(config, z, "light", torch.zeros(1, 27))
+    changed = replaced(config, z, "light", torch.zeros(1, 27))
+    assert torch.equal(changed[:, :-27], z[:, :-27]) and not changed[:, -27:].any()
+    with pytest.raises(ValueError, match="27 numbers, not 9"):
+        replaced(config, z, "light", torch.zeros(1, 9))
 
 
 @torch.no_grad()

@@ -18,15 +18,11 @@ from models.rendering.sampling import Sampling, Volume, inverse_cdf, stratified
 from models.training.losses import discriminator_loss, generator_loss, r1_penalty
 from models.volumes.decoders import SemanticDecoder
 from models.volumes.planes import INNER, PLANE_AXES, as_texels, lookup
-from tests.material import shared
-from tests.reference import Tensors, arrays_of, largest_difference
+from tests.faceshop_goldens import golden
+from tests.reference import Tensors, largest_difference
 
 TOLERANCE = 1e-5
 NEAR, FAR, STEPS = 0.88, 1.12, 5
-
-
-def golden(name: str) -> Tensors:
-    return arrays_of(shared(f"goldens/3dfaceshop/{name}.npz"))
 
 
 def load(module: nn.Module, arrays: Tensors, prefix: str) -> None:
