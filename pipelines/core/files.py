@@ -146,12 +146,13 @@ def _said(error: BaseException) -> str:
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
-    """uint8 [H,W], [H,W,3] RGB or [H,W,4] RGBA as PNG, or as JPEG of `quality` when the name ends in .jpg."""
+    """uint8 [H,W], [H,W,3] RGB or [H,W,4] RGBA as PNG; as JPEG or WebP of `quality` when the name ends in .jpg or .webp."""
     import cv2
 
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    lossy = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}.get(path.suffix.lower())
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if lossy is None else [lossy, quality]
     done, data = cv2.imencode(path.suffix, image, options)
     if not done:
         raise AvatarError(f"{path} could not be encoded as an image of shape {image.shape}.")
