@@ -12,7 +12,7 @@ from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.artifacts.dataset import Dataset, camera_of
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.references.bank import ARRAYS, FOLDER, QUALITY, name_of
-from pipelines.avatar.references.choice import distances
+from pipelines.avatar.references.distance import lacks
 from pipelines.core.files import write_arrays, write_image
 from pipelines.media.pixels import to_bytes
 
@@ -80,5 +80,4 @@ def spread_rows(dataset: Dataset, expression: np.ndarray, names: tuple[str, ...]
 
 def pairwise(cameras: np.ndarray, expression: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """[N,N] the largest of the distances in view and in each region."""
-    lacks = distances(expression, cameras, names, expression, cameras)
-    return np.max([lack for name, lack in lacks.items() if name != "whole"], axis=0)
+    return np.max(list(lacks(expression, cameras, names, expression, cameras).values()), axis=0)

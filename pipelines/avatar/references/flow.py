@@ -1,0 +1,74 @@
+"""Optical flow and warps of square pictures; a picture is premultiplied float32 [S,S,4] in 0..1, a flow float32 [S,S,2] in px."""
+
+import numpy as np
+
+FLOW_BLUR = 2.0
+"""Standard deviation in px: what flow between two renders says about single pixels is noise."""
+TEXTURE = 0.03
+"""Standard deviation, over the side, of the brightness that `texture` leaves out."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The flow f with first(x) = second(x + f(x)), of uint8 [S,S]; DIS, Kroeger et al. 2016."""
+    import cv2
+
+    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return blurred(engine.calc(first, second, None), FLOW_BLUR)
+
+
+def warped(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The picture [S,S,...] at x + flow(x); its edge is repeated."""
+    import cv2
+
+    rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
+    return cv2.remap(picture, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def chained(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The flow x -> first(x) + second(x + first(x)): along `first`, and on along `second`."""
+    return first + warped(second, first)
+
+
+def limited(flow: np.ndarray, longest: float) -> np.ndarray:
+    """The flow with no vector longer than so many px."""
+    length = np.linalg.norm(flow, axis=-1, keepdims=True)
+    return flow * np.minimum(1, longest / np.maximum(length, 1e-6))
+
+
+def resized_flow(flow: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    shrinks = size < len(flow)
+    resized = cv2.resize(flow, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized * (size / len(flow))
+
+
+def levels(picture: np.ndarray) -> np.ndarray:
+    """float32 [S,S] in 0..255: the gray levels of a picture over mid gray."""
+    return 255 * (picture[..., :3] @ LUMA + 0.5 * (1 - picture[..., 3]))
+
+
+def gray(picture: np.ndarray) -> np.ndarray:
+    """uint8 [S,S]: the gray levels of a picture over mid gray."""
+    return np.clip(levels(picture), 0, 255).astype(np.uint8)
+
+
+def texture(levels: np.ndarray) -> np.ndarray:
+    """uint8 [S,S]: gray levels [S,S] without what varies slowly, so that another light is no motion."""
+    return np.clip(128 + 2 * (levels - blurred(levels, TEXTURE * len(levels))), 0, 255).astype(np.uint8)
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    import cv2
+
+    return cv2.GaussianBlur(values, (0, 0), sigma)
+
+
+def sized(values: np.ndarray, size: int) -> np.ndarray:
+    """[S,S,...] at `size` px: area averages downward, cubic upward."""
+    import cv2
+
+    if len(values) == size:
+        return values
+    return cv2.resize(values, (size, size), interpolation=cv2.INTER_AREA if size < len(values) else cv2.INTER_CUBIC)
