@@ -65,12 +65,13 @@ class Avatar:
         """
         side = picture_size(self.portrait.avatar.image_size, size)
         check_text(background)
-        scene = self.portrait.scene(self._scores(expression or {})[None])
+        scores = self._scores(expression or {})[None]
         camera = turned(self.portrait.avatar.frontal, _finite("yaw_deg", yaw_deg), _finite("pitch_deg", pitch_deg))
         layer = self._torso(side) if torso and max(abs(yaw_deg), abs(pitch_deg)) <= BESIDE_DEG else None
         layers = self.portrait.render(
-            scene, camera, size=side, background=make_background(background, (side, side)),
+            self.portrait.scene(scores), camera, size=side, background=make_background(background, (side, side)),
             torso=None if layer is None else layer.placed(np.zeros(3)),
+            choices=self.portrait.choices(scores, camera.world_from_camera.double().cpu().numpy()),
         )  # fmt: skip
         return layers.pixels()[0]
 

@@ -33,7 +33,8 @@ LARGEST_CONFIG_NUMBER = 1 << 16
 Word = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=10_000)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-FileName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
+FileName = Annotated[str, Meta(pattern="^([A-Za-z0-9_-]{1,99}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
+"""Of a file in the avatar's folder, or in a folder of it."""
 Score = Annotated[float, Meta(ge=-1000, le=1000)]
 Scores = Annotated[tuple[Score, ...], Meta(min_length=1, max_length=1000)]
 Degrees = Annotated[float, Meta(ge=-180, le=180)]
@@ -145,6 +146,8 @@ class AvatarRecord:
     added: tuple[Origin, ...] = ()
     """Captures that the avatar was improved with, in their order."""
     consent: Consent | None = None
+    filmed_frames: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Filmed frames of the person that lie in the avatar (pipelines.avatar.references)."""
     weights: dict[FileName, Sha256 | None] = field(default_factory=dict)
     """The files that make its pictures; None: it belongs to the avatar, but was not hashed (schema 1)."""
 
@@ -184,10 +187,11 @@ def save_avatar_record(avatar: Path, record: AvatarRecord) -> None:
     write_json(avatar / NAME, asdict(record))
 
 
-def add_files(avatar: Path, names: Iterable[str]) -> None:
+def add_files(avatar: Path, names: Iterable[str], filmed_frames: int = 0) -> None:
     """Write into the record that further files of the folder belong to the avatar as they are now."""
     record = load_avatar_record(avatar)
-    save_avatar_record(avatar, replace(record, weights={**record.weights, **hashed(avatar, names)}))
+    weights = {**record.weights, **hashed(avatar, names)}
+    save_avatar_record(avatar, replace(record, weights=weights, filmed_frames=record.filmed_frames + filmed_frames))
 
 
 def hashed(avatar: Path, names: Iterable[str]) -> dict[str, Sha256 | None]:

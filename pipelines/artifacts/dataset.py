@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays
 from pipelines.geometry.rigid import pinhole, project
 
@@ -82,6 +83,15 @@ class Dataset:
         """landmarks [N,478,3] px in the source frame, expression_measured [N,E] against the canonical head."""
         arrays = read_arrays(self.folder / "tracking.npz")
         return {name: values for name, values in arrays.items() if name != "camera_from_head"}
+
+    def expression(self, space: str) -> np.ndarray:
+        """[N,E] raw scores in `space`; UnusableMaterial when it was not tracked there."""
+        tracking, name = self.tracking(), f"expression_{space}"
+        if name not in tracking:
+            raise UnusableMaterial(
+                f"{self.folder} was not tracked in the space {space!r}; capture it again with those weights."
+            )
+        return tracking[name]
 
 
 GRAY = 0.0

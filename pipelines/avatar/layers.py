@@ -18,9 +18,11 @@ FADING_ALPHA = 0.06
 class Layers:
     """Pictures, front to back; a layer is premultiplied float32 [B,H,W,4] in 0..1, or [H,W,4] for the whole batch."""
 
-    references: np.ndarray | None = None
-    """The person's own filmed frames, laid over the render."""
     generator: np.ndarray
+    references: np.ndarray | None = None
+    """The head once more, made of the person's filmed frames (pipelines.avatar.references) ..."""
+    share: np.ndarray | None = None
+    """... and its share [B,H,W,1] of the picture."""
     torso: np.ndarray | None = None
     background: np.ndarray | None = None
     """None: transparent."""
@@ -32,12 +34,18 @@ class Layers:
         """Whether nothing shines through the background."""
         return self.background is not None and bool((self.background[..., 3] == 1).all())
 
+    @property
+    def head(self) -> np.ndarray:
+        """The generator's, in which filmed frames have their share."""
+        if self.references is None or self.share is None:
+            return self.generator
+        return self.generator + self.share * (self.references - self.generator)
+
     def composed(self) -> np.ndarray:
         """float32 [B,H,W,4], premultiplied."""
         if self.place is None or (self.background is None and self.torso is None):
-            return stacked(self.background, self.torso, self.generator, self.references)
-        head = stacked(self.generator, self.references)
-        return laid(head * fade(head.shape[-2]), stacked(self.background, self.torso), self.place)
+            return stacked(self.background, self.torso, self.head)
+        return laid(self.head * fade(self.head.shape[-2]), stacked(self.background, self.torso), self.place)
 
     def pixels(self) -> np.ndarray:
         """uint8 RGB [B,H,W,3] over an opaque background, else RGBA [B,H,W,4] with straight alpha."""

@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.background import TRANSPARENT, Film, beside, within
 from pipelines.avatar.canvas import Canvas
+from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.torso import Torso, follow, zoomed
 from pipelines.avatar.view_limits import NOTED_DEG
 from pipelines.core.files import read_arrays, read_json, write_arrays
@@ -31,7 +32,7 @@ from pipelines.drive.render.output import (
     write_pictures,
     write_segments,
 )
-from pipelines.drive.render.painter import Painter, portrait_of, workers_for
+from pipelines.drive.render.painter import Painter, plan_of, portrait_of, workers_for
 from pipelines.drive.render.preview import write_preview
 from pipelines.drive.render.staging import Staging, canvas_of, staging_of
 from pipelines.drive.settings import DriveSettings
@@ -148,7 +149,7 @@ class Recipe:
         write_arrays(
             self.partial / "motion.npz", expression=kept.expression, world_from_camera=cameras.world_from_camera,
             zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
-            around=np.array(cameras.around),
+            around=np.array(cameras.around), **self.reference_plan(kept.expression, cameras.world_from_camera),
         )  # fmt: skip
         name = f"{label(self.output)}.csv"
         table = self.partial / BESIDE / name
@@ -163,6 +164,15 @@ class Recipe:
             "flagged_frames": marks.count("flagged"), "flagged_range_share": float(kept.flagged.mean()),
             "turned_back_frames_share": float((back > NOTED_DEG).mean()), "turned_back_deg": round(float(back.max()), 1),
         }  # fmt: skip
+
+    def reference_plan(self, expression: np.ndarray, cameras: np.ndarray) -> dict[str, np.ndarray]:
+        """The filmed frames for the whole take, where the avatar has some."""
+        plan = plan_of(self.portrait, expression, cameras)
+        return {} if plan is None else {"references": plan}
+
+    @cached_property
+    def portrait(self) -> Portrait:
+        return portrait_of(self.avatar, self.settings)
 
     def torso_moves(self, cameras: np.ndarray, zoom: np.ndarray, track: Track) -> np.ndarray:
         """[T,3] where the layer behind the head goes: calmly after the driver, and nearer and farther with a moved camera."""
@@ -203,7 +213,8 @@ class Recipe:
 
     @cached_property
     def motion(self) -> Motion:
-        return Motion(**{name: self.planned[name] for name in ("expression", "world_from_camera", "torso", "zoom")})
+        names = ("expression", "world_from_camera", "torso", "zoom", "references")
+        return Motion(**{name: self.planned[name] for name in names if name in self.planned})
 
     def layer(self) -> Torso | None:
         if self.torso_mode == "none" or (self.settings.torso == "auto" and self.planned["around"]):
@@ -217,7 +228,7 @@ class Recipe:
     def painter(self) -> Painter:
         settings = self.settings
         painter = Painter(
-            portrait=portrait_of(self.avatar, settings), canvas=self.canvas, camera=self.staging.camera.to(self.device),
+            portrait=self.portrait, canvas=self.canvas, camera=self.staging.camera.to(self.device),
             torso=self.layer(), batch=settings.batch, workers=workers_for(self.avatar),
             background=self.staging.backdrop(settings.background, self.driver.path, self.driver.even_times_s()),
         )  # fmt: skip

@@ -142,6 +142,8 @@ class DriveSettings:
     """The `driver`'s, `none`, or the path of a file that starts with the first frame."""
     side_by_side: bool = False
     """The driver at the left, the avatar at the right, and below them the strip of the range guard."""
+    references: Literal["auto", "none"] = "auto"
+    """The person's filmed frames: laid over the render where the avatar has them, or left out."""
     torso: Literal["auto", "none", "still", "follow"] = "auto"
     """The layer behind the head: as the avatar was trained, left out, fixed in the picture, or following the head calmly."""
     size: int | None = None

@@ -223,15 +223,7 @@ def evaluate_model(model: "Avatar", dataset: "Dataset") -> tuple[dict[str, Any],
 
 def tracked_expression(dataset: "Dataset", model: "Avatar") -> np.ndarray:
     """[N,E] of every frame in the avatar's space, as the capture tracked them (they never trained the generator)."""
-    from pipelines.core.errors import UnusableMaterial
-
-    tracking = dataset.tracking()
-    name = f"expression_{model.space}"
-    if name not in tracking:
-        raise UnusableMaterial(
-            f"{dataset.folder} was not tracked in the space {model.space!r}; capture it again with those weights."
-        )
-    return tracking[name]
+    return dataset.expression(model.space)
 
 
 def render_rows(model: "Avatar", dataset: "Dataset", rows: np.ndarray, expression: np.ndarray) -> np.ndarray:
@@ -247,12 +239,14 @@ def render_both(
     from pipelines.avatar.portrait import Portrait, gray
 
     portrait, background = Portrait(model), gray(size)
+    choices = portrait.choices(expression[rows], dataset.world_from_camera[rows])
 
-    def shown(row: int) -> tuple[np.ndarray, np.ndarray]:
+    def shown(index: int, row: int) -> tuple[np.ndarray, np.ndarray]:
         scene, camera = portrait.scene(expression[row : row + 1]), camera_of(dataset, np.array([row]))
-        layers = portrait.render(scene, camera, size=size, background=background)
+        chosen = None if choices is None else choices[index : index + 1]
+        layers = portrait.render(scene, camera, size=size, background=background, choices=chosen)
         whole = layers.composed()[0, ..., :3]
         return whole, whole if layers.references is None else replace(layers, references=None).composed()[0, ..., :3]
 
-    both = [shown(row) for row in rows]
+    both = [shown(index, row) for index, row in enumerate(rows)]
     return np.stack([whole for whole, _ in both]), np.stack([plain for _, plain in both])

@@ -22,6 +22,7 @@ from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.artifacts.family import config_of
 from pipelines.artifacts.prior import load_prior
+from pipelines.avatar.references.build import build_references
 from pipelines.avatar.scene.build import build_scene
 from pipelines.avatar.torso import build_torso
 from pipelines.core.errors import UnusableMaterial
@@ -100,6 +101,7 @@ def fit_avatar(
     mapped = step(folder, "expression_map", lambda: add_map(inputs, appearance, pairs))
     step(folder, "torso", lambda: add_torso(inputs))
     step(folder, "scene", lambda: add_scene(inputs))
+    step(folder, "references", lambda: add_references(inputs))
     scores = step(folder, "evaluation", lambda: evaluate_avatar(inputs))
     return {
         "steps": tuned["steps"], "planned_steps": tuned.get("planned_steps", tuned["steps"]), "begun": tuned["begun"],
@@ -142,6 +144,15 @@ def add_scene(inputs: TrainInputs) -> dict[str, Any]:
     if figures:
         add_files(inputs.folder, SCENE)
     return figures
+
+
+def add_references(inputs: TrainInputs) -> dict[str, Any]:
+    """Filmed frames of the person, for the detail of the avatar's pictures."""
+    if inputs.settings.references == "none":
+        return {"filmed_frames": 0}
+    names, count = build_references(inputs.dataset, load_avatar(inputs.folder, inputs.device), inputs.progress)
+    add_files(inputs.folder, names, filmed_frames=count)
+    return {"filmed_frames": count}
 
 
 def evaluate_avatar(inputs: TrainInputs) -> dict[str, Any]:

@@ -178,6 +178,9 @@ class TrainSettings:
     scene: Literal["filmed", "none"] = "filmed"
     """The person's own scene for `drive --background own` and `--frame`: the film without the person, and shoulders and clothes
     cut from it; or nothing of the film's surroundings. Paper: none."""
+    references: Literal["auto", "none"] = "auto"
+    """Filmed frames of the person that lie in the avatar and give its pictures their detail (pipelines.avatar.references);
+    none: no filmed frame leaves the capture. Paper: none."""
     unfilmed_mouth: Literal["drawn", "shut"] = "drawn"
     """A mouth that no frame shows open: frames are repeated with it drawn open (train.open_mouth), a guess; or it stays
     as it was filmed. Paper: shut."""
@@ -215,6 +218,7 @@ PAPER = replace(
     paint=0,
     frame="prior",
     scene="none",
+    references="none",
     budget_s=None,
     unfilmed_mouth="shut",
     finetune=FinetuneSettings(

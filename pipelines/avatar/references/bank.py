@@ -4,14 +4,13 @@
 each frame's camera, expression and render. No held-out frame is in it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.core.files import read_arrays, read_image, write_arrays, write_image
+from pipelines.core.files import read_arrays, read_image
 from pipelines.media.squares import resized
 
 FOLDER = "references"

@@ -4,16 +4,18 @@ Notable choice: frames are taken farthest first, by view and by the expression o
 alone shows shut lids is among the first, however few frames there are.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts.avatar import Avatar, load_avatar
+from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.dataset import Dataset, camera_of
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.references.bank import ARRAYS, FOLDER, QUALITY, name_of
 from pipelines.avatar.references.distance import lacks
 from pipelines.core.files import write_arrays, write_image
+from pipelines.core.stage import Progress, Task
 from pipelines.media.pixels import to_bytes
 
 MOST = 150
@@ -24,43 +26,51 @@ MOST_BYTES = 25_000_000
 """Of a whole bank; beyond it is made of smaller pictures."""
 
 
-def build_references(dataset: Dataset, expression: np.ndarray, avatar: Path) -> list[str]:
-    """Write the bank of a capture into an avatar folder; the names of its files.
-
-    `expression` [N,E] are the raw scores of the dataset's frames in the avatar's space.
-    """
-    portrait = Portrait(load_avatar(avatar))
-    rows = spread_rows(dataset, expression, portrait.avatar.names, MOST)
-    files = write_films(dataset, rows, avatar / FOLDER)
+def build_references(dataset: Dataset, avatar: Avatar, progress: Progress) -> tuple[list[str], int]:
+    """Write the bank of a capture into the avatar's folder; the names of its files and how many frames it holds."""
+    expression, portrait = dataset.expression(avatar.space), Portrait(avatar, references=False)
+    rows = spread_rows(dataset, expression, avatar.names, MOST)
+    shutil.rmtree(avatar.folder / FOLDER, ignore_errors=True)
+    files = write_films(dataset, rows, avatar.folder / FOLDER)
+    with progress.task("references", len(rows)) as task:
+        renders = rendered_rows(portrait, dataset, rows, expression, task)
     write_arrays(
-        avatar / FOLDER / ARRAYS, source_index=dataset.source_index[rows], expression=expression[rows].astype(np.float32),
-        world_from_camera=dataset.world_from_camera[rows], intrinsics=dataset.intrinsics[rows],
-        renders=rendered_rows(portrait, dataset, rows, expression),
+        avatar.folder / FOLDER / ARRAYS, source_index=dataset.source_index[rows],
+        expression=expression[rows].astype(np.float32),
+        world_from_camera=dataset.world_from_camera[rows], intrinsics=dataset.intrinsics[rows], renders=renders,
     )  # fmt: skip
-    return [f"{FOLDER}/{name}" for name in (*files, ARRAYS)]
+    return [f"{FOLDER}/{name}" for name in (*files, ARRAYS)], len(rows)
 
 
 def write_films(dataset: Dataset, rows: np.ndarray, folder: Path) -> list[str]:
     """The frames as WebP with alpha, at the film's own resolution; smaller where they would exceed MOST_BYTES."""
-    own = float(np.median(dataset.box[rows, 2]))
-    for side in sorted((side for side in SIDES if side < 1.25 * own), reverse=True) or [SIDES[0]]:
-        names, count = [name_of(index) for index in dataset.source_index[rows]], 0
+    names = [name_of(index) for index in dataset.source_index[rows]]
+    for side in sides_of(float(np.median(dataset.box[rows, 2]))):
         for name, row in zip(names, rows, strict=True):
-            only = np.array([row])
-            picture = np.dstack([dataset.images(only, side)[0], dataset.head_mattes(only, side)[0]])
-            write_image(folder / name, picture, QUALITY)
-            count += (folder / name).stat().st_size
-        if count <= MOST_BYTES:
+            write_image(folder / name, cut_out(dataset, row, side), QUALITY)
+        if sum((folder / name).stat().st_size for name in names) <= MOST_BYTES:
             break
     return names
 
 
-def rendered_rows(portrait: Portrait, dataset: Dataset, rows: np.ndarray, expression: np.ndarray) -> np.ndarray:
+def sides_of(filmed_px: float) -> list[int]:
+    """SIDES to try, the largest first: none is much larger than what was filmed, but for the smallest."""
+    return [side for side in reversed(SIDES) if side < 1.25 * filmed_px or side == SIDES[0]]
+
+
+def cut_out(dataset: Dataset, row: int, side: int) -> np.ndarray:
+    """uint8 [side,side,4] with straight alpha: a frame's crop, and what of it the generator is taught."""
+    only = np.array([row])
+    return np.dstack([dataset.images(only, side)[0], dataset.head_mattes(only, side)[0]])
+
+
+def rendered_rows(portrait: Portrait, dataset: Dataset, rows: np.ndarray, expression: np.ndarray, task: Task) -> np.ndarray:
     """uint8 [K,S,S,4] premultiplied renders of some rows."""
     result = []
     for row in rows:
         scene = portrait.scene(expression[row : row + 1])
         result.append(to_bytes(portrait.render(scene, camera_of(dataset, np.array([row]))).generator[0]))
+        task.advance()
     return np.stack(result)
 
 

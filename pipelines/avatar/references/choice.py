@@ -67,6 +67,11 @@ class Chooser:
             yield path
             whole[np.arange(len(path)), path] = np.inf
 
+    def choices(self, expression: np.ndarray, cameras: np.ndarray) -> list[Choice]:
+        """The references for every frame of a take: raw scores [T,E] seen by cameras [T,4,4]."""
+        plan = self.plan(expression, cameras)
+        return [self.choice(plan, frame, expression[frame], cameras[frame]) for frame in range(len(plan))]
+
     def choice(self, plan: np.ndarray, frame: int, expression: np.ndarray, camera: np.ndarray) -> Choice:
         """The references of one frame of the take: its scores [E], its camera [4,4]."""
         presence: dict[int, float] = {}

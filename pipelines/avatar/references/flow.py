@@ -1,4 +1,4 @@
-"""Optical flow and warps of square pictures; a picture is premultiplied float32 [S,S,4] in 0..1, a flow float32 [S,S,2] in px."""
+"""Optical flow and warps of squares: a picture is premultiplied float32 [S,S,4] in 0..1, a flow float32 [S,S,2] in px."""
 
 import numpy as np
 

@@ -20,7 +20,16 @@ import numpy as np
 from pipelines.avatar.references.bank import Bank
 from pipelines.avatar.references.choice import Choice
 from pipelines.avatar.references.flow import (
-    blurred, chained, flow_between, gray, levels, limited, resized_flow, sized, texture, warped,
+    blurred,
+    chained,
+    flow_between,
+    gray,
+    levels,
+    limited,
+    resized_flow,
+    sized,
+    texture,
+    warped,
 )  # fmt: skip
 
 FLOW_PX = 256

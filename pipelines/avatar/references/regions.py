@@ -15,7 +15,9 @@ SOFT = 0.4
 """Standard deviation of a mask's rim over that reach."""
 
 
-def region_masks(landmarks: np.ndarray, world_from_camera: np.ndarray, intrinsics: np.ndarray, size: int) -> dict[str, np.ndarray]:
+def region_masks(
+    landmarks: np.ndarray, world_from_camera: np.ndarray, intrinsics: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
     """float32 [size,size] in 0..1 by region, of landmarks [478,3] seen by a camera [4,4] with normalized intrinsics [3,3]."""
     points = project(world_from_camera, intrinsics, landmarks)[:, :2] * size
     left, right = (points[POINTS[eye]].mean(0) for eye in ("left eye", "right eye"))

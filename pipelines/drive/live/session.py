@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar, load_avatar
+from pipelines.avatar.references.choice import LiveChooser
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
 from pipelines.core.stage import SCHEMA, Progress, insist_ours, record_path
@@ -176,9 +177,11 @@ def parts(avatar: Avatar, settings: DriveSettings) -> tuple[Painter, Mapper]:
     staging = staging_of(avatar, settings)
     mode = avatar.record.torso if settings.torso == "auto" else settings.torso
     torso = staging.torso(avatar.folder) if mode != "none" and settings.view != "turntable" else None
+    portrait = portrait_of(avatar, settings)
     painter = Painter(
-        portrait=portrait_of(avatar, settings), canvas=staging.canvas, torso=torso, batch=1,
+        portrait=portrait, canvas=staging.canvas, torso=torso, batch=1,
         camera=staging.camera.to(avatar.frontal.intrinsics.device), background=staging.background(settings.background),
+        live=None if portrait.chooser is None else LiveChooser(chooser=portrait.chooser),
     )  # fmt: skip
     known = captured(avatar.folder, avatar.record.expression)
     return painter, Mapper(avatar, staging.pose, staging.intrinsics, known, settings, mode)

@@ -17,3 +17,5 @@ class Motion:
     """[T,3] motion of the layer, see pipelines.avatar.torso.follow."""
     zoom: np.ndarray | None = None
     """[T] focal length over the frontal camera's; None: 1."""
+    references: np.ndarray | None = None
+    """int [T,S] filmed frames, by slot (pipelines.avatar.references.choice); None: the render alone."""

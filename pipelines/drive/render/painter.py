@@ -19,7 +19,8 @@ from pipelines.artifacts.avatar import Avatar
 from pipelines.avatar.background import Backdrop
 from pipelines.avatar.canvas import Canvas, Place
 from pipelines.avatar.layers import Layers
-from pipelines.avatar.portrait import Portrait
+from pipelines.avatar.portrait import Portrait, views_at
+from pipelines.avatar.references.choice import Choice, LiveChooser
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
 from pipelines.avatar.torso import Torso
 from pipelines.core.parallel import Costs, in_order
@@ -46,6 +47,8 @@ class Painter:
     """What stands still in front of a camera that stands still."""
     workers: int = 0
     """Threads that render; 0: the caller's renders and lays together, frame by frame."""
+    live: LiveChooser | None = None
+    """Chooses filmed frames from frame to frame, where no take was planned."""
     costs: Costs = field(default_factory=Costs, repr=False)
     """Time by stage."""
     _resting: tuple[np.ndarray, Scene] | None = field(default=None, repr=False)
@@ -54,7 +57,7 @@ class Painter:
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
         """uint8 [H,W,3], or [H,W,4] straight alpha over a transparent background, for frames first..last-1."""
         batches = (slice(start, min(start + self.batch, last)) for start in range(first, last, self.batch))
-        render = self.costs.timed("render", partial(self.heads, motion))
+        render = partial(self.heads, motion)
         compose = self.costs.timed("compose", lambda frame: self.layers(frame[1], motion, frame[0]).pixels()[0])
         with shared_cores(self.workers) as ready:
             heads = in_order(render, batches, self.workers, ready=ready)
@@ -63,11 +66,33 @@ class Painter:
 
     def heads(self, motion: Motion, rows: slice) -> np.ndarray:
         """float32 [B,side,side,4] premultiplied heads, each in its square."""
-        scene, camera = self.scene(motion.expression[rows]), camera_of(motion, rows, self.resting)
-        if not self.canvas.is_square:
-            start = torch.as_tensor(self.moves(motion, rows) / self.canvas.side, dtype=torch.float32)
-            camera = camera.cropped(torch.cat([start, start + 1], dim=1))
-        return self.portrait.render(scene, camera, size=self.canvas.side).generator
+        camera = self.square_cameras(motion, rows)
+        render = self.costs.timed("render", lambda expression: self.portrait.views(self.scene(expression), camera))
+        views = render(motion.expression[rows])
+        heads, choices = views_at(views, self.canvas.side), self.choices(motion, rows)
+        if choices is None:
+            return heads
+        fuse = self.costs.timed("references", lambda these: self.portrait.references(views, camera, these, self.canvas.side))
+        filmed, share = fuse(choices)
+        return Layers(generator=heads, references=filmed, share=share).head
+
+    def square_cameras(self, motion: Motion, rows: slice) -> Camera:
+        """The cameras of the squares of some rows."""
+        camera = camera_of(motion, rows, self.resting)
+        if self.canvas.is_square:
+            return camera
+        start = torch.as_tensor(self.moves(motion, rows) / self.canvas.side, dtype=torch.float32)
+        return camera.cropped(torch.cat([start, start + 1], dim=1))
+
+    def choices(self, motion: Motion, rows: slice) -> list[Choice] | None:
+        """The filmed frames of some rows."""
+        chooser, scores, cameras = self.portrait.chooser, motion.expression, motion.world_from_camera
+        frames = range(len(scores))[rows]
+        if self.live is not None:
+            return [self.live(scores[frame], cameras[frame]) for frame in frames]
+        if chooser is None or motion.references is None:
+            return None
+        return [chooser.choice(motion.references, frame, scores[frame], cameras[frame]) for frame in frames]
 
     def moves(self, motion: Motion, rows: slice) -> np.ndarray:
         """int [B,2] px to the right and down by which the square follows the head's origin from its place at rest."""
@@ -102,12 +127,20 @@ class Painter:
 
     def with_still_layer(self, motion: Motion) -> "Painter":
         """This painter with hair, ears and neck painted once: from the camera of the first row, at rest."""
-        rest = replace(motion, expression=np.tile(self.avatar.neutral, (len(motion.expression), 1)))
+        rest = self.at_rest(motion)
         factor = 1.0 if motion.zoom is None else float(motion.zoom[0])
         lens = self.resting.intrinsics[0].double().cpu().numpy() * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
         expected = project(motion.world_from_camera[0], lens, self.avatar.prior_landmarks)[:, :2]
         head = self.heads(rest, slice(0, 1))[0]
         return replace(self, still=still_around(head, face_in(head, expected)), _resting=None)
+
+    def at_rest(self, motion: Motion) -> Motion:
+        """One row: the resting face, seen by the camera of the first row."""
+        first = replace(
+            motion, expression=self.avatar.neutral[None], world_from_camera=motion.world_from_camera[:1],
+            zoom=None if motion.zoom is None else motion.zoom[:1],
+        )  # fmt: skip
+        return replace(first, references=plan_of(self.portrait, first.expression, first.world_from_camera))
 
     @property
     def resting(self) -> Camera:
@@ -121,7 +154,12 @@ class Painter:
 def portrait_of(avatar: Avatar, settings: DriveSettings) -> Portrait:
     """The avatar as a drive shows it."""
     compute = Compute(dtype=getattr(torch, settings.precision))
-    return Portrait(avatar, correction=settings.retarget.aim, compute=compute)
+    return Portrait(avatar, correction=settings.retarget.aim, compute=compute, references=settings.references == "auto")
+
+
+def plan_of(portrait: Portrait, expression: np.ndarray, cameras: np.ndarray) -> np.ndarray | None:
+    """int [T,S] filmed frames, by slot, for a take of raw scores [T,E] and cameras [T,4,4]; None without any."""
+    return None if portrait.chooser is None else portrait.chooser.plan(expression, cameras)
 
 
 def workers_for(avatar: Avatar) -> int:

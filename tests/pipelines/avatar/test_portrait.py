@@ -90,5 +90,7 @@ def test_layers_are_laid_over_each_other_from_the_back() -> None:
     red, green, blue = np.eye(3).tolist()
     layers = Layers(generator=flat(red, 0.5), torso=flat(green, 0.5), background=flat(blue, 1.0)[0])
     assert layers.composed()[0, 0, 0] == pytest.approx((0.5, 0.25, 0.25, 1.0)) and layers.opaque
-    filmed = replace(layers, references=flat((1.0, 1.0, 1.0), 0.5), background=None)
+    share = np.full((1, 1, 1, 1), 0.5, np.float32)
+    filmed = replace(layers, references=flat((1.0, 1.0, 1.0), 1.0), share=share, background=None)
+    assert filmed.head[0, 0, 0] == pytest.approx((0.75, 0.5, 0.5, 0.75))
     assert filmed.composed()[0, 0, 0] == pytest.approx((0.75, 0.625, 0.5, 0.875)) and not filmed.opaque
