@@ -79,13 +79,17 @@ def spread_rows(dataset: Dataset, expression: np.ndarray, names: tuple[str, ...]
     train = dataset.rows("train")
     if len(train) <= most:
         return train
-    apart = pairwise(dataset.world_from_camera[train], expression[train], names)
-    picked = [int(apart.sum(0).argmin())]
-    near = apart[picked[0]].copy()
-    while len(picked) < most:
-        picked.append(int(near.argmax()))
-        near = np.minimum(near, apart[picked[-1]])
-    return train[np.sort(picked)]
+    return train[np.sort(farthest(pairwise(dataset.world_from_camera[train], expression[train], names), most))]
+
+
+def farthest(apart: np.ndarray, count: int) -> np.ndarray:
+    """`count` rows of distances [N,N]: the most usual one, then each as far as can be from those before."""
+    rows = [int(apart.sum(0).argmin())]
+    near = apart[rows[0]].copy()
+    while len(rows) < count:
+        rows.append(int(near.argmax()))
+        near = np.minimum(near, apart[rows[-1]])
+    return np.array(rows)
 
 
 def pairwise(cameras: np.ndarray, expression: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
