@@ -62,7 +62,7 @@ def main() -> None:
     options(parser)
     asked = parser.parse_args()
     bench = Run.of("real_clips", asked)
-    words = ["--preset", "quick", "--budget", asked.budget, "--set", "train.frame=prior"]
+    words = ["--preset", "quick", "--budget", asked.budget, "--set", "train.frame=prior", "--set", "train.edges=filmed"]
     figures = {clip.stem: row(run(clip, asked.drive, asked.out, words)) for clip in asked.clips}
     finished = [name for name, values in figures.items() if "failed" not in values][:6]
     headline = {f"PSNR {name}": f"{name}.psnr_head.avatar" for name in finished}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from models.camera import Camera
 from pipelines.artifacts.dataset import GRAY, Dataset, camera_of
 from pipelines.face.expression import space_names
+from pipelines.media.foreground import foreground
 from pipelines.train.sampling_weights import rarity
 
 DETAILS = (((61, 291, 13, 14), 0.08), ((33, 133), 0.05), ((362, 263), 0.05))
@@ -50,13 +51,18 @@ class Frames:
         return image, alpha, inside, detail
 
 
-def load_frames(dataset: Dataset, split: str, size: int, landmarks: np.ndarray, device: str = "cpu") -> Frames:
-    """`landmarks` [478,3] are the prior's: with the cameras they say where eyes and mouth are, whatever they do."""
+def load_frames(
+    dataset: Dataset, split: str, size: int, landmarks: np.ndarray, device: str = "cpu", *, clean: bool = False
+) -> Frames:  # fmt: skip
+    """`landmarks` [478,3] are the prior's: with the cameras they say where eyes and mouth are, whatever they do.
+
+    `clean` frees the colors of hair edges of the background that shone through.
+    """
     rows = dataset.rows(split)
     camera = camera_of(dataset, rows).to(device)
     heads = dataset.head_mattes(rows, size)
     alpha = torch.from_numpy(heads).to(device).float()[:, None] / 255
-    color = torch.from_numpy(dataset.images(rows, size)).to(device).float().permute(0, 3, 1, 2) / 127.5 - 1
+    color = torch.from_numpy(_colors(dataset, rows, size, clean)).to(device).float().permute(0, 3, 1, 2) / 127.5 - 1
     inside = empty_beyond(dataset.inside(rows, size), heads)
     return Frames(
         image=color * alpha + GRAY * (1 - alpha), alpha=alpha, inside=torch.from_numpy(inside).to(device).float()[:, None],
@@ -65,6 +71,14 @@ def load_frames(dataset: Dataset, split: str, size: int, landmarks: np.ndarray, 
         weight=torch.from_numpy(dataset.weight[rows]).float().to(device), time_s=torch.from_numpy(dataset.time_s[rows]).float(),
         rarity=_rarity(dataset, rows),
     )  # fmt: skip
+
+
+def _colors(dataset: Dataset, rows: np.ndarray, size: int, clean: bool) -> np.ndarray:
+    """uint8 [N,size,size,3]."""
+    images = dataset.images(rows, size)
+    if not clean:
+        return images
+    return np.stack([foreground(*pair) for pair in zip(images, dataset.person_mattes(rows, size), strict=True)])
 
 
 def empty_beyond(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:

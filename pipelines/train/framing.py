@@ -8,8 +8,9 @@ can.
 
 Notable choices:
 - USUAL percentiles: a raised hand or a failed matte in a few frames moves nothing;
-- hair counts as far as the volume reaches, the neck as far down as the prior's square shows it. Below the chin only the neck is
-  looked at: shoulders do not widen the square.
+- hair that reaches beyond the volume makes the whole head smaller in it, down to SMALLEST; what is still beyond does not count;
+- the neck counts as far down as the prior's square shows it. Below the chin only the neck is looked at: shoulders do not widen
+  the square.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +31,12 @@ LOOKS, LOOK_PX = 64, 192
 """Frames that are looked at, and the side of their pictures."""
 WIDER = 2.0
 """Side of the square that is looked at, over the prior's."""
-HELD = 1.05
-"""Hair up to this share of the volume's half counts: what is seen at the origin's depth may lie nearer to the camera."""
+HELD = 1.02
+"""Hair up to this share of the volume's half is in it: what is seen at the origin's depth may lie nearer to the camera."""
+SMALLEST = 0.88
+"""A head whose hair reaches beyond the volume is made smaller in it, down to this share."""
+BEYOND = 1.06
+"""Hair beyond this share of the volume's half is cut by it."""
 TELL = 0.02
 """Share of frames from which on a cut is told."""
 
@@ -86,7 +91,10 @@ def framing_of(capture: Path, frame: HeadFrame, box_size: float, *, personal: bo
     if load_dataset_record(capture).schema != SCHEMA:
         return Framing(frame=frame, cut_share=0.0, cut_by_film_share=0.0, beyond_share=0.0, free_above=0.0)
     outline = outline_of(capture, frame)
-    return judged(frame_around(outline, frame, box_size) if personal else frame, outline, box_size)
+    if not personal:
+        return judged(frame, outline, box_size)
+    own = frame_around(outline, frame, box_size)
+    return judged(own, outline, box_size, own.scale / frame.scale)
 
 
 def outline_of(capture: Path, frame: HeadFrame) -> Outline:
@@ -121,22 +129,41 @@ def frame_around(outline: Outline, frame: HeadFrame, box_size: float) -> HeadFra
     if not len(outline.top):
         return frame
     most, low = HELD * box_size / 2, -frame.crop_extent / 2
-    top, right = (min(np.percentile(values, USUAL[1]), most) for values in (outline.top, outline.right))
-    bottom, left = max(np.percentile(outline.bottom, USUAL[0]), low), max(np.percentile(outline.left, USUAL[0]), -most)
+    scale = scale_into(outline, box_size)
+    top, right = (min(scale * np.percentile(values, USUAL[1]), most) for values in (outline.top, outline.right))
+    bottom, left = (
+        max(scale * np.percentile(values, USUAL[0]), end) for values, end in ((outline.bottom, low), (outline.left, -most))
+    )
     side = max(frame.crop_extent, (top - bottom) / (1 - FREE), (right - left) / (1 - 2 * SIDE_FREE))
     up = np.clip(0.0, top + FREE * side - side / 2, bottom + side / 2)
     across = np.clip(0.0, right + SIDE_FREE * side - side / 2, left - SIDE_FREE * side + side / 2)
     center = round(float(across), 4), round(float(-up), 4)
-    return replace(frame, crop_extent=round(float(side), 4), crop_center=center)
+    matrix = np.diag([scale] * 3 + [1.0]) @ frame.prior_from_head
+    return replace(frame, prior_from_head=matrix, crop_extent=round(float(side), 4), crop_center=center)
 
 
-def judged(frame: HeadFrame, outline: Outline, box_size: float) -> Framing:
-    """What the square of `frame` does to these heads."""
+def scale_into(outline: Outline, box_size: float) -> float:
+    """How much smaller than in the prior a head is to be, so that the volume holds its hair."""
+    top = float(np.percentile(outline.top, USUAL[1]))
+    return round(min(1.0, max(SMALLEST, HELD * box_size / 2 / max(top, 1e-6))), 4)
+
+
+def beyond_square(frame: HeadFrame, prior: HeadFrame, size: int) -> np.ndarray:
+    """bool [size*size] rays of `frame`'s square outside the prior's: nobody has taught it that nothing is there."""
+    at = ((np.arange(size) + 0.5) / size - 0.5) * frame.crop_extent
+    across, down = (
+        np.abs(at + own - its) > prior.crop_extent / 2 for own, its in zip(frame.crop_center, prior.crop_center, strict=True)
+    )
+    return (down[:, None] | across[None, :]).ravel()
+
+
+def judged(frame: HeadFrame, outline: Outline, box_size: float, scale: float = 1.0) -> Framing:
+    """What the square of `frame` does to these heads, which are `scale` times as large in it as in the outline's frame."""
     if not len(outline.top):
         return Framing(frame=frame, cut_share=0.0, cut_by_film_share=0.0, beyond_share=0.0, free_above=1.0)
-    upper = frame.crop_extent / 2 - frame.crop_center[1]
+    upper, top = frame.crop_extent / 2 - frame.crop_center[1], scale * outline.top
     return Framing(
-        frame=frame, cut_share=float((~outline.cut & (outline.top > upper - outline.pixel / 2)).mean()),
-        cut_by_film_share=float(outline.cut.mean()), beyond_share=float((outline.top > HELD * box_size / 2).mean()),
-        free_above=float((upper - np.median(outline.top)) / frame.crop_extent),
+        frame=frame, cut_share=float((~outline.cut & (top > upper - scale * outline.pixel / 2)).mean()),
+        cut_by_film_share=float(outline.cut.mean()), beyond_share=float((top > BEYOND * box_size / 2).mean()),
+        free_above=float((upper - np.median(top)) / frame.crop_extent),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from models.families import Judge
 from models.generator import Generator
 from pipelines.artifacts.dataset import Dataset, near_frontal
 from pipelines.artifacts.prior import Prior
+from pipelines.capture.mattes.person import MatteSettings, matting
 from pipelines.core.stage import Progress, warn_in_record
 from pipelines.engine.distributed import Processes
 from pipelines.evaluate.faces import Find, tracker
@@ -27,6 +28,13 @@ from pipelines.train.settings import TrainSettings
 
 Networks = tuple[Generator, dict[str, Judge], str]
 """Generator, discriminators by name, and one sentence on where their weights come from."""
+
+
+def find_person(image: np.ndarray) -> np.ndarray:
+    """The person's alpha as mediapipe sees it."""
+    return matting(MatteSettings(refine=False))(image)
+
+
 ExpressionSpace = Literal["measured", "blendshapes"]
 
 
@@ -38,6 +46,8 @@ class Tools:
     """Expression space and the prior's landmarks [478,3] -> what measures expressions in renders."""
     tracker: Callable[[], AbstractContextManager[Find]] = tracker
     """Finds landmarks in frames."""
+    find_person: Callable[[np.ndarray], np.ndarray] = find_person
+    """uint8 [H,W,3] RGB -> float32 [H,W] the person's alpha in 0..1, roughly."""
     cores: Callable[[], int] = cores
 
 
@@ -78,7 +88,9 @@ class TrainInputs:
     def frames(self) -> Frames:
         """The training frames, on the device."""
         size = config_for(self.prior, self.settings).image_size
-        return load_frames(self.dataset, "train", size, self.prior.landmarks, self.device)
+        return load_frames(
+            self.dataset, "train", size, self.prior.landmarks, self.device, clean=self.settings.edges == "cleaned"
+        )
 
     @cached_property
     def frontal(self) -> Camera:

@@ -91,9 +91,9 @@ class Seen:
         return color_loss(shown.raw, self.image[chosen], known * (1 + self.detail[chosen])) + matte
 
 
-def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Sampling) -> Views | None:
-    """Renders of the person from around, where no training camera is near, at the median distance and focal length and with
-    the origin where the crops have it.
+def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Sampling, zoom: float = 1.0) -> Views | None:
+    """Renders of the person from around, where no training camera is near, at the median distance and `zoom` times the median
+    focal length: in the prior's own square, since beyond it the prior knows nothing worth remembering.
 
     None when the frames show the person from everywhere.
     """
@@ -105,8 +105,8 @@ def unseen_views(generator: Generator, person: Tensor, frames: Frames, how: Samp
     if not far.any():
         return None
     intrinsics = frames.camera.intrinsics.median(0, keepdim=True).values.clone()
-    origin = torch.zeros(len(frames), 1, 3, device=seen.device)
-    intrinsics[0, :2, 2] = frames.camera.project(origin)[0][:, 0].median(0).values.round(decimals=6)
+    intrinsics[:, [0, 1], 2] = 0.5
+    intrinsics[:, :2, :2] *= zoom
     camera = Camera(world_from_camera=poses[far], intrinsics=intrinsics.expand(int(far.sum()), -1, -1))
     settings = RenderSettings(sampling=how, background=gray(person))
     with torch.no_grad():

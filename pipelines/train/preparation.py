@@ -8,6 +8,7 @@ from torch import Tensor
 from pipelines.artifacts.prior import load_codes
 from pipelines.engine.microbatches import sampling
 from pipelines.train.context import Batches
+from pipelines.train.framing import beyond_square
 from pipelines.train.inputs import TrainInputs
 from pipelines.train.inversion import invert, unseen_views
 from pipelines.train.latent_subspace import free_directions, make_room
@@ -41,8 +42,8 @@ def find_person(inputs: TrainInputs) -> StartState:
         generator, codes, inputs.frames, lambda random: sampling(settings, random), steps=settings.inversion_steps,
         batch=settings.batch, seed=inputs.settings.seed, progress=inputs.progress,
     )  # fmt: skip
-    remembers = settings.remembered > 0
-    views = unseen_views(generator, person, inputs.frames, sampling(settings, None)) if remembers else None
+    remembers, wider = settings.remembered > 0, inputs.framing.frame.crop_extent / inputs.prior.frame.crop_extent
+    views = unseen_views(generator, person, inputs.frames, sampling(settings, None), wider) if remembers else None
     return StartState(person=person, latent_subspace=free_directions(codes), views=views)
 
 
@@ -82,6 +83,8 @@ def prepare(inputs: TrainInputs, start: StartState) -> Prepared:
         trainer.latents.data.copy_(start.latents)
         trainer.average["latents"]["w"].copy_(start.latents)
     batches = Batches(frames, generator, settings.finetune, start.views)
+    beyond = beyond_square(inputs.framing.frame, inputs.prior.frame, batches.raw_size)
+    batches.foreground |= torch.from_numpy(beyond).to(inputs.device)
     batches.sampling_weights = frame_weights(inputs, batches.sampling_weights)
     return Prepared(trainer=trainer, batches=batches, source=source)
 

@@ -140,7 +140,7 @@ def add_scene(inputs: TrainInputs) -> dict[str, Any]:
     """What was filmed around the head, of the person's own capture."""
     if inputs.settings.scene == "none":
         return {}
-    figures = build_scene(inputs.captures[0], inputs.folder)
+    figures = build_scene(inputs.captures[0], inputs.folder, inputs.tools.find_person)
     if figures:
         add_files(inputs.folder, SCENE)
     return figures

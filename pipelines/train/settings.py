@@ -173,6 +173,8 @@ class TrainSettings:
     frame: Literal["person", "prior"] = "person"
     """The square that the generator sees: chosen for the person, so that hair, chin and the neck's start are inside
     (train.framing), or the prior's own, which cuts high hair. Paper: prior."""
+    edges: Literal["cleaned", "filmed"] = "cleaned"
+    """Colors where the background shines through hair: what the hair alone would have, or as filmed. Paper: filmed."""
     torso: Literal["none", "still", "follow"] = "follow"
     """The layer behind the head: left out, fixed in the picture, or following the head calmly."""
     scene: Literal["filmed", "none"] = "filmed"
@@ -217,6 +219,7 @@ PAPER = replace(
     preset="paper",
     paint=0,
     frame="prior",
+    edges="filmed",
     scene="none",
     references="none",
     budget_s=None,

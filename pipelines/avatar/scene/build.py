@@ -1,5 +1,6 @@
 """A capture becomes a scene: one training frame near the front, near rest and sharp is the base; others show what is behind."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,16 @@ from pipelines.avatar.torso import best_row, cut_torso
 from pipelines.core.files import read_image, write_image, write_json
 from pipelines.media.foreground import foreground
 
-OTHERS = 24
+FindPerson = Callable[[np.ndarray], np.ndarray]
+"""uint8 [H,W,3] RGB -> float32 [H,W] alpha in 0..1."""
+OTHERS = 16
 """Frames that are looked at for what is behind the person."""
 
 
-def build_scene(capture: Path, avatar: Path) -> dict[str, object]:
+def build_scene(capture: Path, avatar: Path, find_person: FindPerson) -> dict[str, object]:
     """Write scene.json, scene_plate.jpg and scene_shoulders.png into the avatar folder, which holds avatar.json.
+
+    `find_person` says where the person goes on below the stored mattes.
 
     Figures: the base, and the share of the area behind the person that was filmed at all. Empty, and no file, for captures of
     schema 1, which hold no frames of the film.
@@ -34,7 +39,7 @@ def build_scene(capture: Path, avatar: Path) -> dict[str, object]:
     row = best_row(dataset, np.array(avatar_record.frontal_camera, np.float64)[:16].reshape(4, 4))
     rows = dataset.rows("train")
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, OTHERS).round().astype(int))]
-    base = look_at(capture, record.items[row], record.frame_size)
+    base = with_body(look_at(capture, record.items[row], record.frame_size), lowest(capture, record.items[row]), find_person)
     others = [look_at(capture, record.items[other], record.frame_size) for other in rows if other != row]
     plate, filmed = clean_plate(base, others)
     write_image(avatar / PLATE, plate, quality=92)
@@ -46,7 +51,7 @@ def build_scene(capture: Path, avatar: Path) -> dict[str, object]:
 
 
 def look_at(capture: Path, item: FrameRecord, frame_size: tuple[int, int]) -> Look:
-    """A frame of a capture and its person, as large as it was filmed; nobody is known to be beyond the stored matte."""
+    """A frame of a capture and its person, as large as it was filmed; below the stored matte all is taken for the person."""
     import cv2
 
     matte = read_image(capture / "mattes" / f"{item.name}.png")
@@ -54,7 +59,24 @@ def look_at(capture: Path, item: FrameRecord, frame_size: tuple[int, int]) -> Lo
     matrix = np.array([[pixel, 0, left + 0.5 * pixel - 0.5], [0, pixel, top + 0.5 * pixel - 0.5]])
     method = cv2.INTER_LINEAR if pixel < 2 else cv2.INTER_CUBIC
     whole = cv2.warpAffine(matte, matrix, frame_size, flags=method, borderMode=cv2.BORDER_CONSTANT)
+    whole[lowest(capture, item) :] = 255
     return Look(image=read_image(capture / "frames" / f"{item.name}.jpg"), matte=whole)
+
+
+def lowest(capture: Path, item: FrameRecord) -> int:
+    """The row of the frame at which the stored matte of a frame ends."""
+    _, top, pixel = np.array(item.matte_box, np.float64)
+    return int(top + pixel * (len(read_image(capture / "mattes" / f"{item.name}.png")) - 1))
+
+
+def with_body(look: Look, end: int, find_person: FindPerson) -> Look:
+    """A look whose person goes on below row `end`, where no matte was stored."""
+    if end >= len(look.matte):
+        return look
+    matte = look.matte.copy()
+    body = np.round(255 * find_person(look.image)).astype(np.uint8)
+    matte[end:] = body[end:]
+    return Look(image=look.image, matte=matte)
 
 
 def shoulders_of(base: Look, dataset: Dataset, row: int) -> np.ndarray:

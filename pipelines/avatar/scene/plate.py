@@ -15,7 +15,7 @@ from pipelines.media.fill import filled
 
 MEDIAN_PX = 960
 """Longer side at which frames are compared; only what lies behind the person is seen at that size."""
-AROUND = 0.012
+AROUND = 0.02
 """How far around a matte's person the film is not believed: fringes of hair, shadows, over the longer side."""
 PERSON = 8
 """Mattes (0 to 255) above this are the person."""

@@ -7,7 +7,7 @@ import pytest
 
 from models.head_frame import HeadFrame
 from pipelines.train.frames import empty_beyond
-from pipelines.train.framing import FREE, Outline, frame_around, judged, outline_in
+from pipelines.train.framing import FREE, SMALLEST, Outline, beyond_square, frame_around, judged, outline_in
 
 FRAME, BOX = HeadFrame.of_scale(0.32, 0.85), 1.0
 
@@ -43,8 +43,16 @@ def test_a_hand_in_a_few_frames_moves_nothing_and_hair_beyond_the_volume_does_no
     usual = outline(0.4)
     raised = replace(usual, top=np.where(np.arange(60) == 3, 0.8, usual.top))
     assert frame_around(raised, FRAME, BOX).crop_extent == frame_around(usual, FRAME, BOX).crop_extent
-    high = judged(frame_around(outline(0.9), FRAME, BOX), outline(0.9), BOX)
+    high = judged(frame_around(outline(0.9), FRAME, BOX), outline(0.9), BOX, SMALLEST)
     assert high.frame.crop_extent < 1.1 and high.beyond_share == 1
+
+
+def test_a_head_whose_hair_reaches_beyond_the_volume_is_smaller_in_it() -> None:
+    own = frame_around(outline(0.56), FRAME, BOX)
+    scale = own.scale / FRAME.scale
+    assert scale == pytest.approx(0.51 / 0.56, abs=1e-3)
+    framing = judged(own, outline(0.56), BOX, scale)
+    assert framing.beyond_share == framing.cut_share == 0 and framing.free_above == pytest.approx(FREE, abs=2e-3)
 
 
 def test_hair_that_the_film_cuts_is_told_and_not_held_against_the_square() -> None:
@@ -71,3 +79,10 @@ def test_beyond_a_border_that_the_head_does_not_touch_there_is_nothing() -> None
     known = empty_beyond(inside, alpha)
     assert known[0].all()
     assert not known[1, :4].any() and known[1, 4:].all()
+
+
+def test_rays_beyond_the_priors_square_are_those_that_were_added() -> None:
+    assert not beyond_square(FRAME, FRAME, 64).any()
+    wider = replace(FRAME, crop_extent=1.0, crop_center=(0.0, -0.075))
+    beyond = beyond_square(wider, FRAME, 64).reshape(64, 64)
+    assert beyond[:9].all() and not beyond[10:, 5:59].any() and beyond[:, :4].all() and beyond[:, 60:].all()
