@@ -70,10 +70,14 @@ class Run:
             raise SettingError(f"{first} is not committed, so nobody could measure this again; commit it or use --draft.")
         return cls(benchmark=benchmark, draft=given.draft, note=given.note)
 
-    def finish(self, figures: Figures, *, headline: Mapping[str, str], inputs: Sequence[Path] = ()) -> Path | None:
+    def finish(
+        self, figures: Figures, *, headline: Mapping[str, str], inputs: Sequence[Path] = (),
+        where: Mapping[str, Any] | None = None,
+    ) -> Path | None:  # fmt: skip
         """Print the figures and write the record; its path, or None for a draft.
 
-        `headline` says what RESULTS.md shows, at most six figures: their dotted names by what they are called there.
+        `headline` says what RESULTS.md shows, at most six figures: their dotted names by what they are called there. `where` is
+        the `machine` of figures that were measured elsewhere.
         """
         for name, value in flat(figures):
             print(f"{name}  {short(value)}")
@@ -81,7 +85,7 @@ class Run:
             return None
         record = {
             "schema": SCHEMA, "benchmark": self.benchmark, "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "commit": self.commit, "machine": machine() | {"load": self.load}, "command": command_line(),
+            "commit": self.commit, "machine": dict(where or machine() | {"load": self.load}), "command": command_line(),
             "inputs": {path.name: sha256_file(content_of(path)) for path in inputs}, "figures": dict(figures),
             "headline": dict(headline), "wall_s": round(time.perf_counter() - self.started_s, 1), "note": self.note,
         }  # fmt: skip

@@ -31,19 +31,20 @@ from models.rendering.sampling import (
 Integrate = Callable[[Tensor, Tensor, Tensor, Volume], tuple[Tensor, ...]]
 """Features [B,N,S,C], raw density and depths [B,N,S] of samples in any order along their ray -> what the rays see, [B,N,..]."""
 
-CHUNK = 1024
-"""Rays rendered at once without gradients; 512 to 1024 is fastest on a CPU, with 24 as with 96 samples."""
+CHUNK, GPU_CHUNK = 1024, 32768
+"""Rays rendered at once without gradients; 512 to 1024 is fastest on a CPU, with 24 as with 96 samples; a GPU needs many."""
 
 
 def render_rays(
     field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, volume: Volume, compute: Compute = EXACT,
-    chunk: int = CHUNK, integrate: Integrate | None = None, side: int | None = None,
+    chunk: int | None = None, integrate: Integrate | None = None, side: int | None = None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Features [B,N,C], expected depth [B,N,1], alpha [B,N,1] of rays [B,N,3]; empty rays are -1 with alpha 0.
 
     Or what `integrate` makes of the samples. `side` where the rays are all those of pictures of side x side pixels: there they
     may share a first pass.
     """
+    chunk = chunk or (GPU_CHUNK if origins.is_cuda else CHUNK)
     if side is not None and integrate is None and shares(sampling, volume, side):
         return render_pictures(field, origins, directions, sampling, volume, side, chunk)
     near, far = ray_limits(origins, directions, volume, sampling.limits)
