@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.artifacts.avatar import load_avatar
+from pipelines.avatar.background import OWN
 from pipelines.avatar.portrait import Portrait, turned
 from pipelines.avatar.torso import Torso, load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
@@ -64,6 +65,8 @@ class Avatar:
         size or background that cannot be used.
         """
         side = picture_size(self.portrait.avatar.image_size, size)
+        if background == OWN:
+            raise SettingError("render shows no scene of its own; give a color, an image or transparent, or use `drive`.")
         check_text(background)
         scores = self._scores(expression or {})[None]
         camera = turned(self.portrait.avatar.frontal, _finite("yaw_deg", yaw_deg), _finite("pitch_deg", pitch_deg))

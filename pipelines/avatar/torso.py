@@ -27,7 +27,7 @@ ANCHORS = np.array([[0.0, -0.40, -0.05], [-0.30, -0.50, -0.10], [0.30, -0.50, -0
 """Foot of the neck and both shoulders, roughly, in head units: where the layer is pinned."""
 OVERLAP = 0.05
 """How far the layer reaches up behind the neck, over the crop's side."""
-RIM = 0.012
+RIM = 0.006
 """Width of the rim, over the crop's side, whose color is not believed: mattes are that wrong before a bright wall."""
 FOLLOW = 0.8
 """Share of the calmed motion of the neck's foot that the layer makes."""
@@ -86,7 +86,7 @@ def cut_torso(image: np.ndarray, person: np.ndarray, head: np.ndarray, side: flo
     soft = cv2.GaussianBlur(np.maximum(lifted, below).astype(np.float32), (0, 0), reach / 4)
     alpha = person.astype(np.float32) * np.where(below > 0, 1.0, soft)
     inside = cv2.erode((person > 242).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(RIM * side)))
-    sure = (share < 0.4) & (inside > 0)
+    sure = (share < 0.7) & (inside > 0)
     color = grown(image, sure, side) if sure.any() else image
     return np.dstack([color, np.round(alpha).astype(np.uint8)])
 

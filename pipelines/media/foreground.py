@@ -4,8 +4,10 @@ A pixel is I = a F + (1 - a) B. F and B are estimated by fusing blurred colors (
 Estimation", equations 4 and 5): means of the picture, weighted by a and 1 - a over a window, corrected so that the equation
 holds; first over a wide window, then over a narrow one.
 
-Notable choices: weights of the wide window are a^SURE and (1 - a)^SURE, since half of the color of a pixel with a = .5 is the
-background's; it is computed on a small picture, as it holds nothing fine.
+Notable choices:
+- weights of the wide window are a^SURE and (1 - a)^SURE, since half of the color of a pixel with a = .5 is the
+  background's; it is computed on a small picture, as it holds nothing fine;
+- a color lies between the picture's and the blurred one: a matte that is a little too low would make dark cloth black.
 """
 
 import numpy as np
@@ -52,7 +54,8 @@ def _fused(
     radius, rest = max(1, round(share * max(alpha.shape))), 1 - alpha
     near, far = _mean(front, alpha**power, radius), _mean(behind, rest**power, radius)
     missing = picture - alpha[..., None] * near - rest[..., None] * far
-    return (near + alpha[..., None] * missing).clip(0, 255), far
+    color = near + alpha[..., None] * missing
+    return np.clip(color, np.minimum(near, picture), np.maximum(near, picture)), far
 
 
 def _mean(color: np.ndarray, weight: np.ndarray, radius: int) -> np.ndarray:
