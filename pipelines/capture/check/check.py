@@ -27,7 +27,7 @@ from pipelines.face.coverage import (
     visible_expressions,
     without_flashes,
 )
-from pipelines.face.covered import covered_mouths
+from pipelines.face.covered import covered_eyes, covered_mouths
 from pipelines.face.expression import MEASURED, calibrate
 from pipelines.media import photos
 from pipelines.media.video import VideoInfo, ahead, probe
@@ -166,13 +166,15 @@ def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> 
     values = {
         name: np.array([getattr(face, name) for face in faces], float)
         for name in vars(faces[0])
-        if name not in ("expression", "mouth")
+        if name not in ("expression", "parts")
     }
     frontal = values["brightness"][np.abs(values["yaw_deg"]) < 30]
     light = frontal if len(frontal) >= 5 else values["brightness"]
     hands = values["hand"][values["hand"] >= 0]
     jaw, turned = np.array([face.expression[JAW] for face in faces]), np.hypot(values["yaw_deg"], values["pitch_deg"])
-    covered = covered_mouths(np.array([face.mouth for face in faces], np.float32), values["redness"], jaw, turned)
+    parts = np.array([face.parts for face in faces])
+    covered = covered_mouths(parts[:, 0], values["redness"], jaw, turned)
+    covered |= covered_eyes(np.zeros((len(faces), 4)), parts[:, 1:], turned)
     low, high = np.percentile(values["yaw_deg"], [2, 98])
     return {
         **size, "looks": len(looks), "faces": len(faces), "face_s": round(len(faces) * step_s, 1),

@@ -4,13 +4,13 @@ Yaw is positive where the camera sees the person's left side, which is when the 
 scores of the measured space. Nothing here needs more than the tracker's points and the pixels of the face.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipelines.capture.cameras.candidate import view_angles
-from pipelines.face.covered import MOUTH_PX, lip_redness, mouth_picture
+from pipelines.face.covered import PART_PX, PARTS, lip_redness, part_pictures
 from pipelines.face.expression import MEASURED, measure_expression, solve_pose
 from pipelines.face.person import correlation
 from pipelines.face.tracker import FaceTracker, without_chatter
@@ -54,8 +54,8 @@ class Glance:
     """Mean difference of the largest and the smallest color of the face's pixels."""
     redness: float = 0.0
     """Of the lips against the skin around them."""
-    mouth: tuple[float, ...] = (0.0,) * MOUTH_PX**2
-    """The mouth's picture, see pipelines.face.covered."""
+    parts: np.ndarray = field(default_factory=lambda: np.zeros((len(PARTS), PART_PX**2), np.float32), compare=False)
+    """Pictures of mouth and eyes, see pipelines.face.covered."""
     hand: float = -1.0
     """Share of the face's box under a hand; -1 where nobody looked."""
     expression: tuple[float, ...] = (0.0,) * len(MEASURED)
@@ -93,7 +93,7 @@ class Glancer:
             side_px=max(x1 - x0, y1 - y0) * self.shrunk, **of_pixels(image, points),
             cut=x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1,
             other=face.other is not None, stereo=face.other is not None and halves_alike(image),
-            mouth=tuple(mouth_picture(image, points, self.canonical)), redness=lip_redness(image, points),
+            parts=part_pictures(image, points, self.canonical), redness=lip_redness(image, points),
             hand=self._hand(image, face.box) if self.count % HAND_EVERY == 1 else -1.0,
             expression=tuple(map(float, measure_expression(points, self.canonical))),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from pipelines.core.files import read_arrays, write_arrays
 from pipelines.core.stage import Progress
 from pipelines.drive.settings import TrackSettings
 from pipelines.face.channels import region_of
-from pipelines.face.covered import MOUTH_PX, covered_eyes, covered_mouths, eye_light, lip_redness, mouth_picture
+from pipelines.face.covered import PART_PX, PARTS, covered_eyes, covered_mouths, eye_light, lip_redness, part_pictures
 from pipelines.face.expression import expression, solve_pose, space_names
 from pipelines.face.follower import Follower, Memory
 from pipelines.face.track import Track
@@ -25,7 +25,7 @@ from pipelines.geometry.rigid import nearest_rotation
 from pipelines.media.video import VideoFrame, VideoInfo, read_frames
 
 ROWS = (
-    "index", "times_s", "found", "expression", "camera_from_head", "error", "others", "stranger", "cut", "mouth", "redness",
+    "index", "times_s", "found", "expression", "camera_from_head", "error", "others", "stranger", "cut", "parts", "redness",
     "eyes",
 )  # fmt: skip
 INSTANT_S = 1e-4
@@ -55,7 +55,7 @@ def track_video(
     Rows are frames of the video at their own times; rows that are not `valid` are filled.
     """
     chunks = [folder / f"{first:06d}.npz" for first in range(0, max(info.frames, 1), settings.chunk)]
-    missing = {number for number, path in enumerate(chunks) if not path.exists()}
+    missing = {number for number, path in enumerate(chunks) if not _is_whole(path)}
     if missing:
         wanted = {index for number in missing for index in range(number * settings.chunk, (number + 1) * settings.chunk)}
         frames = read_frames(info.path, indices=wanted, longest_side_px=settings.longest_side_px)
@@ -85,6 +85,11 @@ def _chunked(frames: Iterator[VideoFrame], size: int) -> Iterator[tuple[int, Ite
         yield number, rows(number)
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a chunk is there, and not of an earlier version that wrote other columns."""
+    return path.exists() and set(ROWS) <= set(read_arrays(path))
+
+
 def track_chunk(
     frames: Iterator[VideoFrame], space: str, canonical: np.ndarray, focal: float, advance: Callable[[], None],
     memory: Memory | None = None,
@@ -92,7 +97,7 @@ def track_chunk(
     """ROWS, arrays of one row a frame; `memory` of the person in view goes in and out.
 
     `error` is over the face's width, `others`: a second face at least half as large is seen, `stranger`: another person is seen
-    in place of the first one, `cut`: a shot begins, `mouth`, `redness` and `eyes`: what `pipelines.face.covered` judges by.
+    in place of the first one, `cut`: a shot begins, `parts`, `redness` and `eyes`: what `pipelines.face.covered` judges by.
     """
     weights, rows, pose = needed_model(space), [], None
     with FaceTracker(video=True, blendshapes=weights, stay=True) as tracker:
@@ -108,10 +113,10 @@ def track_chunk(
 
 
 def _covers(face: FaceLandmarks | None, image: np.ndarray, canonical: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Columns mouth, redness, eyes."""
+    """Columns parts, redness, eyes."""
     if face is None:
-        return np.zeros(MOUTH_PX**2, np.float32), 0.0, np.zeros(4)
-    return mouth_picture(image, face.points, canonical), lip_redness(image, face.points), eye_light(image, face.points)
+        return np.zeros((len(PARTS), PART_PX**2), np.float32), 0.0, np.zeros(4)
+    return part_pictures(image, face.points, canonical), lip_redness(image, face.points), eye_light(image, face.points)
 
 
 def face_row(
@@ -175,7 +180,8 @@ def _hidden(rows: dict[str, np.ndarray], found: np.ndarray, space: str) -> np.nd
     """[T,2] bool, mouth and eyes, where they are covered."""
     jaw = rows["expression"][:, space_names(space).index("jawOpen")]
     turned = facing_deg(rows["camera_from_head"])
-    mouth, eyes = covered_mouths(rows["mouth"], rows["redness"], jaw, turned), covered_eyes(rows["eyes"])
+    mouth = covered_mouths(rows["parts"][:, 0], rows["redness"], jaw, turned)
+    eyes = covered_eyes(rows["eyes"], rows["parts"][:, 1:], turned)
     return np.column_stack([mouth, eyes]) & found[:, None]
 
 
@@ -298,7 +304,7 @@ def cautions(track: Track, beside: dict[str, np.ndarray]) -> list[str]:
     for part, name, verb in ((MOUTH, "mouth", "is"), (EYES, "eyes", "are")):
         hidden = int(track.covered[:, part].sum())
         if hidden > FEW_HIDDEN * count:
-            what = "covered" if part == MOUTH else "not seen (dark glasses or something before them)"
+            what = "covered" if part == MOUTH else "not seen (a hand, hair, dark glasses or something else is before them)"
             said.append(
                 f"the driver's {name} {verb} {what} in {hidden} of {count} frames: {name} and what belongs to it rest there."
             )

@@ -9,7 +9,6 @@ from pipelines.artifacts.prior import load_prior
 from pipelines.core.stage import Silent
 from pipelines.drive.motion.track import cautions, filled, seen_beside, states, track_video
 from pipelines.drive.settings import TrackSettings
-from pipelines.face.covered import MOUTH_PX, TEMPLATE, covered_eyes, covered_mouths
 from pipelines.face.follower import Follower, Memory
 from pipelines.face.track import Track
 from pipelines.face.tracker import FaceLandmarks
@@ -123,31 +122,6 @@ def test_nothing_glides_over_a_cut():
         confidence=good.astype(float), valid=good, shot=shots,
     )  # fmt: skip
     assert states(track, 0.5) == ["tracked"] * 4 + ["held"] * 4 + ["tracked"] * 4
-
-
-def mouths(count: int, noise: float, seed: int = 0) -> np.ndarray:
-    """Pictures like the mean mouth, or like nothing with a large `noise`."""
-    rng = np.random.default_rng(seed)
-    whole = np.hstack([TEMPLATE, TEMPLATE[:, ::-1]]).ravel()
-    rows = whole / whole.std() + noise * rng.standard_normal((count, MOUTH_PX**2))
-    return ((rows - rows.mean(1, keepdims=True)) / rows.std(1, keepdims=True)).astype(np.float32)
-
-
-def test_a_mouth_that_is_gone_for_a_while_is_covered():
-    rows = np.concatenate([mouths(30, 0.4), mouths(20, 30.0, 1), mouths(30, 0.4, 2)])
-    pale, red, shut, front = np.zeros(80), np.full(80, 4.0), np.zeros(80), np.zeros(80)
-    found = covered_mouths(rows, pale, shut, front)
-    assert found[31:49].all() and not found[:26].any() and not found[52:].any()
-    assert not covered_mouths(rows, red, shut, front).any(), "lips are seen"
-    assert not covered_mouths(rows, pale, shut, front + 30).any(), "seen aslant"
-    assert not covered_mouths(mouths(80, 0.8), pale, shut, front).any()
-    assert covered_mouths(mouths(80, 30.0), pale, shut, front).all(), "a mask"
-    assert not covered_mouths(np.zeros((80, MOUTH_PX**2), np.float32), pale, shut, front).any()
-
-
-def test_dark_even_eyes_are_covered():
-    dark, seen = np.tile([0.1, 0.01, 0.1, 0.01], (10, 1)), np.tile([0.7, 0.15, 0.7, 0.15], (10, 1))
-    assert covered_eyes(dark).all() and not covered_eyes(seen).any() and not covered_eyes(np.zeros((10, 4))).any()
 
 
 def followed(path: Path, folder: Path, chunk: int) -> tuple[Track, list[str]]:
