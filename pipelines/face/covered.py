@@ -44,7 +44,7 @@ UNLIKE = 0.1
 """Difference in resemblance above which a large group is covered nevertheless."""
 FOR_BOTH = 0.5
 """What two eyes that are each other's mirror images add to the resemblance of either."""
-NO_MOUTH, NO_EYE = 0.28, 0.45
+NO_MOUTH, NO_EYE = 0.2, 0.45
 """Resemblance of the chosen group below which the part is never seen."""
 ASLANT_DEG = 40.0
 TELLING, STILL_RED = 1.5, 0.3
