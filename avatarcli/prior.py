@@ -9,7 +9,6 @@ from avatarcli.console import FLAGS, console
 from avatarcli.options import EVERYWHERE, Device, OnDevice, Out, Overwrite, Set, SettingsFile, assignments_of, pick_device
 
 Use = Literal["research", "commercial"]
-Recipe = Literal["adversarial", "supervised"]
 
 ForUse = Annotated[Use | None, typer.Option("--license", help="Refuse files whose license forbids this use.")]
 Named = Annotated[str, typer.Argument(help="A name from `avatarcli prior list`, or a prior folder.", show_default=False)]
@@ -148,10 +147,14 @@ def train(
     ],
     out: Out,
     recipe: Annotated[
-        Recipe, typer.Option(help="adversarial: on images; supervised: on the exact labels of shards, as the shipped prior.")
+        str,
+        typer.Option(
+            help="adversarial: on images; supervised: on the exact labels of shards, as the shipped prior; "
+            "or a family that has its own, on images with masks and poses."
+        ),
     ] = "adversarial",
-    config: Annotated[str | None, typer.Option(help="adversarial: ffhq512 (default), quick, tiny128, or a JSON file.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="adversarial: thousands of images to train on; the paper: 25000.")] = None,
+    config: Annotated[str | None, typer.Option(help="Not supervised: ffhq512, quick, portrait, ..., or a JSON file.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Not supervised: thousands of images to train on; EG3D: 25000.")] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
@@ -160,9 +163,16 @@ def train(
     """Train a base generator, adversarially or on the exact labels of synthetic people."""
     from avatarcli.settings import resolve
     from pipelines.core.errors import SettingError
+    from pipelines.prior.train.posed import PosedSettings, family_of_recipe, train_posed
     from pipelines.prior.train.supervised import SupervisedSettings, train_supervised
     from pipelines.prior.train.training import PriorTrainSettings, train_prior
 
+    if recipe not in ("adversarial", "supervised"):
+        family, assignments = family_of_recipe(recipe), [*assignments_of(config=config, kimg=kimg), *(changes or [])]
+        posed = resolve(PosedSettings(), file=settings, assignments=assignments)
+        report = train_posed(data, out, family, posed, console(), device=pick_device(device), overwrite=overwrite)
+        console().report(report)
+        return
     named = assignments_of(config=config, adversarial__kimg=kimg)
     if recipe == "supervised":
         if named:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from models.generator import Discriminator, Generator, Scene
+from models.generator import Control, Discriminator, Generator, RenderSettings, Role, Scene
 from models.head_frame import HeadFrame
 from models.published import PublishedNetwork
 
@@ -65,6 +65,41 @@ class Transfer(Protocol):
         ...
 
 
+class Phases(Protocol):
+    """A family's own adversarial training, on images with masks and poses; `seen` is the number of images shown before.
+
+    A draw and the fakes made of it are the family's own; fakes have the ws [B,num_ws,w_dim] of their pictures.
+    """
+
+    def draw(self, z: Tensor, labels: Tensor, poses: Tensor, seen: float, random: torch.Generator) -> Any:
+        """Latents [B,z_dim], cameras [B,25] and poses [B,6] of the data -> what fakes are made of."""
+        ...
+
+    def fakes(self, generator: Any, draw: Any, how: RenderSettings, seen: float) -> Any: ...
+
+    def against(self, fakes: Any, draw: Any, judge: Any, *, sigma: float, seen: float) -> Tensor:
+        """The generator's loss []; `sigma` px of blur before the discriminator."""
+        ...
+
+    def judge(self, fakes: Any, draw: Any, real: State, labels: Tensor, judge: Any, *, sigma: float) -> Tensor:
+        """The discriminator's loss [] on fakes and on `real` images and masks."""
+        ...
+
+    def penalty(self, real: State, labels: Tensor, judge: Any, *, sigma: float, gamma: float, mask_gamma: float) -> Tensor: ...
+
+    def control(self, generator: Any, z: Tensor, labels: Tensor) -> Control:
+        """What a sample under the data's cameras [B,25] shows."""
+        ...
+
+    def raw_size(self, config: Any, seen: float) -> int:
+        """Rays a side."""
+        ...
+
+    def held(self, seen: float) -> tuple[Role, ...]:
+        """Parameters of the generator that are no longer trained."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     """Reads a published network of the family; both raise `models.published.NotUnderstood`."""
@@ -95,6 +130,8 @@ class Family:
     """The head space of its published networks; a prior's record has its own."""
     regularizers: Mapping[str, Regularizer]
     importer: Importer | None = None
+    phases: Phases | None = None
+    """Where its adversarial training is one of its own."""
     presets: Mapping[str, Any] = field(default_factory=dict)
     """Configs that a prior's training knows by name."""
     toy: Any

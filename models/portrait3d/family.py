@@ -16,6 +16,7 @@ from models.portrait3d.config import (
 from models.portrait3d.discriminator import PoseDiscriminator
 from models.portrait3d.generator import Portrait3D
 from models.portrait3d.importer import LICENSED, config_of, recognizes
+from models.portrait3d.objectives import PortraitPhases
 from models.training.regularizers import smooth_density
 from models.trigrid.transfer import fresh, personal, resized, transfer
 
@@ -46,6 +47,7 @@ FAMILY = Family(
     frame=frame(),
     regularizers={"density": smooth_density},
     importer=Importer(recognizes=recognizes, config=config_of, left_out=LICENSED),
+    phases=PortraitPhases(),
     presets={
         "portrait512": PORTRAIT512, "portrait256": PORTRAIT256, "portrait": PORTRAIT_SMALL,
         "portrait-tiny128": PORTRAIT_TINY128,

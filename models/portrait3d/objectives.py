@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from models.camera import Camera
-from models.generator import Control, Noise, Rendering, RenderSettings
+from models.generator import Control, Noise, Rendering, RenderSettings, Role
 from models.networks.stylegan2.resampling import blur
+from models.portrait3d.config import PortraitConfig
 from models.portrait3d.discriminator import Images, PoseDiscriminator
 from models.portrait3d.generator import Portrait3D
 from models.training import schedules
@@ -134,3 +135,40 @@ def learns_poses(images: float) -> bool:
 def raw_size(images: float, start: int = 64, final: int = 128, begin_kimg: float = 10_000.0, fade_kimg: float = 1000.0) -> int:
     """Side of the raw image in rays: `start` until begin_kimg, then to `final`. 96 after 10.5 million images."""
     return schedules.raw_resolution(max(images - begin_kimg * THOUSAND, 0.0), start, final, fade_kimg)
+
+
+class PortraitPhases:
+    """The phases and schedules above (models.families.Phases)."""
+
+    def draw(self, z: Tensor, labels: Tensor, poses: Tensor, seen: float, random: torch.Generator) -> Draw:
+        coins = torch.rand(2, len(z), generator=random).to(z.device)
+        swaps = coins[0] < condition_swap(seen), coins[1] < BACKGROUND_SWAP
+        return Draw(z=z, label=labels, coarse_pose=poses, swap=swaps[0], background_swap=swaps[1])
+
+    def fakes(self, generator: Portrait3D, draw: Draw, how: RenderSettings, seen: float) -> Fakes:
+        return generated(generator, draw, how, density_noise=density_noise(seen))
+
+    def against(self, fakes: Fakes, draw: Draw, judge: PoseDiscriminator, *, sigma: float, seen: float) -> Tensor:
+        return generator_phase(fakes, draw, judge, sigma=sigma, pose_weight=coarse_pose_weight(seen))
+
+    def judge(
+        self, fakes: Fakes, draw: Draw, real: Images, labels: Tensor, judge: PoseDiscriminator, *, sigma: float
+    ) -> Tensor:  # fmt: skip
+        return discriminator_phase(fakes, draw, real, labels, judge, sigma=sigma)
+
+    def penalty(
+        self, real: Images, labels: Tensor, judge: PoseDiscriminator, *, sigma: float, gamma: float, mask_gamma: float
+    ) -> Tensor:  # fmt: skip
+        return penalty_phase(real, labels, judge, sigma=sigma, gamma=gamma, mask_gamma=mask_gamma)
+
+    def control(self, generator: Portrait3D, z: Tensor, labels: Tensor) -> Control:
+        pose = generator.body_pose(z, labels)
+        return Control(ws=generator.mapping(z, torch.cat([labels, pose], dim=1)), deformation=pose)
+
+    def raw_size(self, config: PortraitConfig, seen: float) -> int:
+        """Twice the configuration's in the end where the image leaves room for it."""
+        start = config.neural_rendering_resolution
+        return raw_size(seen, start, min(2 * start, max(config.image_size // 2, start)))
+
+    def held(self, seen: float) -> tuple[Role, ...]:
+        return () if learns_poses(seen) else ("pose",)

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -94,20 +94,26 @@ class Adversaries:
     discriminator_optimizer: torch.optim.Adam
     augmentation: Augmentation
     iteration: int = 0
+    judge_average: Discriminator | None = None
+    """Moving average of the discriminator, where it is wanted for what it says of a picture."""
 
     def tree(self) -> Tree:
-        modules = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average,
-                   "augmentation": self.augmentation}  # fmt: skip
+        modules = self.networks() | {"augmentation": self.augmentation}
         optimizers = {"generator_optimizer": self.generator_optimizer, "discriminator_optimizer": self.discriminator_optimizer}
         states = {name: dict(module.state_dict()) for name, module in modules.items()}
         return states | {name: optimizer_tree(optimizer) for name, optimizer in optimizers.items()}
 
     def load(self, iteration: int, tree: Tree) -> None:
         self.iteration = iteration
-        for name in ("generator", "discriminator", "average", "augmentation"):
-            getattr(self, name).load_state_dict(tree[name])
+        for name, network in (self.networks() | {"augmentation": self.augmentation}).items():
+            network.load_state_dict(tree[name])
         load_optimizer(self.generator_optimizer, tree["generator_optimizer"])
         load_optimizer(self.discriminator_optimizer, tree["discriminator_optimizer"])
+
+    def networks(self) -> dict[str, Any]:
+        """The players and their averages by name."""
+        named = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        return named if self.judge_average is None else named | {"judge_average": self.judge_average}
 
 
 def make_adversaries(generator: Generator, discriminator: Discriminator, settings: AdversarialSettings) -> Adversaries:
@@ -163,7 +169,7 @@ class Iteration:
     def phase(self, network: Network, optimizer: torch.optim.Optimizer, loss: Callable[[int, int], Tensor]) -> float:
         """One step of one network on the mean loss of the batch, every process its micro-batches."""
         other = self.players.discriminator if network is self.players.generator else self.players.generator
-        network.requires_grad_(True)
+        self.free(network)
         other.requires_grad_(False)
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
@@ -176,6 +182,10 @@ class Iteration:
         schedules.clean_gradients(network.parameters())
         optimizer.step()
         return float(total)
+
+    def free(self, network: Network) -> None:
+        """Lets the parameters of a network learn."""
+        network.requires_grad_(True)
 
     def follow(self) -> None:
         """The mean latent and the augmentation's probability, by the whole batch."""
@@ -243,11 +253,14 @@ class Iteration:
 
     def shown(self, ws: Tensor, labels: Tensor, purpose: str) -> Rendering:
         """Rendered with random depths, which are drawn where they are needed: there are millions of them."""
-        random = torch.Generator(self.device).manual_seed(self.random(f"rays {purpose}").initial_seed())
-        how = replace(self.players.generator.config.sampling("random"), generator=random)
-        generator, settings = self.players.generator, RenderSettings(sampling=how, raw_size=self.raw_size, compute=self.compute)
+        generator = self.players.generator
         scene = generator.prepare(Control(ws=ws), noise="random", compute=self.compute)
-        return generator.render(scene, Camera.from_label(labels), settings)
+        return generator.render(scene, Camera.from_label(labels), self.how(purpose))
+
+    def how(self, purpose: str) -> RenderSettings:
+        random = torch.Generator(self.device).manual_seed(self.random(f"rays {purpose}").initial_seed())
+        sampling = replace(self.players.generator.config.sampling("random"), generator=random)
+        return RenderSettings(sampling=sampling, raw_size=self.raw_size, compute=self.compute)
 
     def real(self, phase: str, first: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images in the order of shuffled rounds through the data, their raw size, and labels."""
@@ -279,8 +292,11 @@ def _order(count: int, number: int, purpose: str) -> Tensor:
 
 @torch.no_grad()
 def average(players: Adversaries, beta: float) -> None:
-    """Parameters move by 1 - beta towards the generator's; buffers are copied."""
-    for kept, now in zip(players.average.parameters(), players.generator.parameters(), strict=True):
-        kept.copy_(now.lerp(kept, beta))
-    for kept, now in zip(players.average.buffers(), players.generator.buffers(), strict=True):
-        kept.copy_(now)
+    """Parameters of the averages move by 1 - beta towards the players'; buffers are copied."""
+    for moving, network in ((players.average, players.generator), (players.judge_average, players.discriminator)):
+        if moving is None:
+            continue
+        for kept, now in zip(moving.parameters(), network.parameters(), strict=True):
+            kept.copy_(now.lerp(kept, beta))
+        for kept, now in zip(moving.buffers(), network.buffers(), strict=True):
+            kept.copy_(now)

@@ -12,6 +12,7 @@ Notable choices:
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from pipelines.prior.train.images import LabeledImages
 
 Features = Callable[[Tensor], np.ndarray]
 """Images [B,3,H,W] in [-1,1] -> features [B,D]."""
+Sample = Callable[[Any, Tensor, Tensor], Control]
+"""Generator, latents [B,z_dim], cameras [B,25] -> what is shown."""
+Point = tuple[float, float, float]
 WIDTHS = (32, 64, 128, 256)
 VOUCHED, SIDE = "feature-network", 299
 """The registry's name of a TorchScript network; pixels a side where a network does not say them."""
@@ -136,17 +140,21 @@ def fid(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 @torch.no_grad()
 def distances(
-    generator: Generator, images: LabeledImages, count: int, features: Features | None, device: str, batch: int = 8
-) -> dict[str, float]:
-    """KID, and FID where a feature network is given, of `count` samples under the data's cameras against as many images."""
+    generator: Generator, images: LabeledImages, count: int, features: Features | None, device: str, batch: int = 8,
+    control: Sample | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """KID, and FID where a feature network is given, of `count` samples under the data's cameras against as many images.
+
+    `control` says what a latent under a camera shows, where it is more than the mapping's ws.
+    """
     random, of = keyed(0, 0, "quality"), features or random_features
     numbers = torch.randperm(len(images), generator=random)[:count].tolist()
     ours, theirs = [], []
     for first in range(0, len(numbers), batch):
         real, labels = images.batch(numbers[first : first + batch], generator.image_size)
         z = torch.randn(len(labels), generator.latent.z_dim, generator=random).to(device)
-        ws = generator.mapping(z, labels.to(device))
-        fake = rendered(generator, Control(ws=ws), Camera.from_label(labels.to(device))).image.clamp(-1, 1)
+        shown = (control or plain_control)(generator, z, labels.to(device))
+        fake = rendered(generator, shown, Camera.from_label(labels.to(device))).image.clamp(-1, 1)
         ours.append(of(fake))
         theirs.append(of(real.to(device)))
     both = np.concatenate(ours), np.concatenate(theirs)
@@ -155,12 +163,19 @@ def distances(
     return {"kid": kid(*both), "fid": fid(*both)}
 
 
+def plain_control(generator: Generator, z: Tensor, labels: Tensor) -> Control:
+    return Control(ws=generator.mapping(z, labels))
+
+
 @torch.no_grad()
-def sample_sheet(path: Path, generator: Generator, label: Tensor, device: str, people: int = 6, angles: int = 5) -> None:
-    """A row a latent, seen from -40 to 40 degrees; conditioned on the camera `label` [25]."""
+def sample_sheet(
+    path: Path, generator: Generator, label: Tensor, device: str, people: int = 6, angles: int = 5, degrees: float = 40.0,
+    target: Point = (0.0, 0.0, 0.0),
+) -> None:  # fmt: skip
+    """A row a latent, seen from -degrees to degrees; conditioned on the camera `label` [25], looking at `target`."""
     z = torch.randn(people, generator.latent.z_dim, generator=keyed(0, 0, "sheet")).to(device)
     ws = generator.mapping(z, label.to(device).expand(people, -1))
-    turned = around(label, torch.linspace(-40, 40, angles)).to(device)
+    turned = around(label, torch.linspace(-degrees, degrees, angles), target).to(device)
     rows = [rendered(generator, Control(ws=w.expand(angles, -1, -1)), Camera.from_label(turned)).image for w in ws]
     write_image(path, to_bytes(np.concatenate([np.concatenate(list(colors(row)), axis=1) for row in rows])))
 
@@ -181,9 +196,9 @@ def latent_walk(path: Path, generator: Generator, label: Tensor, device: str, pe
     write_video(path, frames(), 15.0)
 
 
-def around(label: Tensor, degrees: Tensor) -> Tensor:
-    """[N,25] cameras at the distance of `label` [25], turned about the vertical axis; 0 is in front."""
+def around(label: Tensor, degrees: Tensor, target: Point = (0.0, 0.0, 0.0)) -> Tensor:
+    """[N,25] cameras at the distance of `label` [25], turned about the vertical axis to look at `target`; 0 is in front."""
     distance = float(label[:16].view(4, 4)[:3, 3].norm())
     h = torch.pi / 2 + torch.deg2rad(degrees)
-    poses = orbit(h, torch.pi / 2, distance)
+    poses = orbit(h, torch.pi / 2, distance, target)
     return torch.cat([poses.flatten(1), label[16:].expand(len(poses), -1)], dim=1)

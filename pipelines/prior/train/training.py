@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial as partial_of
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from safetensors.torch import save
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from models.camera import Camera
 from models.families import FAMILIES, Family, Judge, UnknownFields
-from models.generator import Discriminator
+from models.generator import Discriminator, Generator
+from models.head_frame import HeadFrame
 from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN
@@ -31,6 +33,8 @@ from pipelines.prior.train.quality import Features, distances, latent_walk, netw
 
 VERSION = 2
 LOG = "train_log.jsonl"
+Figures = Callable[[], dict[str, float]]
+"""Something that is done, and what there is to say of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +77,27 @@ def train_prior(
     with together(device) as processes:
 
         def work(partial: Path) -> dict[str, Any]:
-            players = begin(family, config, settings, processes.device)
+            players, asked = begin(family, config, settings, processes.device), settings.adversarial
+            iteration = partial_of(Iteration, players=players, images=images, settings=asked, processes=processes)
+            look = partial_of(snapshot, players, images, features, settings.samples, partial, processes.device)
             with checkpoint_kept(partial):
-                run(players, images, settings, features, partial, progress, processes)
+                run(players, asked, lambda: iteration().run(), look, partial, progress, processes)
             return finish(players, images, settings, partial, out, processes.device) if processes.first else {}
 
         return processes.staged(stage, work)
 
 
-def network_of(settings: PriorTrainSettings) -> tuple[Family, Any]:
+class Network(Protocol):
+    """Settings that say which network is trained."""
+
+    @property
+    def config(self) -> str: ...
+
+    @property
+    def start(self) -> str | None: ...
+
+
+def network_of(settings: Network) -> tuple[Family, Any]:
     """Family and config of the prior to start from, or by a name or file; SettingError says what is wrong with it."""
     if settings.start is not None:
         prior = load_prior(settings.start)
@@ -117,22 +133,29 @@ def read_config(path: Path) -> tuple[Family, Any]:
 
 def begin(family: Family, config: Any, settings: PriorTrainSettings, device: str) -> Adversaries:
     """Fresh networks of the seed, or those of the prior to start from."""
-    from safetensors.torch import load_file
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.adversarial.seed)
         generator, judges = family.build(config), family.discriminators(config)
-    discriminator = only_judge(judges)
+    discriminator = only_judge(judges, family)
     if settings.start is not None:
-        prior = load_prior(settings.start)
-        for network, path in ((generator, prior.weights), (discriminator, prior.discriminator)):
-            if path is not None:
-                network.load_state_dict(load_file(path))
+        fill(settings.start, generator, discriminator)
     return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial)
 
 
-def only_judge(judges: Mapping[str, Judge]) -> Discriminator:
+def fill(prior_name: str, generator: Generator, discriminator: Discriminator) -> None:
+    """Networks with the weights of a prior, where it has any."""
+    from safetensors.torch import load_file
+
+    prior = load_prior(prior_name)
+    for network, path in ((generator, prior.weights), (discriminator, prior.discriminator)):
+        if path is not None:
+            network.load_state_dict(load_file(path))
+
+
+def only_judge(judges: Mapping[str, Judge], family: Family) -> Discriminator:
     """The one discriminator that this recipe trains; SettingError where the config asks for more."""
+    if family.phases is not None:
+        raise SettingError(f"networks of the family {family.name} have a recipe of their own: give --recipe {family.name}.")
     networks = [judge.network for judge in judges.values()]
     if len(networks) > 1:
         raise SettingError(f"this configuration has the discriminators {', '.join(judges)}; `prior train` trains one.")
@@ -142,21 +165,20 @@ def only_judge(judges: Mapping[str, Judge]) -> Discriminator:
 
 
 def run(
-    players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, features: Features | None, folder: Path,
-    progress: Progress, processes: Processes,
+    players: Adversaries, asked: AdversarialSettings, iterate: Figures, look: Figures, folder: Path, progress: Progress,
+    processes: Processes,
 ) -> None:  # fmt: skip
-    """Iterate to the end, from the checkpoint in `folder` if there is one; a snapshot has a sheet, figures, a checkpoint."""
-    asked = settings.adversarial
+    """Iterate to the end, from the checkpoint in `folder` if there is one; a snapshot has what `look` gives, a checkpoint."""
     resume(players, folder, processes)
     every, total = max(round(asked.snapshot_kimg * 1000 / asked.batch), 1), asked.iterations
     start = time.perf_counter()
     with progress.task("prior", total) as task:
         task.advance(players.iteration)
         while players.iteration < total:
-            figures = Iteration(players=players, images=images, settings=asked, processes=processes).run()
+            figures = iterate()
             task.advance()
             if processes.first and (players.iteration % every == 0 or players.iteration == total):
-                figures |= snapshot(players, images, features, settings.samples, folder, processes.device)
+                figures |= look()
                 row = {"iteration": players.iteration, "kimg": players.iteration * asked.batch / 1000, **figures}
                 with (folder / LOG).open("a") as stream:
                     stream.write(json.dumps(row | {"seconds": round(time.perf_counter() - start, 1)}) + "\n")
@@ -202,28 +224,37 @@ def snapshot(
 def finish(
     players: Adversaries, images: LabeledImages, settings: PriorTrainSettings, folder: Path, out: Path, device: str
 ) -> dict[str, Any]:  # fmt: skip
-    """Weights, record, landmarks and a latent walk: what makes the folder a prior. The checkpoint stays, to train on."""
+    """What makes the folder a prior, and a latent walk. The checkpoint stays, to train on."""
+    label, family = frontal_label(images), FAMILIES[players.average.family]
+    latent_walk(folder / "walk.mp4", players.average, label, device)
+    frame = family.frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
+    last = write_prior(players, label, frame, settings.license, len(images), folder, out)
+    return {"images": len(images), "config": settings.config, **last}
+
+
+def write_prior(
+    players: Adversaries, label: Tensor, frame: HeadFrame, license: str, images: int, folder: Path, out: Path
+) -> dict[str, Any]:  # fmt: skip
+    """Weights, record and landmarks; the last row of the log."""
     hashes = {}
     for name, network in ((WEIGHTS, players.average), (DISCRIMINATOR, players.discriminator)):
         state = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
         write_bytes(folder / name, save(state))
         hashes[name] = sha256_file(folder / name)
-    label, family, config = frontal_label(images), players.average.family, players.average.config
-    latent_walk(folder / "walk.mp4", players.average, label, device)
-    frame = FAMILIES[family].frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
+    family, config = players.average.family, players.average.config
     write_arrays(folder / "landmarks.npz", landmarks=frame.points(canonical_landmarks()).astype("float32"))
     last = json.loads((folder / LOG).read_text().splitlines()[-1])
     write_json(
         folder / "prior.json",
         {
             "schema": SCHEMA, "name": out.resolve().name.removesuffix(".prior"), "family": family, "config": asdict(config),
-            **head_space(frame), "license": settings.license,
+            **head_space(frame), "license": license,
             "frontal_camera": label.tolist(), "weights_sha256": hashes[WEIGHTS], "discriminator_sha256": hashes[DISCRIMINATOR],
-            "origin": f"Trained on {len(images)} images by `avatarcli prior train`, {last['kimg']:.0f} thousand shown. "
+            "origin": f"Trained on {images} images by `avatarcli prior train`, {last['kimg']:.0f} thousand shown. "
             "Landmarks: the canonical head in these units.",
         },
     )  # fmt: skip
-    return {"images": len(images), "config": settings.config, **last}
+    return last
 
 
 def frontal_label(images: LabeledImages) -> Tensor:
