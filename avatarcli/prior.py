@@ -154,7 +154,9 @@ def train(
         ),
     ] = "adversarial",
     config: Annotated[str | None, typer.Option(help="Not supervised: ffhq512, quick, portrait, ..., or a JSON file.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="Not supervised: thousands of images to train on; EG3D: 25000.")] = None,
+    kimg: Annotated[
+        float | None, typer.Option(help="Not supervised: thousands of images to train on; papers: 13000 to 25000.")
+    ] = None,
     changes: Set = None,
     settings: SettingsFile = None,
     device: OnDevice = Device.auto,
