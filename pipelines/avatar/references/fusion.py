@@ -20,6 +20,7 @@ import numpy as np
 from pipelines.avatar.references.bank import Bank
 from pipelines.avatar.references.choice import Choice
 from pipelines.avatar.references.flow import (
+    Part,
     blurred,
     chained,
     flow_between,
@@ -30,7 +31,8 @@ from pipelines.avatar.references.flow import (
     sized,
     texture,
     warped,
-)  # fmt: skip
+    warped_part,
+)
 
 FLOW_PX = 256
 """Side at which flow is computed."""
@@ -71,27 +73,27 @@ class Fusion:
         films = [warped(self._film(row, small), flow) for row, flow in zip(rows, coarse, strict=True)]
         lacking = [film - render for film, render in zip(films, renders, strict=True)]
         low = head + np.einsum("kij,kijc->ijc", weights(errors, prior, BROAD), np.stack(lacking))
-        sharp = self._mixed(self._laid_together(flows, rows, low), rows, weights(errors, prior, NARROW))
+        sharp = self._mixed(flows, rows, low, weights(errors, prior, NARROW))
         fused = sharp + sized(blurred(low - sized(sharp, small), BAND * small), self.size)
         trust = 1 / (1 + (errors.min(0) / DOUBT) ** 2)
         return within_alpha(fused), np.clip(sized(trust, self.size), 0, 1)[..., None]
 
-    def _laid_together(self, flows: list[np.ndarray], rows: list[int], common: np.ndarray) -> list[np.ndarray]:
-        """The flows, continued so that every warped frame lies on the common picture [s,s,4]."""
-        onto = texture(levels(sized(common, FLOW_PX)))
-        moved = []
-        for flow, row in zip(flows, rows, strict=True):
-            step = flow_between(onto, texture(warped(self._levels(row), flow)))
-            moved.append(chained(limited(step, COMMON_PX), flow))
-        return moved
-
-    def _mixed(self, flows: list[np.ndarray], rows: list[int], shares: np.ndarray) -> np.ndarray:
-        """float32 [size,size,4]: the warped frames by their shares [K,s,s]."""
-        mixed = np.zeros((self.size, self.size, 4), np.float32)
+    def _mixed(self, flows: list[np.ndarray], rows: list[int], common: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """float32 [size,size,4]: the frames, laid onto the common picture [s,s,4], by their shares [K,s,s]."""
+        mixed, onto = np.zeros((self.size, self.size, 4), np.float32), texture(levels(sized(common, FLOW_PX)))
         for flow, row, share in zip(flows, rows, shares, strict=True):
-            film = warped(self.bank.film(row, self.size), resized_flow(flow, self.size))
-            mixed += sized(share, self.size)[..., None] * film
+            part = support(share, self.size)
+            if part[0].stop:
+                laid = resized_flow(self._laid_onto(onto, flow, row), self.size)
+                mixed[part] += sized(share, self.size)[part][..., None] * warped_part(
+                    self.bank.film(row, self.size), laid, part
+                )
         return mixed / 255
+
+    def _laid_onto(self, onto: np.ndarray, flow: np.ndarray, row: int) -> np.ndarray:
+        """The flow, continued so that the warped frame lies on a picture whose texture is `onto`."""
+        step = flow_between(onto, texture(warped(self._levels(row), flow)))
+        return chained(limited(step, COMMON_PX), flow)
 
     def _render(self, row: int) -> np.ndarray:
         return self.bank.renders[row].astype(np.float32) / 255
@@ -123,6 +125,15 @@ def weights(errors: np.ndarray, prior: np.ndarray, scale: float) -> np.ndarray:
     """float32 [K,s,s] that sum to 1: prior * exp(-errors / scale)."""
     share = prior * np.exp((errors.min(0) - errors) / scale)
     return share / np.maximum(share.sum(0), 1e-12)
+
+
+def support(share: np.ndarray, size: int) -> Part:
+    """Where in a picture of `size` px a share [s,s] is more than nothing, with two of its pixels around."""
+    grow, places = size / len(share), np.argwhere(share > 1e-3)
+    if not len(places):
+        return slice(0, 0), slice(0, 0)
+    low, high = np.maximum(places.min(0) - 2, 0) * grow, np.minimum(places.max(0) + 3, len(share)) * grow
+    return slice(int(low[0]), int(np.ceil(high[0]))), slice(int(low[1]), int(np.ceil(high[1])))
 
 
 def within_alpha(picture: np.ndarray) -> np.ndarray:
