@@ -36,8 +36,12 @@ class LPIPS(nn.Module):
             self.register_buffer(f"weight{number}", weight.reshape(-1, 1, 1))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        total = torch.zeros(len(x), device=x.device)
-        for number, (a, b) in enumerate(zip(self.values(x), self.values(y), strict=True)):
+        return self.distance(self.values(x), self.values(y))
+
+    def distance(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        """[B] of the compared activations of two pictures."""
+        total = torch.zeros(len(x[0]), device=x[0].device)
+        for number, (a, b) in enumerate(zip(x, y, strict=True)):
             weight: Tensor = getattr(self, f"weight{number}")
             total = total + (weight * (unit(a) - unit(b)).square()).sum(1).mean((1, 2))
         return total

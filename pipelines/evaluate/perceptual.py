@@ -33,11 +33,11 @@ IN_PACKAGES = {
 }  # fmt: skip
 """Packages that hold a file of the registry, and where."""
 LOOKED_AT = 24
-"""As many frames are compared, evenly spread: at 512 px one takes more than a second."""
+"""As many frames are compared, evenly spread; half as many at 512 px, where one takes most of a second."""
 DEFINITIONS = {
     "lpips": (
-        f"LPIPS 0.1 of the whole frame, pixels outside the source frame made equal, of {LOOKED_AT} frames evenly spread; 0 is "
-        "equal, lower is better"
+        f"LPIPS 0.1 of the whole frame, pixels outside the source frame made equal, of at most {LOOKED_AT} frames evenly "
+        "spread; 0 is equal, lower is better"
     ),
     "st_lpips": "ST-LPIPS, which a shift of a pixel hardly moves, in the same way; its numbers are not LPIPS's",
 }
@@ -128,23 +128,36 @@ def perceptual(tool: Tool, sequences: dict[str, np.ndarray], truth: Pictures, de
     """Mean LPIPS of each sequence of renders [N,S,S,3]; all None with `why` where there is no network."""
     if tool.call is None:
         return {**dict.fromkeys(sequences), "why": tool.why}
-    found = {name: float(np.mean(lpips_rows(tool.call, images, truth, device))) for name, images in sequences.items()}
-    return {**found, "network": tool.name, "weights_sha256": list(tool.sha256)}
+    rows = [frame_distances(tool.call, {name: images[row] for name, images in sequences.items()}, truth, row, device)
+            for row in looked_at(len(truth.image), truth.image.shape[1])]  # fmt: skip
+    found = {name: float(np.mean([row[name] for row in rows])) for name in sequences}
+    return {**found, "network": tool.name, "frames": len(rows), "weights_sha256": list(tool.sha256)}
 
 
-def lpips_rows(network: "LPIPS", renders: np.ndarray, truth: Pictures, device: str) -> list[float]:
-    """LPIPS of at most LOOKED_AT frames, the render replaced by the truth outside the source frame."""
+def looked_at(count: int, size: int) -> np.ndarray:
+    """Rows that are compared, evenly spread: LOOKED_AT of 256 px or less, fewer of larger ones, but 12."""
+    most = int(np.clip(LOOKED_AT * (256 / size) ** 2, LOOKED_AT // 2, LOOKED_AT))
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
+def frame_distances(
+    network: "LPIPS", renders: dict[str, np.ndarray], truth: Pictures, row: int, device: str
+) -> dict[str, float]:
+    """Of each render [S,S,3] of one frame, replaced by the truth outside the source frame."""
     import torch
 
-    def tensor(image: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None].to(device) * 2 - 1
+    def values(image: np.ndarray) -> list[torch.Tensor]:
+        return network.values(
+            torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None].to(device) * 2 - 1
+        )
 
-    rows = []
-    chosen = np.unique(np.linspace(0, len(renders) - 1, min(LOOKED_AT, len(renders))).round().astype(int))
-    with torch.no_grad():
-        for render, image, inside in zip(renders[chosen], truth.image[chosen], truth.inside[chosen], strict=True):
-            rows.append(float(network(tensor(np.where(inside[..., None], render, image)), tensor(image))))
-    return rows
+    inside = truth.inside[row][..., None]
+    with torch.inference_mode():
+        filmed = values(truth.image[row])
+        return {
+            name: float(network.distance(values(np.where(inside, render, truth.image[row])), filmed))
+            for name, render in renders.items()
+        }
 
 
 def commands(names: list[str]) -> str:

@@ -13,7 +13,15 @@ from pipelines.assets.store import KNOWN
 from pipelines.core.errors import MissingTool
 from pipelines.core.files import sha256_file
 from pipelines.evaluate import Pictures
-from pipelines.evaluate.perceptual import LOOKED_AT, ST_LPIPS, Tool, find_metric_file, lpips_tool, perceptual, st_lpips_tool
+from pipelines.evaluate.perceptual import (
+    LOOKED_AT,
+    ST_LPIPS,
+    find_metric_file,
+    looked_at,
+    lpips_tool,
+    perceptual,
+    st_lpips_tool,
+)
 from tests.models.training.test_st_lpips import state as st_lpips_state
 
 
@@ -145,14 +153,13 @@ def test_st_lpips_comes_with_a_package(folder: Path, tmp_path: Path, monkeypatch
 
 
 def test_of_many_frames_some_are_looked_at() -> None:
-    image = np.zeros((100, 4, 4, 3), np.float32)
-    truth = Pictures(image=image, matte=image[..., 0], inside=np.ones((100, 4, 4), bool))
-    seen: list[float] = []
+    assert looked_at(5, 128).tolist() == [0, 1, 2, 3, 4]
+    assert len(looked_at(100, 256)) == LOOKED_AT and len(looked_at(100, 512)) == LOOKED_AT // 2
+    assert looked_at(100, 512)[[0, -1]].tolist() == [0, 99]
 
-    def call(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        seen.append(float(a.mean()))
-        return torch.zeros(1)
 
-    shown = image + np.arange(100, dtype=np.float32)[:, None, None, None] / 100
-    perceptual(Tool(name="n", call=call), {"avatar": shown}, truth)
-    assert len(seen) == LOOKED_AT and seen[0] == pytest.approx(-1) and seen[-1] == pytest.approx(2 * 0.99 - 1)
+def test_the_record_says_how_many_frames_were_compared(published: Callable[[], None]) -> None:
+    published()
+    image = np.random.default_rng(0).random((30, 32, 32, 3), dtype=np.float32)
+    truth = Pictures(image=image, matte=image[..., 0], inside=np.ones((30, 32, 32), bool))
+    assert perceptual(lpips_tool(), {"avatar": image}, truth)["frames"] == LOOKED_AT
