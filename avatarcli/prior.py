@@ -189,6 +189,29 @@ def train(
     console().report(report)
 
 
+@prior.command(epilog=EVERYWHERE)
+def faces(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="An .npz with rows of shape, albedo, expression and light, or shards from `prior synth`.", show_default=False
+        ),
+    ],
+    out: Out,
+    changes: Set = None,
+    settings: SettingsFile = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Learn which coefficients of a face model are likely, for priors whose codes hold them."""
+    from avatarcli.settings import resolve
+    from pipelines.prior.train.faces import FacesSettings, train_faces
+
+    asked = resolve(FacesSettings(), file=settings, assignments=changes or [])
+    report = train_faces(data, out, asked, console(), overwrite=overwrite)
+    console().say(f"Train a prior with it: `avatarcli prior train --set faces={report.out}`.")
+    console().report(report)
+
+
 def size_of(size: int | None) -> str:
     return "unknown" if size is None else f"{size / 1e6:.1f} MB"
 

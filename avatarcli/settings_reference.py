@@ -52,6 +52,7 @@ def chapters() -> list[Chapter]:
     from pipelines.drive import DriveSettings
     from pipelines.drive.motion.record_track import TakeSettings
     from pipelines.prior.people.shooting import SynthSettings
+    from pipelines.prior.train.faces import FacesSettings
     from pipelines.prior.train.posed import PosedSettings, recipes
     from pipelines.prior.train.supervised import SupervisedSettings
     from pipelines.prior.train.training import PriorTrainSettings
@@ -66,6 +67,7 @@ def chapters() -> list[Chapter]:
         Chapter("avatarcli drive", DriveSettings()),
         Chapter("avatarcli track", TakeSettings()),
         Chapter("avatarcli prior synth", SynthSettings()),
+        Chapter("avatarcli prior faces", FacesSettings()),
         Chapter("avatarcli prior train", PriorTrainSettings()),
         Chapter("avatarcli prior train --recipe supervised", SupervisedSettings()),
         *(Chapter(f"avatarcli prior train --recipe {name}", PosedSettings()) for name in recipes()),

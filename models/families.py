@@ -132,6 +132,9 @@ class Family:
     importer: Importer | None = None
     phases: Phases | None = None
     """Where its adversarial training is one of its own."""
+    compose: Callable[[Any, Tensor, Mapping[str, Tensor]], Tensor] | None = None
+    """Config, z [B,z_dim] and a face model's coefficients [B,K] by the name of a part -> z with these in place, for families
+    whose z has such parts; ValueError for parts that it has not, or of another size."""
     presets: Mapping[str, Any] = field(default_factory=dict)
     """Configs that a prior's training knows by name."""
     toy: Any

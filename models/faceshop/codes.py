@@ -1,11 +1,14 @@
 """What goes into z: noise and a face model's coefficients, each over its scale (3DFaceShop sections 4.1 and 4.2; spec 2)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from models.faceshop.config import Block, FaceShopConfig
+
+PARTS = ("shape", "albedo", "expression", "light")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +48,19 @@ def replaced(config: FaceShopConfig, z: Tensor, block: Block, values: Tensor) ->
     if values.shape[1] != part.stop - part.start:
         raise ValueError(f"the block {block} of this generator has {part.stop - part.start} numbers, not {values.shape[1]}")
     return torch.cat([z[:, : part.start], values.expand(len(z), -1), z[:, part.stop :]], 1)
+
+
+def composed(config: FaceShopConfig, z: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
+    """z [B,z_dim] with coefficients [B,K] of `shape`, `albedo`, `expression` and `light` in place, in the face model's units.
+
+    ValueError for other names and sizes.
+    """
+    given = decoded(config, z)
+    for name, values in parts.items():
+        size = getattr(given, name).shape[1] if name in PARTS else 0
+        if values.shape[1] != size:
+            raise ValueError(f"the part {name} of this generator's code has {size} coefficients, not {values.shape[1]}")
+    return encoded(config, replace(given, **{name: values.to(z) for name, values in parts.items()}))
 
 
 def _parts(given: Coefficients) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """3DFaceShop's wiring (models.families.Family)."""
 
+from models.faceshop.codes import composed
 from models.faceshop.config import FACESHOP512, FACESHOP_SMALL, FACESHOP_UNIT, FaceShopConfig
 from models.faceshop.discriminator import FaceShopDiscriminator
 from models.faceshop.generator import FaceShop
@@ -25,6 +26,7 @@ FAMILY = Family(
     transfer=transfer,
     frame=HeadFrame.of_scale(meters_per_unit=1.0, crop_extent=round(1 / FOCAL, 4)),
     regularizers={"density": smooth_density},
+    compose=composed,
     presets={"faceshop512": FACESHOP512, "faceshop-small": FACESHOP_SMALL},
     toy=FACESHOP_UNIT,
 )

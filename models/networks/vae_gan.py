@@ -9,6 +9,7 @@ Notable choices:
 - names of parameters are the official ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -143,8 +144,12 @@ class Players:
         _descend(self.judge_optimizer, verdict)
         return {"vae": float(loss.detach()), "judge": float(verdict.detach())}
 
-    def fit(self, coefficients: Tensor, *, steps: int, random: torch.Generator, batch: int = BATCH) -> CoefficientVAE:
-        """The VAE in evaluation mode after `steps` on batches of coefficients [M,N], shuffled anew every epoch."""
+    def fit(
+        self, coefficients: Tensor, *, steps: int, random: torch.Generator, batch: int = BATCH,
+        note: Callable[[], None] = lambda: None,
+    ) -> CoefficientVAE:  # fmt: skip
+        """The VAE in evaluation mode after `steps` on batches of coefficients [M,N], shuffled anew every epoch; `note` is
+        called after each step."""
         if len(coefficients) < 2:
             raise ValueError(f"a VAE learns from two rows of coefficients or more, not from {len(coefficients)}")
         order, size = torch.empty(0, dtype=torch.long), min(batch, len(coefficients))
@@ -154,6 +159,7 @@ class Players:
                 order = torch.randperm(len(coefficients), generator=random)
             rows, order = order[:size], order[size:]
             self.step(coefficients[rows], random)
+            note()
         return self.vae.eval()
 
 

@@ -27,6 +27,7 @@ from models.training.regularizers import smooth_density
 from pipelines.engine.checkpoint import Tree, load_optimizer, optimizer_tree
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.keyed_random import keyed
+from pipelines.prior.train.draws import Draw, normal_draw
 from pipelines.prior.train.images import LabeledImages
 
 DENSITY_EVERY, R1_EVERY = 4, 16
@@ -93,6 +94,8 @@ class Adversaries:
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
     augmentation: Augmentation
+    draw: Draw
+    """Where z comes from."""
     iteration: int = 0
     judge_average: Discriminator | None = None
     """Moving average of the discriminator, where it is wanted for what it says of a picture."""
@@ -116,7 +119,10 @@ class Adversaries:
         return named if self.judge_average is None else named | {"judge_average": self.judge_average}
 
 
-def make_adversaries(generator: Generator, discriminator: Discriminator, settings: AdversarialSettings) -> Adversaries:
+def make_adversaries(
+    generator: Generator, discriminator: Discriminator, settings: AdversarialSettings, draw: Draw | None = None
+) -> Adversaries:
+    """`draw`: where z comes from, else normal numbers."""
     rate, betas = schedules.lazy_adam(settings.learning_rate, (0.0, 0.99), DENSITY_EVERY)
     adversary_rate, adversary_betas = schedules.lazy_adam(settings.discriminator_learning_rate, (0.0, 0.99), R1_EVERY)
     p, target = (settings.augment_p if settings.augment == "fixed" else 0.0), TARGET if settings.augment == "ada" else None
@@ -124,7 +130,7 @@ def make_adversaries(generator: Generator, discriminator: Discriminator, setting
         generator=generator, discriminator=discriminator, average=copy.deepcopy(generator).eval().requires_grad_(False),
         generator_optimizer=torch.optim.Adam(generator.parameters(), lr=rate, betas=betas),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=adversary_rate, betas=adversary_betas),
-        augmentation=Augmentation(RELEASE, p=p, target=target),
+        augmentation=Augmentation(RELEASE, p=p, target=target), draw=draw or normal_draw(generator.latent.z_dim),
     )  # fmt: skip
 
 
@@ -240,7 +246,7 @@ class Iteration:
     def latents(self, phase: str, first: int, count: int, together: bool = False) -> tuple[Tensor, Tensor]:
         """ws of fresh z, and the labels of random images under which they are shown; `together`: one coin for the batch."""
         random = self.random(f"{phase} {first}")
-        z = torch.randn(count, self.players.generator.latent.z_dim, generator=random).to(self.device)
+        z = self.players.draw(count, random).to(self.device)
         numbers = torch.randint(len(self.images), (count,), generator=random).tolist()
         labels = torch.stack([self.images.label(number) for number in numbers]).to(self.device)
         share = schedules.swap_probability(self.seen, self.settings.swap)

@@ -28,6 +28,7 @@ from pipelines.core.files import write_image
 from pipelines.engine.keyed_random import keyed
 from pipelines.media.encoder import write_video
 from pipelines.media.pixels import colors, to_bytes
+from pipelines.prior.train.draws import Draw, normal_draw
 from pipelines.prior.train.images import LabeledImages
 
 Features = Callable[[Tensor], np.ndarray]
@@ -141,7 +142,7 @@ def fid(ours: np.ndarray, theirs: np.ndarray) -> float:
 @torch.no_grad()
 def distances(
     generator: Generator, images: LabeledImages, count: int, features: Features | None, device: str, batch: int = 8,
-    control: Sample | None = None,
+    control: Sample | None = None, draw: Draw | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """KID, and FID where a feature network is given, of `count` samples under the data's cameras against as many images.
 
@@ -152,7 +153,7 @@ def distances(
     ours, theirs = [], []
     for first in range(0, len(numbers), batch):
         real, labels = images.batch(numbers[first : first + batch], generator.image_size)
-        z = torch.randn(len(labels), generator.latent.z_dim, generator=random).to(device)
+        z = (draw or normal_draw(generator.latent.z_dim))(len(labels), random).to(device)
         shown = (control or plain_control)(generator, z, labels.to(device))
         fake = rendered(generator, shown, Camera.from_label(labels.to(device))).image.clamp(-1, 1)
         ours.append(of(fake))
@@ -170,10 +171,10 @@ def plain_control(generator: Generator, z: Tensor, labels: Tensor) -> Control:
 @torch.no_grad()
 def sample_sheet(
     path: Path, generator: Generator, label: Tensor, device: str, people: int = 6, angles: int = 5, degrees: float = 40.0,
-    target: Point = (0.0, 0.0, 0.0),
+    target: Point = (0.0, 0.0, 0.0), draw: Draw | None = None,
 ) -> None:  # fmt: skip
     """A row a latent, seen from -degrees to degrees; conditioned on the camera `label` [25], looking at `target`."""
-    z = torch.randn(people, generator.latent.z_dim, generator=keyed(0, 0, "sheet")).to(device)
+    z = (draw or normal_draw(generator.latent.z_dim))(people, keyed(0, 0, "sheet")).to(device)
     ws = generator.mapping(z, label.to(device).expand(people, -1))
     turned = around(label, torch.linspace(-degrees, degrees, angles), target).to(device)
     rows = [rendered(generator, Control(ws=w.expand(angles, -1, -1)), Camera.from_label(turned)).image for w in ws]
@@ -181,9 +182,17 @@ def sample_sheet(
 
 
 @torch.no_grad()
-def latent_walk(path: Path, generator: Generator, label: Tensor, device: str, people: int = 4, seconds: float = 2.0) -> None:
+def latent_walk(
+    path: Path,
+    generator: Generator,
+    label: Tensor,
+    device: str,
+    people: int = 4,
+    seconds: float = 2.0,
+    draw: Draw | None = None,
+) -> None:
     """A video from one latent to the next and back to the first, seen from the front; 15 frames a second."""
-    z = torch.randn(people, generator.latent.z_dim, generator=keyed(0, 0, "walk")).to(device)
+    z = (draw or normal_draw(generator.latent.z_dim))(people, keyed(0, 0, "walk")).to(device)
     ws = generator.mapping(z, label.to(device).expand(people, -1))
     camera, steps = Camera.from_label(label.to(device)[None]), round(15 * seconds)
 

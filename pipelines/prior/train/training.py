@@ -17,6 +17,7 @@ from models.camera import Camera
 from models.families import FAMILIES, Family, Judge, UnknownFields
 from models.generator import Discriminator, Generator
 from models.head_frame import HeadFrame
+from pipelines.artifacts.face_sampler import load_face_sampler
 from pipelines.artifacts.family import config_of, family_of
 from pipelines.artifacts.prior import DISCRIMINATOR, SCHEMA, WEIGHTS, load_prior
 from pipelines.assets.registry import UNKNOWN
@@ -28,6 +29,7 @@ from pipelines.engine.distributed import Processes, together
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.prior.importing.networks import head_space
 from pipelines.prior.train.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
+from pipelines.prior.train.draws import faces_draw
 from pipelines.prior.train.images import LabeledImages, open_images
 from pipelines.prior.train.quality import Features, distances, latent_walk, network_features, sample_sheet
 
@@ -54,6 +56,8 @@ class PriorTrainSettings:
     convolutions."""
     samples: int = 200
     """Images on each side of the distances."""
+    faces: Path | None = None
+    """Folder of `prior faces`, from which coefficients are drawn; only for families whose codes have such parts."""
     adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
 
 
@@ -139,7 +143,8 @@ def begin(family: Family, config: Any, settings: PriorTrainSettings, device: str
     discriminator = only_judge(judges, family)
     if settings.start is not None:
         fill(settings.start, generator, discriminator)
-    return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial)
+    draw = None if settings.faces is None else faces_draw(family, config, load_face_sampler(settings.faces))
+    return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial, draw)
 
 
 def fill(prior_name: str, generator: Generator, discriminator: Discriminator) -> None:
@@ -217,8 +222,8 @@ def snapshot(
     """Figures of the averaged generator, and its sample sheet."""
     (folder / "samples").mkdir(exist_ok=True)
     sheet = folder / "samples" / f"{players.iteration:07d}.png"
-    sample_sheet(sheet, players.average, frontal_label(images), device)
-    return distances(players.average, images, min(samples, len(images)), features, device)
+    sample_sheet(sheet, players.average, frontal_label(images), device, draw=players.draw)
+    return distances(players.average, images, min(samples, len(images)), features, device, draw=players.draw)
 
 
 def finish(
@@ -226,7 +231,7 @@ def finish(
 ) -> dict[str, Any]:  # fmt: skip
     """What makes the folder a prior, and a latent walk. The checkpoint stays, to train on."""
     label, family = frontal_label(images), FAMILIES[players.average.family]
-    latent_walk(folder / "walk.mp4", players.average, label, device)
+    latent_walk(folder / "walk.mp4", players.average, label, device, draw=players.draw)
     frame = family.frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
     last = write_prior(players, label, frame, settings.license, len(images), folder, out)
     return {"images": len(images), "config": settings.config, **last}
