@@ -1,6 +1,7 @@
 """The configurations of 3DFaceShop's generator (arXiv 2209.05434; spec 2 and 4)."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from models.rendering.sampling import Jitter, Limits, Sampling, Volume
@@ -76,12 +77,13 @@ class FaceShopConfig:
     @property
     def blocks(self) -> dict[Block, slice]:
         """Where each part of z lies."""
-        sizes = {
+        sizes: dict[Block, int] = {
             "noise": self.noise_dim, "identity": self.shape_dim + self.albedo_dim, "expression": self.expression_dim,
             "light": self.light_dim,
         }  # fmt: skip
-        ends = [sum(list(sizes.values())[: number + 1]) for number in range(len(sizes))]
-        return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}  # pyright: ignore
+        return {
+            name: slice(end - size, end) for (name, size), end in zip(sizes.items(), accumulate(sizes.values()), strict=True)
+        }
 
     @property
     def z_dim(self) -> int:
@@ -104,10 +106,10 @@ FACESHOP_SMALL = FaceShopConfig(
     noise_dim=32, shape_dim=40, albedo_dim=3, expression_dim=53, shape_scale=2.5, albedo_scale=2.5, expression_scale=1.0,
     normalize_codes=False, w_dim=128, mapping_layers=4, channel_base=2048, channel_max=64, plane_resolution=128,
     plane_channels=16, decoder_hidden=32, decoder_features=16, image_size=128, neural_rendering_resolution=64,
-    depth_resolution=12, depth_resolution_importance=12, superresolution="2X", superresolution_channels=(32, 16),
-    discriminator_channel_max=48,
+    ray_start="auto", ray_end="auto", box_warp=1.0, depth_resolution=12,
+    depth_resolution_importance=12, superresolution="2X", superresolution_channels=(32, 16), discriminator_channel_max=48,
 )  # fmt: skip
-"""Ours for a CPU: 128x128 from 64x64 rays, with the blocks of ICT-FaceKit's light model."""
+"""Ours for a CPU: 128x128 from 64x64 rays, with the blocks of ICT-FaceKit's light model, in the units of synthetic people."""
 
 FACESHOP_UNIT = FaceShopConfig(
     noise_dim=4, shape_dim=3, albedo_dim=1, expression_dim=4, w_dim=8, mapping_layers=2, channel_base=128,

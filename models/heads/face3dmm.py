@@ -127,7 +127,7 @@ def colored(model: FaceModel, faces: Posed, albedo: Tensor, light: Tensor) -> Te
     return shaded(model.albedo(albedo), faces.normals, light)
 
 
-def camera_of(angles: Tensor, translation: Tensor | None = None) -> Camera:
+def camera_of(angles: Tensor, translation: Tensor | None = None, meters_per_unit: float = 1.0) -> Camera:
     """The camera that sees a generator's head as this model's camera sees a face so turned [B,3] and moved [B,3] dm.
 
     Exact, where two angles on a sphere lose the roll that pitch and yaw together make: 10 px of 224 at (0.3, 0.6).
@@ -137,7 +137,7 @@ def camera_of(angles: Tensor, translation: Tensor | None = None) -> Camera:
     eye = angles.new_tensor([0.0, 0.0, 1.0]) - moved
     matrix = torch.eye(4, device=angles.device, dtype=angles.dtype).repeat(len(angles), 1, 1)
     matrix[:, :3, :3] = turn * angles.new_tensor([1.0, -1.0, -1.0])
-    matrix[:, :3, 3] = (turn @ eye[..., None])[..., 0]
+    matrix[:, :3, 3] = (turn @ eye[..., None])[..., 0] / meters_per_unit
     intrinsics = centered_intrinsics(FOCAL_PX / SIZE).to(angles).expand(len(angles), -1, -1)
     return Camera(world_from_camera=matrix, intrinsics=intrinsics)
 

@@ -59,6 +59,9 @@ def test_a_moved_face_is_seen_by_a_moved_camera() -> None:
     faces = posed(model, model.mean_shape[None], angles, translation)
     pixels = SIZE * camera_of(angles, translation).project(model.mean_shape[None] / DISTANCE)[0]
     assert largest_difference(pixels, faces.pixels) < 1e-2
+    in_units = camera_of(angles, translation, meters_per_unit=0.32)
+    pixels = SIZE * in_units.project(model.mean_shape[None] / DISTANCE / 0.32)[0]
+    assert largest_difference(pixels, faces.pixels) < 1e-2
     assert largest_difference(projected(torch.tensor([[[0.0, 0.0, 10.0]]])), torch.full((1, 1, 2), 112.0)) == 0
 
 
