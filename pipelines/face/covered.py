@@ -35,6 +35,10 @@ LINKED = 0.6
 """Correlation from which on two pictures of one film show the same part; covered ones are below it."""
 HOPS = 3
 """Links between a group's middle and its outermost pictures."""
+STEADY_S = 0.08
+"""Time in which a picture that links others stays alike."""
+MOUTH_HZ, EYES_HZ = 8.0, 14.0
+"""Rows a second below which expressions change too much from one to the next to be linked."""
 MOST_COMPARED = 500
 SMALL, LARGE = 0.1, 0.5
 """Share of the rows below which a group is none, and above which it is not called covered for its size."""
@@ -146,20 +150,22 @@ def eye_light(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.array([value for eye in EYES for value in (np.median(values[list(eye)]), values[list(eye)].std())]) / cheek
 
 
-def covered_mouths(pictures: np.ndarray, redness: np.ndarray, jaw: np.ndarray, turned_deg: np.ndarray) -> np.ndarray:
+def covered_mouths(
+    pictures: np.ndarray, redness: np.ndarray, jaw: np.ndarray, turned_deg: np.ndarray, rate_hz: float
+) -> np.ndarray:
     """[T] bool of mouth pictures [T,N] in the order of time, the redness of lips, jawOpen and turn of the head, [T] each.
 
     Mouths seen far aslant are not judged.
     """
-    told = turned_deg < ASLANT_DEG
-    unlike, seen = unlike_usual(pictures, told, resemblance(pictures, _means()["mouth"]), NO_MOUTH)
+    told = (turned_deg < ASLANT_DEG) & (rate_hz >= MOUTH_HZ)
+    unlike, seen = unlike_usual(pictures, told, resemblance(pictures, _means()["mouth"]), NO_MOUTH, rate_hz)
     usual = float(np.median(redness[seen])) if seen.any() else 0.0
     if usual > TELLING:
         unlike &= redness < STILL_RED * usual
     return _grown(unlike & (jaw < WIDE_OPEN), unlike)
 
 
-def covered_eyes(light: np.ndarray, pictures: np.ndarray, turned_deg: np.ndarray) -> np.ndarray:
+def covered_eyes(light: np.ndarray, pictures: np.ndarray, turned_deg: np.ndarray, rate_hz: float) -> np.ndarray:
     """[T] bool, where one of the eyes is covered, of `eye_light` [T,4], eye pictures [T,2,N] and the turn of the head [T]."""
     level, spread = light[:, [0, 2]], light[:, [1, 3]]
     dark = [(level < most) & (spread < even) for most, even in zip(DARK, EVEN, strict=True)]
@@ -168,12 +174,14 @@ def covered_eyes(light: np.ndarray, pictures: np.ndarray, turned_deg: np.ndarray
     both = FOR_BOTH * (pictures[:, 0] * pictures[:, 1]).mean(1)
     for side in range(2):
         like = resemblance(pictures[:, side], _means()["eye"]) + both
-        told = (turned_deg < ASLANT_DEG) & ~is_dark
-        covered |= unlike_usual(pictures[:, side], told, like, NO_EYE)[0]
+        told = (turned_deg < ASLANT_DEG) & ~is_dark & (rate_hz >= EYES_HZ)
+        covered |= unlike_usual(pictures[:, side], told, like, NO_EYE, rate_hz)[0]
     return _grown(covered, covered)
 
 
-def unlike_usual(pictures: np.ndarray, told: np.ndarray, like: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+def unlike_usual(
+    pictures: np.ndarray, told: np.ndarray, like: np.ndarray, least: float, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
     """[T] bool twice: rows among those `told` in which a part is covered, and rows in which it is seen for certain.
 
     `pictures` [T,N] of one part in the order of time; `like` [T] is how much they resemble such a part, `least` what has to be.
@@ -182,9 +190,10 @@ def unlike_usual(pictures: np.ndarray, told: np.ndarray, like: np.ndarray, least
     if (told & pictures.any(1)).sum() < 2 * LEAST_ROWS:
         return nothing, nothing
     rows = np.flatnonzero(told)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_COMPARED)).astype(int))]
+    every = max(1, -(-len(rows) // MOST_COMPARED))
+    rows, reach = rows[::every], max(1, round(STEADY_S * rate_hz / every))
     pictures = _twofold(pictures)
-    groups = _groups(pictures[rows] @ pictures[rows].T)
+    groups = _groups(pictures[rows] @ pictures[rows].T, reach)
     worth = [float(np.median(like[rows][group])) for group in groups]
     best = int(np.argmax([value + FOR_SIZE * group.mean() for value, group in zip(worth, groups, strict=True)]))
     if worth[best] < least:
@@ -210,9 +219,9 @@ def _twofold(pictures: np.ndarray) -> np.ndarray:
     return np.hstack([pictures / np.sqrt(2 * pictures.shape[1]), below / np.sqrt(2 * below.shape[1])])
 
 
-def _groups(alike: np.ndarray) -> list[np.ndarray]:
+def _groups(alike: np.ndarray, reach: int) -> list[np.ndarray]:
     """[R] bool each: rows linked to one another by `alike` [R,R], the largest group first; small ones are left out."""
-    steady = _steady(alike)
+    steady = _steady(alike, reach)
     links, rest, groups = alike > LINKED, steady.copy(), []
     while rest.any():
         middle = int(np.argmax(np.where(rest, (links & rest).sum(1), -1)))
@@ -226,10 +235,10 @@ def _groups(alike: np.ndarray) -> list[np.ndarray]:
     return large or groups[:1] or [np.ones(len(alike), bool)]
 
 
-def _steady(alike: np.ndarray) -> np.ndarray:
-    """[R] bool: rows that resemble those two before and two behind them."""
-    near = np.diagonal(alike, 2) > LINKED
-    return np.concatenate([[True, True], near]) & np.concatenate([near, [True, True]])
+def _steady(alike: np.ndarray, reach: int) -> np.ndarray:
+    """[R] bool: rows that resemble those `reach` before and behind them."""
+    near, ends = np.diagonal(alike, reach) > LINKED, np.ones(min(reach, len(alike)), bool)
+    return np.concatenate([ends, near]) & np.concatenate([near, ends])
 
 
 def _grown(sure: np.ndarray, near: np.ndarray) -> np.ndarray:

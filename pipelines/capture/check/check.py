@@ -27,7 +27,7 @@ from pipelines.face.coverage import (
     visible_expressions,
     without_flashes,
 )
-from pipelines.face.covered import covered_eyes, covered_mouths
+from pipelines.face.covered import covered_mouths
 from pipelines.face.expression import MEASURED, calibrate
 from pipelines.media import photos
 from pipelines.media.video import VideoInfo, ahead, probe
@@ -36,8 +36,6 @@ JAW = MEASURED.index("jawOpen")
 LOOKS_HZ, MOST_LOOKS = 10.0, 3600
 LONGEST_PX = 960
 """Longer side of the pictures looked at."""
-EYES_ASLANT_DEG = 25.0
-"""Turn beyond which looks that lie apart in time do not tell whether eyes are covered; neither do blurred ones."""
 BLURRED = 0.03
 """Sharpness below which a face of 160 px shows no detail."""
 
@@ -175,9 +173,7 @@ def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> 
     hands = values["hand"][values["hand"] >= 0]
     jaw, turned = np.array([face.expression[JAW] for face in faces]), np.hypot(values["yaw_deg"], values["pitch_deg"])
     parts = np.array([face.parts for face in faces])
-    covered = covered_mouths(parts[:, 0], values["redness"], jaw, turned)
-    told = (turned < EYES_ASLANT_DEG) & (values["sharpness"] >= BLURRED)
-    covered |= covered_eyes(np.zeros((len(faces), 4)), parts[:, 1:], np.where(told, turned, np.inf))
+    covered = covered_mouths(parts[:, 0], values["redness"], jaw, turned, 1 / step_s)
     low, high = np.percentile(values["yaw_deg"], [2, 98])
     return {
         **size, "looks": len(looks), "faces": len(faces), "face_s": round(len(faces) * step_s, 1),

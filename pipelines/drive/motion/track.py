@@ -152,7 +152,7 @@ def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings:
     times, poses = rows["times_s"], rows["camera_from_head"]
     confidence = np.where(found, trust(poses, rows["error"], settings.turned_deg), 0.0)
     shots = np.cumsum(rows["cut"].astype(int))
-    hidden = _hidden(rows, found, space)
+    hidden = _hidden(rows, found, space, info.rate_hz)
     readable = found & (confidence > READABLE) if (confidence > READABLE).sum() >= LEAST_SEEN else found
     if readable is found and (turned := float(np.median(facing_deg(poses[found])))) > settings.turned_deg:
         raise UnusableMaterial(
@@ -176,12 +176,12 @@ def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings:
     )  # fmt: skip
 
 
-def _hidden(rows: dict[str, np.ndarray], found: np.ndarray, space: str) -> np.ndarray:
+def _hidden(rows: dict[str, np.ndarray], found: np.ndarray, space: str, rate_hz: float) -> np.ndarray:
     """[T,2] bool, mouth and eyes, where they are covered."""
     jaw = rows["expression"][:, space_names(space).index("jawOpen")]
-    turned = facing_deg(rows["camera_from_head"])
-    mouth = covered_mouths(rows["parts"][:, 0], rows["redness"], jaw, turned)
-    eyes = covered_eyes(rows["eyes"], rows["parts"][:, 1:], turned)
+    turned = np.where(found, facing_deg(rows["camera_from_head"]), np.inf)
+    mouth = covered_mouths(rows["parts"][:, 0], rows["redness"], jaw, turned, rate_hz)
+    eyes = covered_eyes(rows["eyes"], rows["parts"][:, 1:], turned, rate_hz)
     return np.column_stack([mouth, eyes]) & found[:, None]
 
 

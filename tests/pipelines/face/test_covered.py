@@ -50,25 +50,25 @@ def normal(rows: np.ndarray) -> np.ndarray:
 def test_a_mouth_that_is_gone_for_a_while_is_covered(hidden: int):
     rows = np.concatenate([pictures("mouth", 30), things(hidden, 3), pictures("mouth", 30, seed=2)])
     pale, red, shut, front = (np.full(len(rows), value) for value in (0.0, 4.0, 0.0, 0.0))
-    found = covered_mouths(rows, pale, shut, front)
+    found = covered_mouths(rows, pale, shut, front, 25)
     assert np.flatnonzero(found).tolist() == list(range(30 - BEFORE, 30 + hidden + AFTER))
-    assert not covered_mouths(rows, red, shut, front).any(), "lips are seen"
-    assert not covered_mouths(rows, pale, shut + 0.7, front).any(), "open wide"
-    assert covered_mouths(rows, pale, shut, front + 30).sum() == found.sum()
-    assert not covered_mouths(rows, pale, shut, front + 45).any(), "seen too far aslant"
+    assert not covered_mouths(rows, red, shut, front, 25).any(), "lips are seen"
+    assert not covered_mouths(rows, pale, shut + 0.7, front, 25).any(), "open wide"
+    assert covered_mouths(rows, pale, shut, front + 30, 25).sum() == found.sum()
+    assert not covered_mouths(rows, pale, shut, front + 45, 25).any(), "seen too far aslant"
 
 
 def test_a_mouth_that_is_always_or_never_covered():
     pale, shut, front = np.zeros(80), np.zeros(80), np.zeros(80)
-    assert not covered_mouths(pictures("mouth", 80), pale, shut, front).any()
-    assert covered_mouths(things(80, 1), pale, shut, front).all(), "a mask"
-    assert not covered_mouths(np.zeros((80, SIDE), np.float32), pale, shut, front).any(), "a film that shows nothing"
+    assert not covered_mouths(pictures("mouth", 80), pale, shut, front, 25).any()
+    assert covered_mouths(things(80, 1), pale, shut, front, 25).all(), "a mask"
+    assert not covered_mouths(np.zeros((80, SIDE), np.float32), pale, shut, front, 25).any(), "a film that shows nothing"
 
 
 def test_an_even_card_covers_what_was_seen_before():
     rows = np.concatenate([pictures("mouth", 30), np.zeros((20, SIDE), np.float32)])
     zero = np.zeros(50)
-    assert np.flatnonzero(covered_mouths(rows, zero, zero, zero)).tolist() == list(range(30 - BEFORE, 50))
+    assert np.flatnonzero(covered_mouths(rows, zero, zero, zero, 25)).tolist() == list(range(30 - BEFORE, 50))
 
 
 @pytest.mark.parametrize("sides", [(0,), (1,), (0, 1)])
@@ -77,21 +77,21 @@ def test_eyes_behind_hair_or_a_hand_are_covered_and_lids_that_fall_are_not(sides
     rows[70:76] = normal(_means()["eye"][0] + 0.5 * np.random.default_rng(7).standard_normal((6, 2, SIDE)))[:, :, :]
     for side in sides:
         rows[40:60, side] = things(20, 5 + side)
-    found = covered_eyes(np.tile(LIT, (90, 1)), rows, np.zeros(90))
+    found = covered_eyes(np.tile(LIT, (90, 1)), rows, np.zeros(90), 25)
     assert np.flatnonzero(found[:66]).tolist() == list(range(40 - BEFORE, 60 + AFTER)) and not found[80:].any()
 
 
 def test_dark_even_eyes_are_covered():
     rows, front = np.stack([pictures("eye", 10), pictures("eye", 10, seed=1)], 1), np.zeros(10)
     dark, lit = np.tile([0.1, 0.01, 0.1, 0.01], (10, 1)), np.tile(LIT, (10, 1))
-    assert covered_eyes(dark, rows, front).all() and not covered_eyes(lit, rows, front).any()
-    assert not covered_eyes(np.zeros((10, 4)), np.zeros((10, 2, SIDE), np.float32), front).any()
+    assert covered_eyes(dark, rows, front, 25).all() and not covered_eyes(lit, rows, front, 25).any()
+    assert not covered_eyes(np.zeros((10, 4)), np.zeros((10, 2, SIDE), np.float32), front, 25).any()
 
 
 def test_rows_in_which_something_comes_or_goes_are_covered_too():
     dark = np.array([LIT] * 20 + [[0.1, 0.01, 0.1, 0.01]] * LEAST_ROWS + [LIT] * 20)
     nothing = np.zeros((len(dark), 2, SIDE), np.float32)
-    found = np.flatnonzero(covered_eyes(dark, nothing, np.zeros(len(dark))))
+    found = np.flatnonzero(covered_eyes(dark, nothing, np.zeros(len(dark)), 25))
     assert list(found) == list(range(20 - BEFORE, 20 + LEAST_ROWS + AFTER)) and BEFORE > AFTER
 
 
