@@ -48,7 +48,12 @@ class SkinnedBody:
 
     def __post_init__(self) -> None:
         count, joints = len(self.vertices), len(self.parents)
-        shapes = {"vertices": (count, 3), "faces": (len(self.faces), 3), "weights": (count, joints), "joints": (joints, 3)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "vertices": (count, 3),
+            "faces": (len(self.faces), 3),
+            "weights": (count, joints),
+            "joints": (joints, 3),
+        }
         if self.corrections is not None:
             shapes["corrections"] = (count, 3, 9 * (joints - 1))
         for name, shape in shapes.items():
@@ -97,16 +102,25 @@ class SkinnedBody:
 
     def posed(self, pose: Tensor) -> Tensor:
         """[B,V,3] m of poses [B,6], the neck joint at the origin: v' = sum_j w_j (W_j (v - J_j) + t_j)."""
-        turns = {self.neck: rotation(pose[:, :3]), self.head: rotation(pose[:, 3:])}
-        rotations, shifts = self._transforms(turns, len(pose))
-        vertices = self._corrected(turns, len(pose))
-        turned = torch.einsum("vj,bjrc->bvrc", self.weights, rotations)
-        moved = (turned @ vertices[..., None])[..., 0] + torch.einsum("vj,bjr->bvr", self.weights, shifts)
-        return moved - self.joints[self.neck]
+        turned, shift, vertices = self._blended(pose)
+        return (turned @ vertices[..., None])[..., 0] + shift - self.joints[self.neck]
+
+    def unposing(self, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrices [B,V,3,3] and shifts [B,V,3] that take what is around each posed vertex to where it is at rest."""
+        turned, shift, vertices = self._blended(pose)
+        back, neck = torch.linalg.inv(turned), self.joints[self.neck]
+        return back, (back @ (neck - shift)[..., None])[..., 0] - neck - (vertices - self.vertices)
 
     def inside(self, box_size: float) -> Tensor:
         """[F] bool: faces whose three vertices are at rest strictly within the cube around the neck joint."""
         return (self.canonical.abs() < box_size / 2).all(1)[self.faces].all(1)
+
+    def _blended(self, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Blended matrices [B,V,3,3] and shifts [B,V,3], and the corrected vertices that they move."""
+        turns = {self.neck: rotation(pose[:, :3]), self.head: rotation(pose[:, 3:])}
+        rotations, shifts = self._transforms(turns, len(pose))
+        turned = torch.einsum("vj,bjrc->bvrc", self.weights, rotations)
+        return turned, torch.einsum("vj,bjr->bvr", self.weights, shifts), self._corrected(turns, len(pose))
 
     def _transforms(self, turns: Mapping[int, Tensor], count: int) -> tuple[Tensor, Tensor]:
         """W [B,J,3,3] and t - W J [B,J,3] of the joints, along their parents."""

@@ -24,8 +24,8 @@ class PortraitConfig(TrigridConfig):
     """The last stage of a training doubles it."""
     body: str = "bust"
     """Whose skin the space is bent with: a name of models.heads.bust.BODIES, `smpl`, or the identity of another body's file."""
-    warp: Literal["face", "rignerf", "none"] = "face"
-    """How points follow the body; `none`: not at all."""
+    warp: Literal["face", "skin", "rignerf", "none"] = "face"
+    """How points follow the body (models.heads.mesh_warp); `none`: not at all."""
     reach: float = REACH
     """m from the skin up to which they do."""
     pose_hidden: tuple[int, ...] = (128, 32)

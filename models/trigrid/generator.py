@@ -143,7 +143,7 @@ class TrigridGenerator(nn.Module):
     def render_rays(
         self, planes: Tensor, origins: Tensor, directions: Tensor, *, sampling: Sampling, density_noise: float = 0.0,
         warp: Warp | None = None, compute: Compute = EXACT, side: int | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         """Features [B,N,C] of the head alone (empty: 0), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
         field = self.field(planes, density_noise, warp)
         return render_rays(field, origins, directions, sampling, self.config.volume, compute, side=side)
@@ -151,6 +151,11 @@ class TrigridGenerator(nn.Module):
     def background_features(self, ws: Tensor, noise: Noise = "const", compute: Compute = EXACT) -> Tensor:
         """[B,C,S,S] what is behind the head, at the size S that super-resolution starts from; reads the first ws."""
         return self.bcg_synthesis(ws[:, : self.bcg_synthesis.num_ws], noise, compute)
+
+    def background_image(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+        """[B,3,R,R] the raw image of the background alone, as it is painted for ws [B,num_ws,w_dim]."""
+        features = resize(self.background_features(ws, noise), self.raw_size, self.config.sr_antialias)
+        return self.torgb(features, ws[:, self.bcg_synthesis.num_ws - 1])
 
     def groups(self) -> dict[Role, list[nn.Parameter]]:
         """The parameters by what they are for."""

@@ -176,9 +176,10 @@ def begin(family: Family, config: Any, settings: PosedSettings, device: str) -> 
         fill(settings.start, generator, judge.network)
     generator, discriminator = generator.to(device), judge.network.to(device)
     rate, betas = schedules.lazy_adam(settings.discriminator_learning_rate, (0.0, 0.99), R1_EVERY)
-    average, judge_average = (copy.deepcopy(one).eval().requires_grad_(False) for one in (generator, discriminator))
+    average, judge_average = copy.deepcopy(generator), copy.deepcopy(discriminator)
     return Adversaries(
-        generator=generator, discriminator=discriminator, average=average, judge_average=judge_average,
+        generator=generator, discriminator=discriminator, average=average.eval().requires_grad_(False),
+        judge_average=judge_average.eval().requires_grad_(False),
         augmentation=Augmentation(RELEASE, p=0.0),
         generator_optimizer=torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.99)),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=rate, betas=betas),

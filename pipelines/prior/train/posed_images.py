@@ -5,6 +5,7 @@ Shards have the head as their world; here it is the body at rest in a family's o
 turned against it. Their poses are true, and get noise as labels of photographs have.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def _masked(images: LabeledImages, masks: Path) -> LabeledImages:
         found = decoded(read(by_stem[_stem(images.names[number])]))
         return None if found is None else found[..., 0]
 
-    return LabeledImages(**vars(images) | {"masks": mask})
+    return replace(images, masks=mask)
 
 
 def _stem(name: str) -> str:

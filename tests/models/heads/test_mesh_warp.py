@@ -1,14 +1,17 @@
 """The warp by nearest faces: against the official vectors, and its own laws."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from models.heads.bust import bust
-from models.heads.mesh_warp import REACH, MeshWarp, moved, rigid_transfers, surface_offset
-from models.heads.skinned_body import rotation
+from models.heads.mesh_warp import REACH, MeshWarp, Rule, moved, rigid_transfers, surface_offset
+from models.heads.skinned_body import SkinnedBody, rotation
 from tests.models.heads.bodies import rod, smpl_like, vectors
 from tests.reference import largest_difference
 
+RULES: tuple[Rule, ...] = ("face", "skin")
 TURN = torch.tensor([[0.1, 0.3, 0.05, 0.1, 0.4, -0.05]])
 
 
@@ -41,7 +44,7 @@ def test_rignerfs_variant_moves_points_as_its_equation() -> None:
     assert offset[0, 0].tolist() == pytest.approx([0.3679, 1.3679, 0.3679], abs=1e-4)
 
 
-@pytest.mark.parametrize("rule", ["face", "rignerf"])
+@pytest.mark.parametrize("rule", ["face", "skin", "rignerf"])
 def test_at_rest_nothing_moves(rule) -> None:
     points = points_around(2000)
     assert largest_difference(MeshWarp(bust(), rule=rule).of(torch.zeros(1, 6))(points), points) < 1e-6
@@ -72,6 +75,52 @@ def test_a_rigid_turn_is_undone_exactly() -> None:
     pose, points = TURN * torch.tensor([1.0, 1, 1, 0, 0, 0]), points_around(200, 0.05)
     turned = points @ rotation(pose[:, :3]).mT
     assert largest_difference(MeshWarp(body).of(pose)(turned), points) < 1e-6
+
+
+def stretched(rule: Rule, apart: float = 2.5e-4) -> torch.Tensor:
+    """How far points within 1 cm of the surface come to lie from others 0.25 mm away, in these."""
+    warp, random = MeshWarp(bust(), rule=rule), torch.Generator().manual_seed(0)
+    posed = warp.body.posed(TURN)[0]
+    skin = posed[warp.faces.unique()]
+    points = skin[torch.randint(len(skin), (20_000,), generator=random)]
+    points = (points + 0.004 * torch.randn(points.shape, generator=random))[None]
+    points = points[:, warp.tree.nearest(posed, points[0]).distance < 0.01]
+    step = apart * torch.nn.functional.normalize(torch.randn(points.shape, generator=random), dim=2)
+    return (warp.of(TURN)(points + step) - warp.of(TURN)(points)).norm(dim=2)[0] / apart
+
+
+def test_skin_tears_far_less_than_faces() -> None:
+    torn = {rule: float((stretched(rule) > 2).float().mean()) for rule in RULES}
+    assert torn["face"] > 0.005 and torn["skin"] < 0.1 * torn["face"]
+
+
+@pytest.mark.parametrize("body", [rod, bust])
+def test_skin_takes_the_surface_to_where_it_was(body: Callable[[], SkinnedBody]) -> None:
+    warp = MeshWarp(body(), rule="skin")
+    kept = warp.faces.unique()
+    posed = warp.body.posed(TURN)[:, kept]
+    assert largest_difference(warp.of(TURN)(posed)[0], warp.body.canonical[kept]) < 1e-5
+    far = points_around(500, 0.04) + torch.tensor([0.0, 0.0, 0.6])
+    assert torch.equal(warp.of(TURN)(far), far)
+
+
+def test_skin_undoes_a_files_corrections_too() -> None:
+    warp, pose = MeshWarp(smpl_like(), rule="skin"), vectors("deform")["pose"][1:2]
+    posed = warp.body.posed(pose)
+    kept = warp.faces.unique()
+    assert largest_difference(warp.of(pose)(posed[:, kept])[0], warp.body.canonical[kept]) < 1e-5
+
+
+def test_skins_gradient_is_that_of_its_map() -> None:
+    warp, points = MeshWarp(bust(20, 24), rule="skin"), points_around(200)
+    weight = torch.randn(1, 200, 3, generator=torch.Generator().manual_seed(2))
+    pose = torch.zeros(1, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad((warp.of(pose)(points) * weight).sum(), pose)
+    for number in range(6):
+        change = torch.zeros(1, 6)
+        change[0, number] = 2e-3
+        ends = [float((warp.of(sign * change)(points) * weight).sum()) for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / 4e-3 == pytest.approx(float(gradient[0, number]), rel=0.15, abs=0.3)
 
 
 def test_gradients_reach_the_pose_and_the_points() -> None:

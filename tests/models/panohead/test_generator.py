@@ -65,6 +65,7 @@ def test_where_nothing_is_the_background_is_seen(generator: PanoHead):
     expected = generator.torgb(resize(generator.background_features(ws), 8), ws[:, -1])
     assert not rendering.alpha.any()
     assert largest_difference(rendering.raw, expected) < 1e-6
+    assert largest_difference(generator.background_image(ws), expected) < 1e-6
 
 
 def test_a_neighbors_background_changes_only_what_is_behind(generator: PanoHead):
