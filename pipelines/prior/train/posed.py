@@ -27,6 +27,7 @@ from pipelines.core.stage import Progress, Report, Work, run_stage
 from pipelines.engine.distributed import together
 from pipelines.engine.keyed_random import keyed
 from pipelines.prior.train.adversarial import R1_EVERY, AdversarialSettings, Adversaries, Iteration, draw
+from pipelines.prior.train.draws import normal_draw
 from pipelines.prior.train.images import LabeledImages
 from pipelines.prior.train.posed_images import looked_at, open_posed
 from pipelines.prior.train.quality import Features, around, distances, network_features, sample_sheet
@@ -180,7 +181,7 @@ def begin(family: Family, config: Any, settings: PosedSettings, device: str) -> 
     return Adversaries(
         generator=generator, discriminator=discriminator, average=average.eval().requires_grad_(False),
         judge_average=judge_average.eval().requires_grad_(False),
-        augmentation=Augmentation(RELEASE, p=0.0),
+        augmentation=Augmentation(RELEASE, p=0.0), draw=normal_draw(generator.latent.z_dim),
         generator_optimizer=torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.0, 0.99)),
         discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=rate, betas=betas),
     )  # fmt: skip
@@ -231,7 +232,7 @@ class PosedIteration(Iteration):
     def fakes(self, phase: str, first: int, count: int) -> tuple[Any, Any]:
         """Made of fresh latents, and of the labels and poses of random images."""
         random, generator = self.random(f"{phase} {first}"), self.players.generator
-        z = torch.randn(count, generator.latent.z_dim, generator=random).to(self.device)
+        z = self.players.draw(count, random).to(self.device)
         numbers = torch.randint(len(self.images), (count,), generator=random).tolist()
         labels, poses = (torch.stack([of(number) for number in numbers]) for of in (self.images.label, self.images.pose))
         drawn = self.phases.draw(z, labels.to(self.device), poses.to(self.device), self.seen, random)
