@@ -4,6 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+ROOM = (90, 160, 40)
+"""Color of the wall in the film of `with_scene`."""
+
 
 def write_tiny_avatar(folder: Path, family: str = "eg3d") -> Path:
     import torch
@@ -50,3 +53,19 @@ def write_tiny_avatar(folder: Path, family: str = "eg3d") -> Path:
     write_json(folder / "stage.json", {"schema": 1, "stage": "train", "version": 1, "fingerprint": "1" * 64, "settings": {},
                                        "seconds": {}, "figures": {}, "warnings": []})  # fmt: skip
     return folder
+
+
+def with_scene(avatar: Path) -> Path:
+    """The avatar with a film of 192 times 108 px before a wall of one color, the head's square at its upper middle."""
+    import numpy as np
+
+    from pipelines.artifacts.avatar_record import SCENE, load_avatar_record
+    from pipelines.core.files import write_image, write_json
+
+    camera = load_avatar_record(avatar).frontal_camera
+    write_json(avatar / SCENE[0], {"schema": 1, "frame_size": [192, 108], "box": [72.0, 12.0, 48.0], "camera": list(camera)})
+    write_image(avatar / SCENE[1], np.full((108, 192, 3), ROOM, np.uint8))
+    shoulders = np.zeros((108, 192, 4), np.uint8)
+    shoulders[70:, 60:132] = (200, 0, 0, 255)
+    write_image(avatar / SCENE[2], shoulders)
+    return avatar

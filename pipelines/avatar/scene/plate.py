@@ -8,6 +8,7 @@ softly from around it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,7 @@ AROUND = 0.02
 """How far around a matte's person the film is not believed: fringes of hair, shadows, over the longer side."""
 PERSON = 8
 """Mattes (0 to 255) above this are the person."""
-CORNERS, LEAST_CORNERS = 1500, 24
+CORNERS, LEAST_CORNERS = 700, 24
 STAYED_PX = 0.7
 """A camera under which half of the corners moved by less stood still, as one that moved the frame's corners by less."""
 FARTHEST = 0.25
@@ -35,6 +36,7 @@ class Look:
     matte: np.ndarray
     """uint8 [H,W]"""
 
+    @cached_property
     def free(self) -> np.ndarray:
         """bool [H,W]: neither the person nor near them."""
         import cv2
@@ -58,13 +60,13 @@ def clean_plate(base: Look, others: Sequence[Look]) -> tuple[np.ndarray, float]:
 
     small = base.smaller(MEDIAN_PX)
     middle, known = median_behind(small, [other.smaller(MEDIAN_PX) for other in others])
-    free = small.free()
+    free = small.free
     shift = filled(small.image.astype(np.float32) - middle, (free & known).astype(np.float32))
     behind = np.where(free[..., None], small.image, middle + (shift if (free & known).any() else 0.0))
     whole = filled(behind, (free | known).astype(np.float32)).clip(0, 255)
     height, width = base.matte.shape
     enlarged = cv2.resize(whole, (width, height), interpolation=cv2.INTER_CUBIC)
-    own = cv2.GaussianBlur(base.free().astype(np.float32), (0, 0), AROUND * max(height, width) / 3)
+    own = cv2.GaussianBlur(base.free.astype(np.float32), (0, 0), AROUND * max(height, width) / 3)
     own = np.clip(2 * own - 1, 0, 1)[..., None]
     plate = own * base.image + (1 - own) * enlarged
     return np.round(plate.clip(0, 255)).astype(np.uint8), float((known & ~free).sum() / max((~free).sum(), 1))
@@ -94,11 +96,11 @@ def brought_onto(base: Look, look: Look) -> tuple[np.ndarray, np.ndarray] | None
     corners = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
     away = np.linalg.norm(cv2.perspectiveTransform(corners, move) - corners, axis=-1).max()
     if away < STAYED_PX:
-        return look.image, look.free()
+        return look.image, look.free
     if away > FARTHEST * max(height, width):
         return None
     image = cv2.warpPerspective(look.image, move, (width, height), flags=cv2.INTER_LINEAR)
-    return image, cv2.warpPerspective(look.free().astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST) > 0
+    return image, cv2.warpPerspective(look.free.astype(np.uint8), move, (width, height), flags=cv2.INTER_NEAREST) > 0
 
 
 def camera_move(base: Look, look: Look) -> np.ndarray | None:
@@ -127,4 +129,4 @@ def _corners(finder: "cv2.ORB", look: Look) -> tuple[Sequence["cv2.KeyPoint"], n
     import cv2
 
     gray = cv2.cvtColor(look.image, cv2.COLOR_RGB2GRAY)
-    return finder.detectAndCompute(gray, np.where(look.free(), 255, 0).astype(np.uint8))
+    return finder.detectAndCompute(gray, np.where(look.free, 255, 0).astype(np.uint8))

@@ -29,7 +29,7 @@ from pipelines.media.video import probe, read_frames
 from pipelines.provenance import manifest
 from tests.pipelines.drive.scripted import ScriptedTracker, write_driver
 from tests.pipelines.drive.takes import moving
-from tests.tiny import write_tiny_avatar
+from tests.tiny import ROOM, with_scene, write_tiny_avatar
 
 SMALL = DriveSettings(size=32, segment=8, batch=3, track=TrackSettings(chunk=10))
 
@@ -54,6 +54,15 @@ def driver(tmp_path: Path) -> Path:
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (track, follow_check):
         monkeypatch.setattr(module, "FaceTracker", ScriptedTracker)
+
+
+def test_the_own_scene_beside_the_driver(tmp_path: Path, avatar: Path, driver: Path):
+    asked = replace(SMALL, frame="source", size=64, side_by_side=True)
+    report = drive(with_scene(avatar), driver, tmp_path / "out.mp4", asked, Silent())
+    info = probe(tmp_path / "out.mp4")
+    assert (info.width, info.height) == (2 * 114, 64 + 8) and report.figures["size"] == 64
+    picture = next(read_frames(tmp_path / "out.mp4")).image
+    assert np.abs(picture[4, 118].astype(int) - ROOM).max() < 16 and (tmp_path / "out.preview.jpg").exists()
 
 
 def test_a_video_with_its_record(tmp_path: Path, avatar: Path, driver: Path):
