@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-MatteRegion = Literal["head", "head and shoulders", "upper body"]
-"""What belongs to the person in a training picture: head and upper neck; these and the shoulders; all that the crop shows."""
+MatteRegion = Literal["head and neck", "head", "head and shoulders", "upper body"]
+"""What belongs to the person in a training picture: head and upper neck, without or with what is worn beside the neck; these
+and the shoulders; all that the crop shows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

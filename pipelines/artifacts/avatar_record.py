@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from models.head_frame import MatteRegion
 from pipelines.artifacts.held_out import HeldOut
 from pipelines.artifacts.kinds import insist_kind
 from pipelines.core.errors import UnusableMaterial
@@ -85,7 +86,7 @@ class FrameRecord:
     """The avatar's head space, see models.head_frame."""
 
     prior_from_head: tuple[Row, Row, Row, Row]
-    matte_region: Literal["head", "head and shoulders", "upper body"] = "head"
+    matte_region: MatteRegion = "head"
     crop_center: tuple[Offset, Offset] = (0.0, 0.0)
 
 

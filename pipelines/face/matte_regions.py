@@ -29,6 +29,7 @@ class Fall:
 
 
 FALLS: dict[MatteRegion, Fall | None] = {
+    "head and neck": Fall(below_chin_m=(0.0096, 0.048), shoulder_height_m=(0.0064, 0.0384), shoulder_distance_m=(0.06, 0.085)),
     "head": Fall(below_chin_m=(0.0096, 0.048), shoulder_height_m=(0.0064, 0.0384)),
     "head and shoulders": Fall(below_chin_m=(0.16, 0.26)),
     "upper body": None,

@@ -9,6 +9,8 @@ can.
 Notable choices:
 - USUAL percentiles: a raised hand or a failed matte in a few frames moves nothing;
 - hair that reaches beyond the volume makes the whole head smaller in it, down to SMALLEST; what is still beyond does not count;
+- a collar that moved with the head would leave shreds beside the neck: where the prior shows a head, its square shows head and
+  neck without what is worn beside it;
 - the neck counts as far down as the prior's square shows it. Below the chin only the neck is looked at: shoulders do not widen
   the square.
 """
@@ -19,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from models.head_frame import HeadFrame
+from models.head_frame import HeadFrame, MatteRegion
 from pipelines.artifacts.capture_record import SCHEMA, load_dataset_record
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.face.canonical import canonical_landmarks
@@ -139,7 +141,10 @@ def frame_around(outline: Outline, frame: HeadFrame, box_size: float) -> HeadFra
     across = np.clip(0.0, right + SIDE_FREE * side - side / 2, left - SIDE_FREE * side + side / 2)
     center = round(float(across), 4), round(float(-up), 4)
     matrix = np.diag([scale] * 3 + [1.0]) @ frame.prior_from_head
-    return replace(frame, prior_from_head=matrix, crop_extent=round(float(side), 4), crop_center=center)
+    region: MatteRegion = "head and neck" if frame.matte_region == "head" else frame.matte_region
+    return replace(
+        frame, prior_from_head=matrix, crop_extent=round(float(side), 4), crop_center=center, matte_region=region
+    )  # fmt: skip
 
 
 def scale_into(outline: Outline, box_size: float) -> float:
