@@ -94,6 +94,11 @@ class FaceShopConfig:
         return Sampling(coarse=self.depth_resolution, fine=self.depth_resolution_importance, jitter=jitter)
 
     @property
+    def box_size(self) -> float:
+        """Side of the cube that is marched, in head units."""
+        return self.box_warp
+
+    @property
     def volume(self) -> Volume:
         limits: Limits = "box" if self.ray_start == "auto" or self.ray_end == "auto" else (self.ray_start, self.ray_end)
         return Volume(box_size=self.box_warp, limits=limits, rule="nerf")

@@ -67,6 +67,7 @@ def test_the_table_and_the_networks_agree_on_the_name(family: Family, generator:
     assert FAMILIES[family.name] is family and generator.family == family.name
     assert isinstance(generator, Generator) and generator.config == family.toy and isinstance(family.toy, family.config)
     assert sum(parameter.numel() for parameter in generator.parameters()) < 100_000, "a toy builds and trains in no time"
+    assert family.toy.box_size > 0, "pipelines.train.framing asks how large the volume is"
 
 
 def test_pictures_have_their_sizes(generator: Generator) -> None:
