@@ -23,7 +23,7 @@ def _command(context: typer.Context) -> None:
 
 @prior.command("import", epilog=EVERYWHERE)
 def import_(
-    network: Annotated[Path, typer.Argument(help="A published network (.pkl).", show_default=False)],
+    network: Annotated[Path, typer.Argument(help="A published network (.pkl, .pth).", show_default=False)],
     out: Out,
     name: Annotated[str | None, typer.Option(help="Name of the prior.", show_default="the folder's name")] = None,
     license_of: Annotated[str | None, typer.Option(metavar="NAME", help="Registry name or license of the file.")] = None,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.generator import Control, Discriminator, Generator, RenderSettings, Role, Scene
 from models.head_frame import HeadFrame
-from models.published import PublishedNetwork
+from models.published import RADIUS, PublishedNetwork
 
 State = dict[str, Tensor]
 """Parameters and buffers by name."""
@@ -106,6 +106,8 @@ class Importer:
 
     recognizes: Callable[[PublishedNetwork], bool]
     config: Callable[[PublishedNetwork], Any]
+    distance: float = RADIUS
+    """Of its published networks' cameras from the origin, in their units."""
     left_out: tuple[str, ...] = ()
     """How the names of tensors begin that are no part of our network, because they are not the authors' to give."""
 

@@ -8,7 +8,7 @@ from models.eg3d.config import EG3DConfig
 from models.networks.superresolution import VARIANTS
 from models.published import PublishedNetwork, boolean, plane_channels, superresolution, volume_config
 
-OTHERS = ("bcg_synthesis.", "t_mapping.", "pose_branch.")
+OTHERS = ("bcg_synthesis.", "t_mapping.", "pose_branch.", "encoder.")
 """Parts that none of these networks has."""
 
 

@@ -28,6 +28,7 @@ from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import sha256_file, write_arrays, write_bytes, write_json
 from pipelines.core.stage import Progress, Report, run_stage
 from pipelines.face.canonical import canonical_landmarks
+from pipelines.prior.importing.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
 from pipelines.prior.importing.pickles import harmless
 from pipelines.prior.importing.snapshot import Snapshot, read_snapshot, refused
 
@@ -56,9 +57,11 @@ class ImportSettings:
 def import_prior(
     network: Path, out: Path, settings: ImportSettings, progress: Progress, *, overwrite: bool = False
 ) -> Report:  # fmt: skip
-    """Make the prior folder `out` of a published pickle; nothing in the file is run."""
+    """Make the prior folder `out` of a published pickle or state; nothing in the file is run."""
     if not network.is_file():
-        raise UnusableMaterial(f"{network} is {'a folder' if network.exists() else 'missing'}; give the network's .pkl file.")
+        raise UnusableMaterial(
+            f"{network} is {'a folder' if network.exists() else 'missing'}; give the network's .pkl or .pth file."
+        )
 
     sha256 = sha256_file(network)
     license, known_from = _license(settings, sha256)
@@ -66,7 +69,7 @@ def import_prior(
 
     def work(partial: Path) -> dict[str, Any]:
         with progress.task("reading"):
-            snapshot = read_snapshot(network)
+            snapshot = read_checkpoint(network) if is_checkpoint(network) else read_snapshot(network)
         name = settings.name or out.resolve().name.removesuffix(".prior")
         with progress.task("checking and writing"):
             record = {"schema": SCHEMA, "name": name, "license": license} | _imported(partial, snapshot, settings)
@@ -95,11 +98,12 @@ def _license(settings: ImportSettings, sha256: str) -> tuple[str, str]:
     return (entry.license, f"registry entry {entry.name}, by its sha256") if entry else (UNKNOWN, "not stated")
 
 
-def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> dict[str, Any]:
+def _imported(partial: Path, snapshot: Snapshot | Checkpoint, settings: ImportSettings) -> dict[str, Any]:
     """Write the weights into `partial`; the record's part that comes from the network."""
     network = published(snapshot, settings)
     family, config, options = recognized(snapshot.path, network)
-    left_out = family.importer.left_out if family.importer else ()
+    importer = family.importer
+    left_out, distance = (importer.left_out, importer.distance) if importer else ((), RADIUS)
     state = {name: value for name, value in network.state.items() if not name.startswith(left_out)}
     statistics = state.pop(LABEL_STATISTICS, None)
     check(snapshot.path, "G_ema", state, lambda: family.build(config))
@@ -115,7 +119,7 @@ def _imported(partial: Path, snapshot: Snapshot, settings: ImportSettings) -> di
     }  # fmt: skip
     return {
         "family": family.name, "config": asdict(config), **head_space(family.frame),
-        "frontal_camera": {"distance": RADIUS, "focal": round(RADIUS / family.frame.crop_extent, 4)},
+        "frontal_camera": {"distance": distance, "focal": round(distance / family.frame.crop_extent, 4)},
         "origin": f"Imported from {snapshot.path.name}: its {' and '.join(counts)}. Head space by the conventions of its "
         f"family (1 unit = {1 / family.frame.scale:.3f} m). Landmarks: the canonical head in these units, not measured on this "
         "network's renders.",
@@ -133,7 +137,7 @@ def head_space(frame: HeadFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def published(snapshot: Snapshot, settings: ImportSettings) -> PublishedNetwork:
+def published(snapshot: Snapshot | Checkpoint, settings: ImportSettings) -> PublishedNetwork:
     """What the families' importers look at: G_ema, and D where it is wanted and there."""
     judge = None if settings.generator_only else snapshot.networks.get("D")
     return PublishedNetwork(
