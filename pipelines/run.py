@@ -18,8 +18,8 @@ from pipelines.provenance.consent import attach
 from pipelines.train import TrainSettings, train
 from pipelines.train.budget import FIXED_S, labeling_s
 
-DRIVE_SHARE = 0.15
-DRIVE_FRAME_S, DRIVE_START_S = 0.08, 10.0
+DRIVE_SHARE = 0.25
+DRIVE_FRAME_S, DRIVE_START_S = 0.2, 10.0
 """Kept for the driven video: seconds for each frame and for the start (two CPU cores), at most a share of the budget."""
 CAPTURE_SHARE, LEAST_CAPTURE_S = 0.4, 60.0
 """Most of a budget that capture may use for COLMAP's sake, and what a usual clip takes without COLMAP (two CPU cores)."""

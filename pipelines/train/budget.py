@@ -23,8 +23,12 @@ LABELING, LABELING_CAP_S = 0.12, 40.0
 """Part of a budget for pairs and the expression map, and the most seconds that it may be."""
 LEAST_PAIRS = 150
 """However long a pair takes."""
-FIXED_S = 20.0
-"""Loading, evaluation, report."""
+FIXED_S = 30.0
+"""Loading, filmed frames and their renders, evaluation, report."""
+LEAST_STEPS = 24
+"""However slow the machine is: they show the person, and the filmed frames in the avatar give the detail."""
+LEAST_STEP_S = 0.2
+"""Of a machine that is fast: in a budget that even its least steps exceed nothing is begun."""
 SAFETY = 0.9
 """Machines slow down: this part of what remains is planned with."""
 
@@ -148,18 +152,21 @@ def fastest(cores: int, measure: Callable[[int], float]) -> tuple[float, int]:
 
 
 def _from_budget(budget_s: float, spent_s: float, step_s: float, *, pairs: int, threads: int) -> PlanRecord:
-    """As many steps of `step_s` seconds as fit; SettingError when these are fewer than ten."""
-    left_s = budget_s - spent_s - FIXED_S - labeling_s(budget_s)
-    seconds = left_s * SAFETY
-    if seconds < 10 * step_s:
-        raise SettingError(
-            f"the budget of {budget_s:.0f} s leaves {max(seconds, 0):.0f} s for training after {spent_s:.0f} s of capture; "
-            f"give at least {budget_s + 60 - min(seconds, 0):.0f}s."
-        )
-    why = f"{seconds:.0f} s for steps of {step_s:.3f} s, of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
+    """As many steps of `step_s` seconds as fit, at least LEAST_STEPS; SettingError for a budget that no training fits in."""
+    rest_s = FIXED_S + labeling_s(budget_s)
+    left_s = budget_s - spent_s - rest_s
+    seconds = max(left_s, 0.0) * SAFETY
+    if budget_s < rest_s + LEAST_STEPS * LEAST_STEP_S:
+        raise SettingError(f"a budget of {budget_s:.0f} s is too short for a training; give at least {2 * rest_s:.0f}s.")
+    said = f"of a budget of {budget_s:.0f} s of which {spent_s:.0f} s were spent"
+    if seconds < LEAST_STEPS * step_s:
+        return PlanRecord(
+            steps=LEAST_STEPS, pairs=pairs, threads=threads, seconds_per_step=step_s, seconds_for_steps=LEAST_STEPS * step_s,
+            why=f"the least; {seconds:.0f} s are left {said}, and a step takes {step_s:.3f} s: it will take longer",
+        )  # fmt: skip
     return PlanRecord(
         steps=int(seconds / step_s), pairs=pairs, threads=threads, seconds_per_step=step_s, seconds_for_steps=seconds,
-        why=why, deadline_s=left_s, reserve_s=FIXED_S + labeling_s(budget_s),
+        why=f"{seconds:.0f} s for steps of {step_s:.3f} s, {said}", deadline_s=left_s, reserve_s=rest_s,
     )  # fmt: skip
 
 

@@ -165,8 +165,9 @@ class TrainSettings:
     prior's, super-resolution and discriminator are fresh."""
     paint: int = 2
     """Texels of the paint on the surface (models.volumes.surface_texture) for a pixel of the image; 0: none. Paper: 0."""
-    budget_s: float | None = 600.0
-    """Wall seconds that the whole training may take; ignored where `finetune.steps` is given."""
+    budget_s: float | None = 300.0
+    """Wall seconds that the whole training may take; ignored where `finetune.steps` is given. A slow machine takes longer:
+    a few steps are always made."""
     memory_gb: float | None = None
     """Gigabytes that a step may take, of the process on a CPU, of the graphics memory on a GPU: micro-batches and light memory
     follow, nothing that is learned; none: nothing is measured."""

@@ -56,7 +56,7 @@ def test_results_are_named_after_their_footage(calls: dict[str, dict[str, Any]])
     assert calls["drive"]["words"][:2] == (Path("out/anna.avatar"), Path("films/ref.mov"))
 
 
-@pytest.mark.parametrize(("budget_s", "spent_s"), [(600.0, 40 + 10 + 24), (120.0, 40 + 18), (None, 40)])
+@pytest.mark.parametrize(("budget_s", "spent_s"), [(600.0, 40 + 10 + 60), (120.0, 40 + 30), (None, 40)])
 def test_training_gets_what_capture_and_driving_leave(
     calls: dict[str, dict[str, Any]], budget_s: float | None, spent_s: float
 ) -> None:
