@@ -17,6 +17,8 @@ WIDE, NARROW = 0.09, 0.009
 SURE = 8.0
 SMALL_PX = 256
 """Longer side of the picture for the wide window."""
+LARGE_PX = 640
+"""What changes in larger pictures is found at this size: mattes hold nothing finer."""
 
 
 def foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -25,10 +27,23 @@ def foreground(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
     Pixels with a matte of 255 are unchanged; where it is 0, the color is that of the person nearby (of the picture, where
     nobody is near).
     """
+    if max(matte.shape) > LARGE_PX:
+        return _of_smaller(image, matte)
     picture, alpha = image.astype(np.float32), matte.astype(np.float32) / 255
     front, behind = _enlarged(_fused(*_small(picture, alpha), share=WIDE, power=SURE), alpha.shape)
     front, _ = _fused(picture, alpha, front, behind, share=NARROW, power=1.0)
     return np.round(np.where(matte[..., None] == 255, picture, front)).astype(np.uint8)
+
+
+def _of_smaller(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """`foreground` as what it changes in a picture of LARGE_PX."""
+    import cv2
+
+    size = tuple(round(LARGE_PX / max(matte.shape) * side) for side in matte.shape[::-1])
+    small, own = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (image, matte))
+    change = foreground(small, own).astype(np.float32) - small
+    large = image + cv2.resize(change, matte.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.round(np.where(matte[..., None] == 255, image, large.clip(0, 255))).astype(np.uint8)
 
 
 def _small(picture: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -16,6 +16,7 @@ from pipelines.avatar.references.bank import ARRAYS, FOLDER, QUALITY, name_of
 from pipelines.avatar.references.distance import lacks
 from pipelines.core.files import write_arrays, write_image
 from pipelines.core.stage import Progress, Task
+from pipelines.media.foreground import foreground
 from pipelines.media.pixels import to_bytes
 
 MOST = 150
@@ -59,9 +60,11 @@ def sides_of(filmed_px: float) -> list[int]:
 
 
 def cut_out(dataset: Dataset, row: int, side: int) -> np.ndarray:
-    """uint8 [side,side,4] with straight alpha: a frame's crop, and what of it the generator is taught."""
+    """uint8 [side,side,4] with straight alpha: a frame's crop without traces of the background, and what of it the
+    generator is taught."""
     only = np.array([row])
-    return np.dstack([dataset.images(only, side)[0], dataset.head_mattes(only, side)[0]])
+    color = foreground(dataset.images(only, side)[0], dataset.person_mattes(only, side)[0])
+    return np.dstack([color, dataset.head_mattes(only, side)[0]])
 
 
 def rendered_rows(portrait: Portrait, dataset: Dataset, rows: np.ndarray, expression: np.ndarray, task: Task) -> np.ndarray:

@@ -33,3 +33,10 @@ def test_whole_pixels_stay_and_a_new_background_shows_no_old_one() -> None:
 def test_a_matte_of_nobody_changes_nothing() -> None:
     picture, matte = strands()
     assert (foreground(picture, np.zeros_like(matte)) == picture).all()
+
+
+def test_large_pictures_change_as_small_ones() -> None:
+    picture, matte = (np.repeat(np.repeat(part, 5, 0), 5, 1) for part in strands())
+    half, color = (matte > 40) & (matte < 215), foreground(picture, matte)
+    assert (color[matte == 255] == picture[matte == 255]).all()
+    assert np.abs(color[half] - HAIR).mean() < 0.2 * np.abs(picture[half] - HAIR).mean()
