@@ -52,7 +52,7 @@ def region_pictures(shown: "EvaluatedAvatar") -> str:
 
 def frames(numbers: Sequence[int], shown: "EvaluatedAvatar", other: "EvaluatedAvatar | None") -> str:
     """A strip for each frame: filmed, rendered, difference, and render and difference of the other avatar."""
-    wide = 500 if other is None else 1040
+    wide = (500 if other is None else 1040) * (2 if shown.truth.image.shape[1] > SHOWN_PX else 1)
     strips = [
         html.picture(frame_strip(number, shown, other), _caption(number, shown, other), longest_px=wide) for number in numbers
     ]
