@@ -19,10 +19,10 @@ MEASURED_PX = 512
 """Longest side at which activity is measured."""
 WINDOW_PX, SHRINK_PX, SMOOTH_PX = 9, 3, 2.0
 FLAT, FULL, FULL_GROWTH = 0.3, 2.5, 0.23
-"""Activity in gray levels without any mark, and from which on it is as strong as it gets; and how this grows in small pictures."""
+"""Activity in gray levels without any mark; that with the strongest; and how this one grows in small pictures."""
 MOST, SMALL = 2.4, 4 / 3
-"""Gray levels rms of the mark in full texture from 512 pixels on, and how many times that at 128 and below, where fewer waves must
-be enough."""
+"""Gray levels rms of the mark in full texture from 512 pixels on, and how many times that at 128 and below: fewer waves must
+be enough there."""
 
 
 def strength(gray: np.ndarray) -> np.ndarray:
