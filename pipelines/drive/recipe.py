@@ -37,7 +37,9 @@ from pipelines.drive.render.preview import write_preview
 from pipelines.drive.render.staging import Staging, canvas_of, staging_of
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import sound_of
+from pipelines.evaluate.likeness import own_faces_beside
 from pipelines.face.expression import Calibration
+from pipelines.face.recognition import ONE_PERSON
 from pipelines.face.track import Track, load_track, save_track
 from pipelines.media.encoder import concat_segments, rehearse
 from pipelines.media.sound import find_sound, sound_suffix, write_sound
@@ -294,7 +296,12 @@ class Recipe:
             return {}
         track = load_track(self.partial / "track.npz")
         shape = self.canvas.shape if self.settings.side_by_side else None
-        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, shape, self.own)
+        filmed = own_faces_beside(self.avatar_folder, self.avatar)
+        figures = follow_check(self.output, track, self.avatar.prior_landmarks, self.progress, shape, self.own, filmed)
+        if (apart := figures.get("identity_distance")) is not None and apart > ONE_PERSON:
+            self.warn(
+                f"to a face recognizer the face of the result is {apart:.2f} from the filmed one; train the avatar longer."
+            )
         if figures["face_seen"] < 0.5 and self.settings.view not in ("turntable", "orbit"):
             self.warn(f"the tracker sees a face in only {figures['face_seen']:.0%} of the result; train the avatar longer.")
         return figures

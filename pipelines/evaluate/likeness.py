@@ -1,39 +1,43 @@
 """How much the face of a render is the filmed one's to a face recognizer, and how much the person differs from herself."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.dataset import Dataset
+from pipelines.artifacts.dataset_view import view_of
+from pipelines.artifacts.origins import captures_beside, find_origin, origins_of
 from pipelines.evaluate.faces import Faces
-from pipelines.face.recognition import align_face, describe, distances
+from pipelines.face.recognition import OTHER_SCENE_S, OwnFaces, align_face, describe
 
-OTHER_SCENE_S = 2.0
-"""Frames this far apart show different scenes."""
 OWN_FRAMES = 24
 """As many training frames stand for the person, evenly spread."""
+OWN_PX = 384
+"""Size of the crops in which they are looked at where no other is asked for."""
 DEFINITIONS = {
     "identity_distance": (
         "median distance of a face recognizer's descriptions (dlib's ResNet; 0: the same picture, below about 0.6: one person) "
-        "between render and filmed frame, where both were tracked; retrieval and oracle show what another filmed frame gets. "
-        f"own_frames: between training frames at least {OTHER_SCENE_S:g} s apart. to_own_frames: of each render to the nearest "
-        f"quarter of {OWN_FRAMES} training frames"
+        "between render and filmed frame, where both were tracked; retrieval and oracle show what another filmed frame gets; "
+        f"own_frames: between those of {OWN_FRAMES} training frames that are {OTHER_SCENE_S:g} s or more apart; to_own_frames: "
+        "between the renders and all of these"
     )
 }
 Description = np.ndarray | None
 """[128], None where no face was found."""
 
 
-def likeness(
-    sequences: dict[str, tuple[np.ndarray, Faces]], truth: tuple[np.ndarray, Faces], own: np.ndarray, own_time_s: np.ndarray
-) -> dict[str, Any]:
-    """Distances by sequence (images [N,S,S,3] of 0..1, faces) to the truth; and to, and between, own descriptions [M,128]."""
+def likeness(sequences: dict[str, tuple[np.ndarray, Faces]], truth: tuple[np.ndarray, Faces], own: OwnFaces) -> dict[str, Any]:
+    """Distances by sequence (images [N,S,S,3] of 0..1, faces) to the truth, and to and between own frames."""
     known = descriptions(*truth)
     ours = {name: descriptions(*one) for name, one in sequences.items()}
     return {
         **{name: median_distance(rows, known) for name, rows in ours.items()},
-        "own_frames": between_scenes(own, own_time_s),
-        "to_own_frames": {name: to_own(rows, own) for name, rows in ours.items()},
+        "own_frames": own.between_scenes(),
+        "to_own_frames": {
+            name: own.distance_of(np.array([row for row in rows if row is not None])) for name, rows in ours.items()
+        },
         "network": "dlib ResNet",
     }
 
@@ -51,28 +55,21 @@ def median_distance(ours: list[Description], theirs: list[Description]) -> float
     return float(np.median(apart)) if apart else None
 
 
-def to_own(rows: list[Description], own: np.ndarray) -> float | None:
-    """Median over the rows of the distance to the nearest quarter of own descriptions [M,128]."""
-    known = [row for row in rows if row is not None]
-    if not known or not len(own):
-        return None
-    return float(np.median(np.quantile(distances(np.stack(known), own), 0.25, axis=1)))
-
-
-def between_scenes(own: np.ndarray, time_s: np.ndarray) -> float | None:
-    """Median distance between own descriptions [M,128] at least OTHER_SCENE_S apart; None where there are no such two."""
-    apart = np.triu(np.abs(time_s[:, None] - time_s[None]) >= OTHER_SCENE_S)
-    return float(np.median(distances(own, own)[apart])) if apart.any() else None
-
-
-def own_descriptions(dataset: Dataset, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """[M,128] of training frames at `size`, placed by the capture's own tracking, and their times [M] in s."""
+def own_faces(dataset: Dataset, size: int) -> OwnFaces:
+    """Of training frames at `size`, placed by the capture's own tracking."""
     rows = dataset.rows("train")
-    points = dataset.tracking()["landmarks"][rows][..., :2]
-    rows = rows[np.isfinite(points).all((1, 2)) & (np.ptp(points, axis=1).min(1) > 1)]
+    points = dataset.tracking()["landmarks"][..., :2]
+    rows = rows[np.isfinite(points[rows]).all((1, 2)) & (np.ptp(points[rows], axis=1).min(1) > 1)]
     if not len(rows):
-        return describe([]), np.zeros(0)
+        return OwnFaces(descriptions=describe([]), time_s=np.zeros(0))
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(OWN_FRAMES, len(rows))).round().astype(int))]
-    images, landmarks = dataset.images(rows, size), dataset.tracking()["landmarks"][rows][..., :2]
-    places = (landmarks - dataset.box[rows, None, :2]) * size / dataset.box[rows, None, 2:]
-    return describe([align_face(*one) for one in zip(images, places, strict=True)]), dataset.time_s[rows]
+    places = (points[rows] - dataset.box[rows, None, :2]) * size / dataset.box[rows, None, 2:]
+    chips = [align_face(*one) for one in zip(dataset.images(rows, size), places, strict=True)]
+    return OwnFaces(descriptions=describe(chips), time_s=dataset.time_s[rows])
+
+
+def own_faces_beside(avatar: Path, model: Avatar) -> OwnFaces | None:
+    """Of the capture that an avatar folder was made of, where that lies beside it."""
+    origin = origins_of(avatar)[0]
+    capture = find_origin(origin, captures_beside(avatar, name=origin.name))
+    return None if capture is None else own_faces(view_of(capture, model.frame), OWN_PX)

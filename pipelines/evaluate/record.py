@@ -143,7 +143,7 @@ def tracked(
         "tracking": {
             "filmed_found": int(real.found.sum()), **{name: faces.face_distances(one, real) for name, one in compared.items()}
         },
-        "identity_distance": likeness.likeness(both, (truth.image, real), *likeness.own_descriptions(dataset, size)),
+        "identity_distance": likeness.likeness(both, (truth.image, real), likeness.own_faces(dataset, size)),
     }  # fmt: skip
     return record, faces.mouths(seen["avatar"], real)
 

@@ -7,6 +7,7 @@ this has both pictures. The network is `models.recognition.resnet`, which comes 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ ANCHORS = np.array([[0.8595675, 0.2134982], [0.6460605, 0.2289674], [0.1205751, 
                     [0.4901123, 0.6277975]])  # fmt: skip
 """Where the recognizer was taught to have the outer and inner corner of the left eye, those of the right one, and the base of
 the nose, over the side of the face; PADDING of it lies around."""
+OTHER_SCENE_S = 2.0
+"""Frames this far apart show different scenes."""
+ONE_PERSON = 0.6
+"""Faces further apart are taken for different people's."""
 MESH = (263, 362, 33, 133, 2)
 """The same places among the 478 points."""
 
@@ -54,6 +59,25 @@ def identity_distance(first: np.ndarray, second: np.ndarray) -> float:
 def distances(faces: np.ndarray, own: np.ndarray) -> np.ndarray:
     """[N,M] between descriptions [N,128] and [M,128]."""
     return np.linalg.norm(faces[:, None] - own[None], axis=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnFaces:
+    """What the recognizer says of filmed frames of one person."""
+
+    descriptions: np.ndarray
+    """[M,128]"""
+    time_s: np.ndarray
+    """[M] when they were filmed."""
+
+    def between_scenes(self) -> float | None:
+        """Median distance of frames at least OTHER_SCENE_S apart; None where there are no such two."""
+        apart = np.triu(np.abs(self.time_s[:, None] - self.time_s[None]) >= OTHER_SCENE_S)
+        return float(np.median(distances(self.descriptions, self.descriptions)[apart])) if apart.any() else None
+
+    def distance_of(self, faces: np.ndarray) -> float | None:
+        """Median distance of described faces [N,128] to the frames; None where there are none of either."""
+        return float(np.median(distances(faces, self.descriptions))) if len(faces) and len(self.time_s) else None
 
 
 def align_face(image: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from pipelines.drive.motion.blinks import blinks, closure_of, lateness
 from pipelines.drive.motion.retarget import driver_range
 from pipelines.drive.motion.track import between
 from pipelines.face.expression import MEASURED, Calibration, measure_expression
+from pipelines.face.recognition import OwnFaces, align_face, describe
 from pipelines.face.track import Track
 from pipelines.face.tracker import FaceTracker
 from pipelines.media.video import read_frames
@@ -20,24 +21,30 @@ WATCHED = {
     "jawOpen": ("jawOpen",), "eyeBlink": ("eyeBlinkLeft", "eyeBlinkRight"), "mouthSmile": ("mouthSmileLeft", "mouthSmileRight"),
     "browInnerUp": ("browInnerUp",),
 }  # fmt: skip
+LIKENESS_FRAMES = 24
 LEAST_MOTION = 0.06
 """Standard deviation a channel of the driver must have for its correlation to mean anything."""
 
 
 def follow_check(
     output: Path, driver: Track, canonical: np.ndarray, progress: Progress, shape: tuple[int, int] | None = None,
-    own: Calibration | None = None,
+    own: Calibration | None = None, filmed: OwnFaces | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Correlation of driver and finished video by channel (None where the driver hardly moves), share of frames with a face.
 
-    With `own`, the avatar's rest and range, also how many of the driver's blinks are in it, and how late the latest comes.
+    With `own`, the avatar's rest and range, also how many of the driver's blinks are in it, and how late the latest comes. With
+    `filmed` also how far the faces of LIKENESS_FRAMES frames are from the person's filmed ones, and these from each other.
     The finished video is always read in the measured space; a driver tracked as blendshapes has the same names. With `shape`
     only a picture of that height and width at the top and the right is looked at: the avatar beside its driver.
     """
-    rows, seen = [], []
+    rows, seen, faces = [], [], []
+    every = max(1, len(driver.valid) // LIKENESS_FRAMES)
     with FaceTracker(video=True) as tracker, progress.task("checking the result", len(driver.valid)) as task:
         for image in pictures(output):
-            face = tracker.track(image if shape is None else np.ascontiguousarray(image[: shape[0], -shape[1] :]))
+            shown = image if shape is None else np.ascontiguousarray(image[: shape[0], -shape[1] :])
+            face = tracker.track(shown)
+            if filmed is not None and face is not None and len(seen) % every == 0:
+                faces.append(align_face(shown, face.points))
             seen.append(face is not None)
             rows.append(measure_expression(face.points, canonical) if face is not None else np.zeros(len(MEASURED), np.float32))
             task.advance()
@@ -50,6 +57,9 @@ def follow_check(
         figures[name] = correlation(asked, found[:, [MEASURED.index(part) for part in parts]].mean(1))
     if own is not None and driver.names == MEASURED and both.any():
         figures["blinks"] = blinked(driver, np.array(rows[:count]), both, own)
+    if filmed is not None:
+        figures["identity_distance"] = filmed.distance_of(describe(faces))
+        figures["identity_own_frames"] = filmed.between_scenes()
     return figures
 
 

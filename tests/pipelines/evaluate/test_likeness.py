@@ -5,9 +5,9 @@ import pytest
 
 from pipelines.evaluate import likeness
 from pipelines.evaluate.faces import Faces
-from pipelines.evaluate.likeness import between_scenes, descriptions, median_distance, to_own
+from pipelines.evaluate.likeness import descriptions, median_distance
 from pipelines.face.expression import MEASURED
-from pipelines.face.recognition import MESH, anchors
+from pipelines.face.recognition import MESH, OwnFaces, anchors
 
 
 def faces(found: list[bool]) -> Faces:
@@ -32,24 +32,14 @@ def test_distances_are_medians_over_what_both_show() -> None:
     truth = plain((1, 0, 0), (1, 0, 0), (1, 0, 0)), faces([True, True, False])
     shown = plain((1, 0, 0), (1, 0.6, 0.8), (0, 0, 0)), faces([True, True, True])
     own = np.array([[1.0, 0, 0], [1, 0, 1], [1, 0, 0.2]])
-    found = likeness.likeness({"avatar": shown}, truth, own, np.array([0.0, 1.0, 3.0]))
+    filmed = OwnFaces(descriptions=own, time_s=np.array([0.0, 1.0, 3.0]))
+    found = likeness.likeness({"avatar": shown}, truth, filmed)
     assert found["avatar"] == pytest.approx(0.5, abs=0.01)
     assert found["own_frames"] == pytest.approx((0.2 + 0.8) / 2), "the first two are of one scene"
-    assert found["to_own_frames"]["avatar"] is not None
+    assert found["to_own_frames"]["avatar"] == pytest.approx(1.0, abs=0.01), "the median of nine"
 
 
 def test_where_no_face_is_there_is_no_distance() -> None:
     rows = descriptions(plain((1, 0, 0), (0, 0, 1)), faces([False, True]))
     assert rows[0] is None and rows[1] == pytest.approx([0, 0, 1])
     assert median_distance([None, rows[1]], [rows[1], None]) is None
-    assert to_own([None], np.eye(3)) is None and to_own(rows, np.zeros((0, 3))) is None
-
-
-def test_to_own_frames_is_to_the_nearest_quarter() -> None:
-    own = np.array([[float(number), 0, 0] for number in range(5)])
-    assert to_own([np.zeros(3)], own) == pytest.approx(1.0)
-
-
-def test_own_frames_of_one_scene_say_nothing() -> None:
-    assert between_scenes(np.eye(3), np.array([0.0, 1.0, 1.9])) is None
-    assert between_scenes(np.eye(3), np.array([0.0, 1.0, 2.0])) == pytest.approx(2**0.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.face.recognition import MESH, align_face, anchors, describe, fit_to_template, identity_distance
+from pipelines.face.recognition import MESH, OwnFaces, align_face, anchors, describe, fit_to_template, identity_distance
 
 
 def drawn(angle_deg: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -40,3 +40,14 @@ def test_distances_grow_with_the_difference_and_take_other_sizes() -> None:
     small = face[::2, ::2]
     assert identity_distance(small, small) == 0 and describe([small, face]).shape == (2, 128)
     assert describe([]).shape == (0, 128)
+
+
+def test_own_frames_of_one_scene_say_nothing() -> None:
+    assert OwnFaces(descriptions=np.eye(3), time_s=np.array([0.0, 1.0, 1.9])).between_scenes() is None
+    assert OwnFaces(descriptions=np.eye(3), time_s=np.array([0.0, 1.0, 2.0])).between_scenes() == pytest.approx(2**0.5)
+
+
+def test_the_distance_to_own_frames_is_the_median() -> None:
+    own = OwnFaces(descriptions=np.array([[0.0, 0], [1, 0], [5, 0]]), time_s=np.arange(3.0))
+    assert own.distance_of(np.zeros((1, 2))) == 1.0 and own.distance_of(np.zeros((0, 2))) is None
+    assert OwnFaces(descriptions=np.zeros((0, 2)), time_s=np.zeros(0)).distance_of(np.zeros((1, 2))) is None
