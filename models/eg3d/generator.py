@@ -153,7 +153,9 @@ class EG3D(nn.Module):
         side: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Features [B,N,C] in about [-1,1] (empty: -1), depth [B,N,1] and alpha [B,N,1] of any rays [B,N,3]."""
-        return render_rays(self.field(planes), origins, directions, sampling, self.config.volume, compute, side=side)
+        field, volume = self.field(planes), self.config.volume
+        features, depth, alpha = render_rays(field, origins, directions, sampling, volume, compute, side=side)
+        return features, depth, alpha
 
     def super_resolve(self, feature_image: Tensor, ws: Tensor, compute: Compute = EXACT, patch: bool = False) -> Tensor:
         """[B,3,H,H] of features [B,C,h,h], or the part of it that a `patch` shows; over black, as the features are."""

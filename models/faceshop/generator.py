@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from models.camera import Camera
 from models.compute_mode import EXACT, Compute
 from models.faceshop.codes import replaced
-from models.faceshop.config import FaceShopConfig
+from models.faceshop.config import Block, FaceShopConfig
 from models.faceshop.marching import Marching
 from models.faceshop.pose import POSE_DIM, frontal_angles, pose_angles
 from models.generator import (
@@ -121,8 +121,10 @@ class FaceShop(nn.Module):
 
         ValueError where it asks for some without saying which code the latents are of.
         """
-        parts = (("expression", control.deformation, self.config.expression_scale),
-                 ("light", control.illumination, self.config.light_scale))  # fmt: skip
+        parts: tuple[tuple[Block, Tensor | None, float], ...] = (
+            ("expression", control.deformation, self.config.expression_scale),
+            ("light", control.illumination, self.config.light_scale),
+        )
         if all(values is None for _, values, _ in parts):
             return control.ws
         if control.code is None:

@@ -229,6 +229,6 @@ def light_terms(pair: Pair, helpers: Helpers, weights: PairWeights) -> Terms:
         features = _recognized(helpers.recognizer, pair.first_face.landmarks, *images)
         terms["light/identity"] = weights.light_identity * identity_loss(*features)
     if helpers.landmarks is not None:
-        points = [helpers.landmarks(image) for image in images]
-        terms["light/landmarks"] = weights.light_landmarks * landmark_loss(*points, landmark_weights().to(points[0]))
+        first, second = (helpers.landmarks(image) for image in images)
+        terms["light/landmarks"] = weights.light_landmarks * landmark_loss(first, second, landmark_weights().to(first))
     return terms

@@ -45,7 +45,7 @@ def from_ict(arrays: Arrays, *, shapes: int = 40) -> FaceModel:
     return FaceModel(
         mean_shape=_tensor(0.1 * (mean - mean.mean(0))), shape_basis=_modes(arrays["identity"][:shapes, :count], 0.1),
         expression_basis=_modes(arrays["expression"][:, :count], 0.1),
-        mean_albedo=_tensor(np.broadcast_to(np.float32(SKIN), (count, 3))), albedo_basis=_tensor(tint),
+        mean_albedo=_tensor(np.broadcast_to(np.array(SKIN), (count, 3))), albedo_basis=_tensor(tint),
         triangles=_numbers(triangles[(triangles < count).all(1)]), landmarks=_numbers(arrays["landmarks68"]),
         expression_names=tuple(map(str, arrays["expression_names"])), license=ICT_LICENSE,
     )  # fmt: skip
@@ -69,7 +69,7 @@ def from_flame(arrays: Arrays) -> FaceModel:
     return FaceModel(
         mean_shape=_tensor(10 * (mean - mean.mean(0))), shape_basis=_tensor(10 * directions[..., :FLAME_SHAPES]),
         expression_basis=_tensor(10 * directions[..., FLAME_SHAPES:]),
-        mean_albedo=_tensor(np.broadcast_to(np.float32(SKIN), mean.shape)),
+        mean_albedo=_tensor(np.broadcast_to(np.array(SKIN), mean.shape)),
         albedo_basis=_tensor(np.broadcast_to(TINT * np.eye(3, dtype=np.float32), (len(mean), 3, 3))),
         triangles=_numbers(arrays["f"]), landmarks=_numbers(arrays["lm68"]), license="FLAME: see flame.is.tue.mpg.de",
     )  # fmt: skip

@@ -70,9 +70,9 @@ def test_flows_are_true_pixels_and_the_official_ones_too_long() -> None:
 
 def test_a_moved_face_is_compared_as_officially() -> None:
     official = golden("10_disentangle")
-    images = seen_at_224(pictures(official["img_low32"])).split(1)
+    before, after = seen_at_224(pictures(official["img_low32"])).split(1)
     first, second = official["mask_pair"].float().split(1)
-    loss = flow_loss(*images, SIZE * official["flow_224_units"], 1 - first * (1 - second))
+    loss = flow_loss(before, after, SIZE * official["flow_224_units"], 1 - first * (1 - second))
     assert float(loss) == pytest.approx(float(official["comp_exp_tex"]), rel=RELATIVE)
 
 

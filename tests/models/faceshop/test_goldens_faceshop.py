@@ -135,9 +135,9 @@ def test_the_authors_hard_mask_is_the_official_one(mode: str, classes: tuple[int
     assert largest_difference(weights, official[f"{mode}/weights"][..., 0]) < TOLERANCE
     assert largest_difference(summed(mixed.features, weights), official[f"{mode}/features"]) < TOLERANCE
     assert largest_difference((weights * depths).sum(-1, keepdim=True), official[f"{mode}/depth"]) < TOLERANCE
-    classes, palette = without_background(mixed, depths), golden("05_composite")["label_palette"]
-    assert largest_difference(classes, official[f"{mode}/labels"]) < TOLERANCE
-    assert largest_difference(classes @ palette, official[f"{mode}/label_rgb"]) < TOLERANCE
+    labels, palette = without_background(mixed, depths), golden("05_composite")["label_palette"]
+    assert largest_difference(labels, official[f"{mode}/labels"]) < TOLERANCE
+    assert largest_difference(labels @ palette, official[f"{mode}/label_rgb"]) < TOLERANCE
 
 
 def test_the_soft_blend_is_its_formula() -> None:

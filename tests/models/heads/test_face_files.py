@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", points=np.zeros(3))
     with pytest.raises(ValueError, match="is no face model"):
         load_face_model(tmp_path / "x.npz")
-    np.savez(tmp_path / "y.npz", **{name: value for name, value in bfm().items() if name != "tri"})
+    incomplete: dict[str, Any] = {name: value for name, value in bfm().items() if name != "tri"}
+    np.savez(tmp_path / "y.npz", **incomplete)
     with pytest.raises(ValueError, match="it lacks 'tri'"):
         load_face_model(tmp_path / "y.npz")

@@ -11,7 +11,7 @@ from pipelines.evaluate.control_scores import (
 )
 from tests.material import shared
 
-FACTORS = ("beta", "R", "gamma")
+FACTORS: tuple[str, ...] = ("beta", "R", "gamma")
 
 
 def test_scores_of_disentanglement_are_the_reference_ones() -> None:

@@ -68,7 +68,7 @@ def test_light_of_shards_is_the_same_light() -> None:
     light = random.normal(size=(1, 9, 3))
     normals = torch.nn.functional.normalize(torch.from_numpy(random.normal(size=(1, 30, 3))), dim=-1)
     ours = irradiance(normals.float(), torch.from_numpy(as_face_light(light)))
-    theirs = [[irradiance_of_shards(*normal, light[0], channel) for channel in range(3)] for normal in normals[0].numpy()]
+    theirs = [[irradiance_of_shards(x, y, z, light[0], channel) for channel in range(3)] for x, y, z in normals[0].tolist()]
     assert np.allclose(ours[0].numpy(), theirs, atol=1e-4)
 
 
