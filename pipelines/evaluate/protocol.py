@@ -177,7 +177,7 @@ def rough_errors(truth: Pictures, part: np.ndarray) -> np.ndarray:
 
 def mean_image(train: Images) -> np.ndarray:
     """float32 [S,S,3]"""
-    return (sum(part.sum(0, dtype=np.float64) for part in in_parts(train)) / len(train)).astype(np.float32)
+    return (np.sum([part.sum(0, dtype=np.float64) for part in in_parts(train)], axis=0) / len(train)).astype(np.float32)
 
 
 def baselines(truth: Pictures, query: Poses, train_images: Images, train: Poses) -> dict[str, dict[str, float]]:

@@ -16,9 +16,10 @@ STEP_PX = BLOCK_PX // 2
 
 def whiten(flat: np.ndarray) -> np.ndarray:
     """float32 [H,W] of a picture [H,W]; what is even stays 0."""
-    waves = rfft2(blocks_of(flat) * window())
+    waves = np.asarray(rfft2(blocks_of(flat) * window()))
     size = np.abs(waves)
-    return joined(irfft2(waves / (size + np.median(size) + 1e-12), s=(BLOCK_PX, BLOCK_PX)) * window(), flat.shape)
+    even = np.asarray(irfft2(waves / (size + np.median(size) + 1e-12), s=(BLOCK_PX, BLOCK_PX)))
+    return joined(even * window(), flat.shape)
 
 
 def window() -> np.ndarray:

@@ -25,7 +25,7 @@ def mean_colors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plain(*colors: tuple[float, float, float]) -> np.ndarray:
-    return np.stack([np.broadcast_to(np.float32(color), (150, 150, 3)) for color in colors])
+    return np.stack([np.broadcast_to(np.array(color, np.float32), (150, 150, 3)) for color in colors])
 
 
 def test_distances_are_medians_over_what_both_show() -> None:
