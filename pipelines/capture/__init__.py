@@ -173,7 +173,8 @@ def _select_frames(task: Task) -> Selection:
         rows = np.unique(np.linspace(0, len(seen.index) - 1, settings.frames.max_frames).round().astype(int))
     else:
         still, name = footage.kind != "video", footage.info.path.name
-        rows = select_frames(seen, settings.frames, name, canonical_landmarks(), still)
+        trained = None if still else _trained(footage, seen, settings.dataset.held_out)
+        rows = select_frames(seen, settings.frames, name, canonical_landmarks(), still, trained)
     selected = seen.rows(rows)
     if task.cameras_are_given:
         step(partial, "given", lambda: transforms_json.solve(partial, selected, footage.views, task.size, progress))
@@ -182,6 +183,14 @@ def _select_frames(task: Task) -> Selection:
     faceless = back_of_head.candidates(seen, selected, task.cameras_are_given)
     step(partial, "faceless", lambda: extract.extract(partial, footage, faceless, progress))
     return Selection(seen=seen, selected=selected, faceless=faceless)
+
+
+def _trained(footage: Footage, seen: Scan, held_out: float) -> np.ndarray:
+    """[T] bool: usable frames that will not be held out."""
+    result = np.zeros(len(seen.index), bool)
+    if len(seen.usable):
+        result[seen.usable] = records.split_of(footage, seen.rows(seen.usable), held_out)[0] == "train"
+    return result
 
 
 def _matte(task: Task, frames: Scan, name: str) -> person.Mattes:

@@ -72,7 +72,7 @@ def split_stills(count: int, held_out: float) -> np.ndarray:
 def write_dataset(partial: Path, footage: Footage, kept: Kept, settings: DatasetSettings) -> dict[str, Any]:
     """dataset.json: the frames with their weights, confidence and places of mattes, and the split."""
     scan = kept.scan
-    kinds, rule = _split_of(footage, scan, settings.held_out)
+    kinds, rule = split_of(footage, scan, settings.held_out)
     items = [
         {
             "name": name, "source_index": int(scan.index[row]), "time_s": round(float(scan.time_s[row]), 6),
@@ -88,7 +88,7 @@ def write_dataset(partial: Path, footage: Footage, kept: Kept, settings: Dataset
     return {"train": int((kinds == "train").sum()), "test": int((kinds == "test").sum())}
 
 
-def _split_of(footage: Footage, scan: Scan, held_out: float) -> tuple[np.ndarray, dict[str, Any]]:
+def split_of(footage: Footage, scan: Scan, held_out: float) -> tuple[np.ndarray, dict[str, Any]]:
     """The split of every frame, and how it was made."""
     if footage.kind != "video":
         rule = {"rule": f"every {max(2, round(1 / max(held_out, 1e-6)))}th picture"}

@@ -10,9 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from pipelines.capture.frames.extract import assess_quality, dropped, faces_by_finder, remarks, sampler
 from pipelines.capture.frames.scan import FrameSettings, Scan
-from pipelines.capture.frames.selection import furthest, looks_like, select_frames
+from pipelines.capture.frames.selection import ONE_EVENT_S, furthest, lacking_movements, looks_of, select_frames
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.canonical import canonical_landmarks
+from pipelines.face.channels import LEFT, RIGHT
+from pipelines.face.movements import Faces, strengths
 
 SETTINGS = FrameSettings()
 FACE = np.random.default_rng(0).uniform(0, 100, (478, 3)).astype(np.float32)
@@ -97,9 +99,62 @@ def test_a_face_that_never_changes_is_chosen_by_time_alone() -> None:
 
 
 def test_turns_are_told_in_steps_of_ten_degrees() -> None:
-    canonical = canonical_landmarks()
-    frontal, side = (looks_like(points, canonical) for points in faces(np.array([0.0, 30.0])))
+    turned = Faces.of(faces(np.array([0.0, 30.0])), np.arange(2) / 25, canonical_landmarks())
+    frontal, side = looks_of(turned, strengths(turned))
     assert abs(side[0] - frontal[0]) == pytest.approx(3, abs=0.05) and abs(side[1]) < 0.05
+
+
+def blinking(count: int, closure: dict[int, float]) -> Scan:
+    """A still face whose lids shut by a share of their gap in the frames of `closure`, which are not the sharpest."""
+    scan = replace(seen(count, rate_hz=30), points=faces(np.zeros(count)))
+    for row, share in closure.items():
+        for upper, lower in LEFT.lid_pairs + RIGHT.lid_pairs:
+            scan.points[row, upper] += share * (scan.points[row, lower] - scan.points[row, upper])
+        scan.sharpness[row] = 0.6
+    return scan
+
+
+def test_one_blink_of_three_soft_frames_in_600_is_kept() -> None:
+    scan = blinking(600, {300: 0.5, 301: 0.95, 302: 0.6})
+    assert 301 not in select_frames(scan, FrameSettings(max_frames=60), "a.mp4")
+    kept = select_frames(scan, FrameSettings(max_frames=60), "a.mp4", canonical_landmarks())
+    assert len(kept) == 60 and {300, 301, 302} <= set(kept)
+
+
+def test_a_single_wild_frame_is_no_blink() -> None:
+    scan = blinking(600, {300: 0.95})
+    assert 300 not in select_frames(scan, FrameSettings(max_frames=60), "a.mp4", canonical_landmarks())
+
+
+def test_lips_that_shut_for_four_frames_of_a_talk_are_kept() -> None:
+    """20 s with lips an eighth to a third of the mouth's width apart."""
+    scan, rng = replace(seen(600, rate_hz=30), points=faces(np.zeros(600))), np.random.default_rng(2)
+    width = float(np.linalg.norm(scan.points[0, 61] - scan.points[0, 291]))
+    apart = width * rng.uniform(0.12, 0.33, 600)
+    apart[400:404] = 0
+    scan.points[:, 14, 1] = scan.points[:, 13, 1] + apart
+    scan.sharpness[400:404] = 0.6
+    kept = select_frames(scan, FrameSettings(max_frames=60), "a.mp4", canonical_landmarks())
+    assert set(kept) & set(range(400, 404))
+
+
+def test_of_two_blinks_the_one_that_is_trained_on_is_kept() -> None:
+    scan = blinking(600, {300: 0.5, 301: 0.8, 302: 0.6, 580: 0.5, 581: 0.95, 582: 0.6})
+    settings, trained = FrameSettings(max_frames=60), np.arange(600) < 510
+    kept = select_frames(scan, settings, "a.mp4", canonical_landmarks(), trained=trained)
+    assert 301 in kept
+
+
+def test_frames_for_a_movement_come_from_several_events_rarest_first() -> None:
+    time_s = np.arange(100) / 25
+    blink, jaw = np.zeros(100), np.zeros(100)
+    blink[[20, 21, 22, 70, 71]] = (0.88, 1.0, 0.9, 0.95, 0.9)
+    jaw[[5, 40, 60, 90]] = (0.7, 1.0, 0.95, 0.9)
+    signals = {"jawOpen": jaw, "eyeBlinkLeft": blink, "mouthPucker": np.full(100, 0.2)}
+    assert list(lacking_movements(signals, time_s, np.array([5, 50]), np.arange(100))) == [21, 40, 70, 60, 22, 90]
+    assert abs(time_s[70] - time_s[21]) > ONE_EVENT_S
+    assert list(lacking_movements(signals, time_s, np.array([21, 40, 60, 90]), np.arange(100))) == [70, 22]
+    assert not len(lacking_movements(signals, time_s, np.arange(0), np.arange(0)))
 
 
 def test_the_furthest_rows_come_first_and_near_ones_not_at_all() -> None:
