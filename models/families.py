@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.generator import Control, Discriminator, Generator, RenderSettings, Role, Scene
 from models.head_frame import HeadFrame
+from models.heads.skinned_body import SkinnedBody
 from models.published import RADIUS, PublishedNetwork
 
 State = dict[str, Tensor]
@@ -70,6 +71,14 @@ class Phases(Protocol):
 
     A draw and the fakes made of it are the family's own; fakes have the ws [B,num_ws,w_dim] of their pictures.
     """
+
+    def dressed(self, config: Any, body: SkinnedBody | None) -> Any:
+        """The config with the name of a user's `body`; ValueError where there is none and the config's own needs a file."""
+        ...
+
+    def wear(self, generator: Any, body: SkinnedBody) -> None:
+        """ValueError where the generator was made with another one."""
+        ...
 
     def draw(self, z: Tensor, labels: Tensor, poses: Tensor, seen: float, random: torch.Generator) -> Any:
         """Latents [B,z_dim], cameras [B,25] and poses [B,6] of the data -> what fakes are made of."""

@@ -31,7 +31,10 @@ SMPL_SIZE = (6890, 24)
 
 
 class NoBody(ValueError):
-    """A pose was asked for, and the body that the network was trained with is not there."""
+    """A pose was asked for, and the body `name` that the network was trained with is not there."""
+
+    def __init__(self, name: str):
+        super().__init__(f"to turn the head it needs the body {name}, which is not part of the network")
 
 
 class Portrait3D(TrigridGenerator):
@@ -63,7 +66,7 @@ class Portrait3D(TrigridGenerator):
         if self._by_body is None:
             body = body_of_name(self.config.body)
             if body is None:
-                raise NoBody(f"to turn the head it needs the body {self.config.body}, which is not part of the network")
+                raise NoBody(self.config.body)
             self.wear(body)
         assert self._by_body is not None
         return self._by_body

@@ -8,17 +8,19 @@ Notable choices:
 - the discriminator's pose head learns from fakes alone, whose pose is certain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from models.camera import Camera
 from models.generator import Control, Noise, Rendering, RenderSettings, Role
+from models.heads.bust import body_of_name
+from models.heads.skinned_body import SkinnedBody
 from models.networks.stylegan2.resampling import blur
 from models.portrait3d.config import PortraitConfig
 from models.portrait3d.discriminator import Images, PoseDiscriminator
-from models.portrait3d.generator import Portrait3D
+from models.portrait3d.generator import NoBody, Portrait3D
 from models.training import schedules
 from models.training.losses import generator_loss, r1_penalty
 
@@ -139,6 +141,17 @@ def raw_size(images: float, start: int = 64, final: int = 128, begin_kimg: float
 
 class PortraitPhases:
     """The phases and schedules above (models.families.Phases)."""
+
+    def dressed(self, config: PortraitConfig, body: SkinnedBody | None) -> PortraitConfig:
+        """Networks that were made with a user's body keep its name; those of a body made by code get the other one's."""
+        if body is None:
+            if body_of_name(config.body) is None:
+                raise NoBody(config.body)
+            return config
+        return config if body_of_name(config.body) is None else replace(config, body=body.identity)
+
+    def wear(self, generator: Portrait3D, body: SkinnedBody) -> None:
+        generator.wear(body)
 
     def draw(self, z: Tensor, labels: Tensor, poses: Tensor, seen: float, random: torch.Generator) -> Draw:
         coins = torch.rand(2, len(z), generator=random).to(z.device)

@@ -17,6 +17,7 @@ from torch import Tensor
 from models.camera import Camera
 from models.families import FAMILIES, Family, Phases
 from models.generator import Control, Generator, Network, rendered
+from models.heads.skinned_body import SkinnedBody
 from models.networks.stylegan2.resampling import resize
 from models.training import schedules
 from models.training.augment import RELEASE, Augmentation
@@ -26,6 +27,7 @@ from pipelines.core.files import write_bytes
 from pipelines.core.stage import Progress, Report, Work, run_stage
 from pipelines.engine.distributed import together
 from pipelines.engine.keyed_random import keyed
+from pipelines.prior.importing.bodies import read_body
 from pipelines.prior.train.adversarial import R1_EVERY, AdversarialSettings, Adversaries, Iteration, draw
 from pipelines.prior.train.draws import normal_draw
 from pipelines.prior.train.images import LabeledImages
@@ -52,6 +54,8 @@ class PosedSettings:
     """Thousands of images that `start` was shown: its schedules go on from there."""
     masks: Path | None = None
     """Folder or zip file with a mask for each picture, of the same name; shards have their own."""
+    body: Path | None = None
+    """Your SMPL file (.npz or .pkl), whose shape the head is bent by; none: a body made by code."""
     pose_noise_deg: float = 10.0
     """Of each number of a pose in shards, whose truth is known: labels of photographs are as poor."""
     license: str = UNKNOWN
@@ -101,7 +105,8 @@ def train_posed(
     data: Path, out: Path, family: Family, settings: PosedSettings, progress: Progress, *, device: str, overwrite: bool = False
 ) -> Report:
     """Make the prior folder `out` of a family with phases of its own; under torchrun as `train_prior`."""
-    config = config_of_family(family, settings)
+    body = read_body(settings.body) if settings.body else None
+    config = dressed(family, config_of_family(family, settings), body)
     images = open_posed(
         data, settings.masks, family.frame, noise_deg=settings.pose_noise_deg, seed=settings.seed, mirrored=settings.mirror
     )  # fmt: skip
@@ -123,7 +128,7 @@ def train_posed(
     with together(device) as processes:
 
         def work(partial: Path) -> dict[str, Any]:
-            players, phases = begin(family, config, settings, processes.device), phases_of(family)
+            players, phases = begin(family, config, settings, processes.device, body), phases_of(family)
             iteration = partial_of(
                 PosedIteration, players=players, images=images, settings=settings.adversarial, processes=processes,
                 phases=phases, mask_gamma=settings.mask_gamma, start=settings.start_kimg * 1000,
@@ -166,15 +171,29 @@ def config_of_family(family: Family, settings: PosedSettings) -> Any:
     return config
 
 
-def begin(family: Family, config: Any, settings: PosedSettings, device: str) -> Adversaries:
+def dressed(family: Family, config: Any, body: SkinnedBody | None) -> Any:
+    """The config with the name of the body; SettingError where it needs one that was not given."""
+    try:
+        return phases_of(family).dressed(config, body)
+    except ValueError as error:
+        raise SettingError(f"the network cannot be trained: {error}; name its file with --set body=FILE.") from error
+
+
+def begin(
+    family: Family, config: Any, settings: PosedSettings, device: str, body: SkinnedBody | None = None
+) -> Adversaries:  # fmt: skip
     """Fresh networks of the seed, or those of the prior to start from; the generator has no lazy phase."""
-    phases_of(family)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         generator, judges = family.build(config), family.discriminators(config)
     (judge,) = judges.values()
     if settings.start is not None:
         fill(settings.start, generator, judge.network)
+    if body is not None:
+        try:
+            phases_of(family).wear(generator, body)
+        except ValueError as error:
+            raise SettingError(f"body={settings.body}: {error}.") from error
     generator, discriminator = generator.to(device), judge.network.to(device)
     rate, betas = schedules.lazy_adam(settings.discriminator_learning_rate, (0.0, 0.99), R1_EVERY)
     average, judge_average = copy.deepcopy(generator), copy.deepcopy(discriminator)

@@ -55,7 +55,7 @@ def of_chumpy(array: np.ndarray) -> bytes:
 
 def of_sparse(array: np.ndarray) -> bytes:
     matrix = sparse.csc_matrix(array)
-    shape = b"(" + b"".join(b"J" + struct.pack("<i", side) for side in matrix.shape) + b"t"
+    shape = b"(" + b"".join(b"J" + struct.pack("<i", side) for side in array.shape) + b"t"
     state = b"".join(text(name) + of_python2(getattr(matrix, name)) for name in ("data", "indices", "indptr"))
     return b"cscipy.sparse.csc\ncsc_matrix\n)\x81}(" + text("_shape") + shape + state + b"ub"
 

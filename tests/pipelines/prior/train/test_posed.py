@@ -25,6 +25,7 @@ from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
 from pipelines.engine.checkpoint import load_checkpoint
+from pipelines.prior.importing.bodies import read_body
 from pipelines.prior.people import body
 from pipelines.prior.people.shards import shard_path, write_shard
 from pipelines.prior.train.posed import (
@@ -38,6 +39,8 @@ from pipelines.prior.train.posed import (
 )
 from pipelines.prior.train.posed_images import looked_at, open_posed
 from pipelines.prior.train.training import PriorTrainSettings, train_prior
+from tests.pipelines.prior.importing.test_bodies import arrays
+from tests.pipelines.prior.importing.test_bodies import write as write_body
 from tests.reference import largest_difference
 
 COUNT = 8
@@ -188,6 +191,24 @@ def test_a_training_resumes_to_the_bit_and_leaves_a_prior(data: Path, config: Pa
     train_posed(data / "pictures", tmp_path / "broken.prior", FAMILY, settings, Silent(), device="cpu")
     for name in ("weights.safetensors", "discriminator.safetensors", ESTIMATOR):
         assert (tmp_path / "whole.prior" / name).read_bytes() == (tmp_path / "broken.prior" / name).read_bytes()
+
+
+def test_a_users_body_is_named_and_not_kept(data: Path, config: Path, tmp_path: Path) -> None:
+    file = write_body(tmp_path, "npz")
+    settings = settings_of(data, config, kimg=0.004, body=file)
+    train_posed(data / "pictures", tmp_path / "own.prior", FAMILY, settings, Silent(), device="cpu")
+    prior = load_prior(str(tmp_path / "own.prior"))
+    own = config_of(prior)
+    assert own == replace(CONFIG, body=read_body(file).identity) and prior.weights is not None
+    assert set(load_file(prior.weights)) == set(Portrait3D(CONFIG).state_dict())
+    again = settings_of(data, config, kimg=0.004, start=str(tmp_path / "own.prior"))
+    with pytest.raises(SettingError, match="needs the body .*name its file with --set body=FILE"):
+        train_posed(data / "pictures", tmp_path / "more.prior", FAMILY, again, Silent(), device="cpu")
+    np.savez(tmp_path / "other.npz", **arrays() | {"v_template": arrays()["v_template"] * 1.1})
+    other = replace(again, body=tmp_path / "other.npz")
+    with pytest.raises(SettingError, match="trained with the body"):
+        train_posed(data / "pictures", tmp_path / "more.prior", FAMILY, other, Silent(), device="cpu")
+    train_posed(data / "pictures", tmp_path / "more.prior", FAMILY, replace(again, body=file), Silent(), device="cpu")
 
 
 def test_settings_that_cannot_be_are_refused(data: Path, config: Path, tmp_path: Path) -> None:
