@@ -136,7 +136,7 @@ def judge(copy: Path, fault: Fault, words: argparse.Namespace) -> dict[str, Any]
             for choice in ((QUICK, ALL) if words.slow else (QUICK,))
         )
     finally:
-        path.write_text(source)
+        write(path, source)
     seconds = round(time.perf_counter() - started, 1)
     place = f"{fault.module}:{fault.line}"
     return {"key": fault.key, "place": place, "fault": fault.what, "test_files": len(tests), "s": seconds, "caught": noticed}
@@ -146,22 +146,26 @@ def notices(copy: Path, path: Path, texts: tuple[str, str], choice: list[str], l
     """Whether tests fail, or do not end, with the first text of a module and pass with the second one."""
     wrong, right = texts
     shutil.rmtree(copy / CACHE, ignore_errors=True)
-    path.write_text(wrong)
+    write(path, wrong)
     code = ran(copy, choice, limit_s)
     if code in (0, NOTHING_RAN):
         return False
-    path.write_text(right)
+    write(path, right)
     return ran(copy, choice if code is None else [*choice, "--last-failed"], limit_s / 2) == 0
+
+
+def write(path: Path, text: str) -> None:
+    """The text with another time of change than any before, by which Python knows that its compiled form is stale."""
+    before = path.stat().st_mtime
+    path.write_text(text)
+    os.utime(path, (before + 2, before + 2))
 
 
 def ran(copy: Path, choice: list[str], limit_s: float) -> int | None:
     """Exit status of the tests in the copy; None where they do not end in time."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"cache_dir={CACHE}", *choice]
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        return subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL
-        ).returncode
+        return subprocess.run(command, cwd=copy, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL).returncode
     except subprocess.TimeoutExpired:
         return None
 
