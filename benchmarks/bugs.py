@@ -1,12 +1,14 @@
 """What real people's files do: the cases of ../shared/bugs, each run as its commands and judged by what it must leave.
 
-    python benchmarks/bugs.py --folder /tmp/bugs [--avatar anna.avatar] [--only 01,24b]
+    python benchmarks/bugs.py --folder /tmp/bugs [--avatar anna.avatar] [--face anna.avatar] [--only 01,24b]
 
-`../shared/bugs/make.py` writes the inputs once; without --avatar a small one is trained on the demo's clip (minutes). The
+`../shared/bugs/make.py` writes the inputs once; without --avatar a small one is trained on the demo's clip (minutes). One case
+reads the rendered face: where --avatar is a toy, --face names an avatar that shows one. The
 checks stand in bugs_media.py, bugs_devices.py and bugs_motion.py. Prints a row a case as it goes.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -66,6 +68,8 @@ class Try:
 
     inputs: Path
     avatar: Path
+    face: Path
+    """An avatar whose renders show a face."""
     results: Path
     problems: list[str] = field(default_factory=list)
 
@@ -93,17 +97,36 @@ class Try:
         self.expect("fault of avatarcli" not in ended.text, f"an internal error: {last}")
         return ended
 
-    def drive(self, video: str, out: str, *more: str, code: int | tuple[int, ...] | None = 0, cwd: Path | None = None) -> Ended:
+    def drive(
+        self, video: str, out: str, *more: str, code: int | tuple[int, ...] | None = 0, cwd: Path | None = None,
+        avatar: Path | None = None,
+    ) -> Ended:  # fmt: skip
         """The avatar driven by an input (`video` is a name as the user gives it, from `cwd` on)."""
         name = video if cwd else str(self.inputs / video)
         sets = [f"--set={text}" for text in QUICK]
         given = out if cwd and "/" not in out and out.startswith("=") else str(self.results / out)
-        words = ("drive", self.avatar, f"--video={name}", "-o", given.removeprefix("="), "--device", "cpu", *sets, *more)
+        words = (
+            "drive",
+            avatar or self.avatar,
+            f"--video={name}",
+            "-o",
+            given.removeprefix("="),
+            "--device",
+            "cpu",
+            *sets,
+            *more,
+        )
         return self.run(*words, cwd=cwd, code=code)
 
     def check(self, name: str, *, cwd: Path | None = None) -> Ended:
         """`capture --check` of an input; 0 and 4 are verdicts."""
         return self.run("capture", name if cwd else self.inputs / name, "--check", cwd=cwd, code=(0, 4))
+
+    def checked(self, name: str) -> dict[str, Any]:
+        """The figures of `capture --check` of an input."""
+        done = self.run("capture", self.inputs / name, "--check", "--json", code=(0, 4))
+        lines = [line for line in done.out.splitlines() if line.startswith("{")]
+        return json.loads(lines[-1]).get("figures", {}) if self.expect(bool(lines), "the check prints no JSON") else {}
 
     def film(self, out: str, *, frames: tuple[int, int] | int = 0, rate: float = 0, sound: str | None = "any") -> Film | None:
         """The film `out`, frames and rate compared; `sound`: codec of the one stream that must be heard, None for none."""
@@ -178,11 +201,14 @@ def small_avatar(folder: Path) -> Path:
     return out / "capture.avatar"
 
 
-def run_case(name: str, check: Callable[[Try], None], inputs: Path, avatar: Path, results: Path) -> dict[str, Any]:
+def run_case(
+    name: str, check: Callable[[Try], None], inputs: Path, avatars: tuple[Path, Path], results: Path
+) -> dict[str, Any]:
     """Passed or not, what was wrong, and the seconds; results of an earlier try are removed first."""
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    at_work, start = Try(inputs=inputs, avatar=avatar, results=results), time.perf_counter()
+    (avatar, face), start = avatars, time.perf_counter()
+    at_work = Try(inputs=inputs, avatar=avatar, face=face, results=results)
     check(at_work)
     left = [path.name for path in results.glob("*.partial")]
     at_work.expect(not left, f"left behind: {', '.join(left)}")
@@ -199,6 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="Folder of the inputs, made when it is empty.")
     parser.add_argument("--avatar", type=Path, help="An avatar folder; without it a small one is trained.")
+    parser.add_argument("--face", type=Path, help="An avatar that shows a face, where --avatar does not.")
     parser.add_argument("--only", default="", help="Ids with commas between; an id's beginning means all that begin so.")
     parser.add_argument("--results", type=Path, help="Folder of the results; FOLDER-results without it.")
     options(parser)
@@ -212,11 +239,12 @@ def main() -> None:
     results = (words.results or inputs.with_name(inputs.name + "-results")).resolve()
     results.mkdir(parents=True, exist_ok=True)
     avatar = words.avatar.resolve() if words.avatar else small_avatar(results)
+    avatars = avatar, words.face.resolve() if words.face else avatar
     starts = tuple(words.only.split(",")) if words.only else ("",)
     print("| case | passed | seconds | what was wrong |\n|---|---|---|---|", flush=True)
     rows = []
     for name in (name for name in ids if name.startswith(starts)):
-        rows.append(run_case(name, CHECKS[name], inputs, avatar, results / name))
+        rows.append(run_case(name, CHECKS[name], inputs, avatars, results / name))
         row = rows[-1]
         print(f"| {name} | {'yes' if row['passed'] else 'NO'} | {row['seconds']} | {'; '.join(row['problems'])} |", flush=True)
     figures: dict[str, Any] = {"passed": sum(row["passed"] for row in rows), "of": len(rows)}

@@ -50,7 +50,7 @@ def hand(t: "Try") -> None:
     t.says(done, r"mouth.*(covered|hidden) in (5\d|6\d|7\d) of 100")
     t.run("track", t.inputs / name, "-o", t.results / "20t.track", "--csv")
     jaw = numbers(t, "20t.csv", "JawOpen")
-    good = len(jaw) == 100 and float(jaw.min()) >= -0.08 and float(jaw.max()) <= 0.25
+    good = len(jaw) == 100 and float(jaw.min()) >= -0.055 and float(jaw.max()) <= 0.225
     t.expect(good, f"JawOpen {jaw.min(initial=9):.2f}..{jaw.max(initial=-9):.2f}")
     t.expect(float(np.abs(np.diff(jaw)).max(initial=0)) <= 0.25, "a step of JawOpen above 0.25")
     check = t.check(name)

@@ -107,7 +107,8 @@ def tests_of(root: Path, module: Path, passed: frozenset[Path] = frozenset()) ->
         return [str(path.relative_to(root)) for path in sorted(tests, key=lambda path: (path != mirror, path.stat().st_size))]
     passed |= {module}
     users = [path.relative_to(root) for path in importers(module, sources(root))]
-    return sorted({test for user in users if user not in passed for test in tests_of(root, user, passed)})
+    found = {test for user in users if user not in passed for test in tests_of(root, user, passed)}
+    return sorted(found, key=lambda test: ((root / test).stat().st_size, test))
 
 
 def importers(module: Path, files: Iterable[Path]) -> list[Path]:

@@ -84,7 +84,7 @@ def capture(
     `footage` is a video, several videos, a folder of photos, or one of frames with cameras (transforms.json).
     UnusableMaterial says what to film when it will not do; a run that was killed continues where it stopped.
     Within `limit_s` seconds of this machine COLMAP gets what the other steps leave; it is no setting: a capture that is there
-    is taken, however much time it had.
+    is taken, however much time it had. Where COLMAP had too little, that is said again.
     """
     settings, progress = settings or CaptureSettings(), progress or Silent()
     if is_file_output(out):
@@ -92,10 +92,14 @@ def capture(
     person.check_model(settings.mattes)
     paths = [footage] if isinstance(footage, Path) else list(footage)
     opened = open_footage(paths, settings.frames.longest_side_px)
-    return run_stage(
+    report = run_stage(
         "capture", version=VERSION, inputs=opened.inputs, settings=asdict(settings), out=out,
         work=lambda partial: _work(partial, opened, settings, progress, limit_s), overwrite=overwrite,
     )  # fmt: skip
+    late = next((said for said in report.warnings if said.startswith(solve.LATE)), "")
+    if late and report.status == "unchanged":
+        progress.warn(f"{out} was made within a time limit and is taken as it is: {late}")
+    return report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,8 @@ LANDMARKS_BEND = 4.0
 """The same for landmarks alone where the followed points fit a model hardly worse, or where (of photos, in which none are
 followed) the model itself has points on the face: then it is the tracker that is wrong."""
 FACE_POINTS = 5.0
+LATE = "the time limit left COLMAP"
+"""Beginning of the warning of cameras that come from landmarks for want of time."""
 LEAST_S = 10.0
 """In less COLMAP finds nothing."""
 
@@ -80,7 +82,7 @@ def solve(
 def _warn_of_time(partial: Path, limit_s: float, progress: Progress) -> None:
     """Say, here and in the record, that the cameras could be better."""
     sentence = (
-        f"the time limit left COLMAP {max(limit_s, 0):.0f} s, which was too short on this machine: the cameras come from the "
+        f"{LATE} {max(limit_s, 0):.0f} s, which was too short on this machine: the cameras come from the "
         "landmarks. For COLMAP's, capture again without a budget or with a longer one, under another name."
     )
     progress.warn(sentence)

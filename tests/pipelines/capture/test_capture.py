@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from avatarcli.settings import resolve
 from pipelines.artifacts.crops import PORTRAIT
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.capture import CaptureSettings, camera_seconds, capture
+from pipelines.capture.cameras import solve
 from pipelines.capture.cameras.candidate import CameraSettings
 from pipelines.capture.dataset import alignment, records
 from pipelines.capture.frames import extract
@@ -20,6 +22,7 @@ from pipelines.capture.mattes import person, whole_frame
 from pipelines.capture.mattes.person import MatteSettings
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import read_arrays, read_image, read_json, write_json
+from pipelines.core.stage import Silent, step_warnings
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import MEASURED, RIGID
 from pipelines.media.encoder import write_video
@@ -54,6 +57,21 @@ def test_cameras_get_what_the_other_steps_leave_of_a_limit(tmp_path: Path) -> No
 
 def test_a_capture_is_the_same_under_any_limit(clip: Path, folder: Path) -> None:
     assert capture(clip, folder, SETTINGS, limit_s=1.0).status == "unchanged"
+
+
+def test_cameras_that_come_from_landmarks_for_want_of_time_are_named_again(
+    clip: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "me.capture")
+    solve._warn_of_time(tmp_path, 12.0, Silent())
+    record = read_json(folder / "stage.json")
+    write_json(tmp_path / "me.capture" / "stage.json", record | {"warnings": step_warnings(tmp_path)})
+    progress, said = Silent(), list[str]()
+    monkeypatch.setattr(progress, "warn", said.append)
+    assert capture(clip, tmp_path / "me.capture", SETTINGS, progress).status == "unchanged"
+    assert (
+        len(said) == 1 and "is taken as it is: the time limit left COLMAP 12 s" in said[0] and "under another name" in said[0]
+    )
 
 
 def test_the_folder_holds_what_training_reads(folder: Path) -> None:
