@@ -100,11 +100,12 @@ def faults_of(root: Path, module: Path, seed: int) -> Iterator[Fault]:
 
 
 def tests_of(root: Path, module: Path, passed: frozenset[Path] = frozenset()) -> list[str]:
-    """Test files that import a module, its mirror in tests/ first; without any, those of the modules that import it."""
+    """Test files that import a module, its mirror in tests/ first, then those of its package; else those of its users."""
     mirror = root / "tests" / module.parent / f"test_{module.stem}.py"
-    tests = {*importers(module, (root / "tests").rglob("test_*.py")), *mirror.parent.glob(mirror.name)}
+    tests = {*importers(module, (root / "tests").rglob("test_*.py")), *mirror.parent.glob("test_*.py")}
     if tests:
-        return [str(path.relative_to(root)) for path in sorted(tests, key=lambda path: (path != mirror, path.stat().st_size))]
+        first = sorted(tests, key=lambda path: (path != mirror, path.parent == mirror.parent, path.stat().st_size))
+        return [str(path.relative_to(root)) for path in first]
     passed |= {module}
     users = [path.relative_to(root) for path in importers(module, sources(root))]
     found = {test for user in users if user not in passed for test in tests_of(root, user, passed)}
