@@ -39,7 +39,7 @@ GONE_S = 5.0
 SAME = {".npz", ".safetensors", ".jpg", ".png", ".csv", ".mp4"}
 """Endings of files that are to be equal; others hold times."""
 CAPTURE = {"frames.max_frames": 26, "cameras.method": "landmarks"}
-TRAIN = {"finetune.steps": 6, "finetune.batch": 1, "pairs.count": 20, "expression_map.steps": 20, "checkpoint_every": 2}
+TRAIN = {"finetune.steps": 6, "finetune.batch": 1, "pairs.count": 20, "expression_map.steps": 20, "finetune.checkpoint_every": 2}
 DRIVE = {"size": 64, "segment": 4, "track.chunk": 6, "self_check": "false"}
 
 

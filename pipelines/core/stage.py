@@ -130,7 +130,6 @@ def run_stage(
             raise UnusableMaterial(f"the {name} {path} does not exist.")
     fingerprint = sha256_json([stage, version, settings, {name: fingerprint_of(path) for name, path in inputs.items()}])
     old = _known(record_path(out))
-    insist_own_record(out, old)
     _carry_over(out)
     if out.exists() and old and old.fingerprint == fingerprint:
         return report_from(old, out, "unchanged")
@@ -139,7 +138,7 @@ def run_stage(
     if out.exists() and (not overwrite or old is None or old.stage != stage):
         raise SettingError(_occupied(out, stage, old))
     if is_file_output(out):
-        insist_ours(out, stage)
+        insist_ours(record_path(out), stage)
     _check_beside(out, beside)
     with _opened(out, {"fingerprint": fingerprint, "settings": settings}) as partial:
         figures = work(partial)
@@ -175,10 +174,22 @@ def warn_in_record(partial: Path, text: str) -> None:
 
 
 def record_path(out: Path) -> Path:
-    """A folder's record is inside it, `a.mp4` has `a.json`, `a.track` has `a.track.json`."""
+    """A folder's record is inside it, `a.mp4` has `a.json` (or what `side_stem` says), `a.track` has `a.track.json`."""
     if not is_file_output(out):
         return out / RECORD
-    return out.with_suffix(".json") if out.suffix.lower() in VIDEOS else out.with_name(out.name + ".json")
+    return out.with_name(f"{side_stem(out)}.json")
+
+
+def side_stem(out: Path) -> str:
+    """What the files beside a file result are called: `a` beside `a.mp4`, but `a.mov` beside `a.mov` where both are there."""
+    if out.suffix.lower() not in VIDEOS:
+        return out.name
+    own, known = _known(out.with_name(f"{out.name}.json")), _known(out.with_suffix(".json"))
+    if own is not None and own.out == out.name:
+        return out.name
+    films = {path.name for path in out.parent.glob(f"{glob.escape(out.stem)}.*") if path.suffix.lower() in VIDEOS}
+    is_others = known is not None and (known.out in films - {out.name} if known.out else bool(films) and out.name not in films)
+    return out.name if is_others else out.stem
 
 
 def is_file_output(out: Path) -> bool:
@@ -204,26 +215,11 @@ def report_from(known: StageRecord, out: Path, status: str) -> Report:
     )  # fmt: skip
 
 
-def insist_ours(out: Path, stage: str) -> None:
-    """SettingError when a file that is no record of `stage`, or another result's, lies where the record of `out` goes."""
-    record, known = record_path(out), _known(record_path(out))
+def insist_ours(record: Path, stage: str) -> None:
+    """SettingError when a file that is no record of `stage` lies where its record goes."""
+    known = _known(record)
     if os.path.lexists(record) and (known is None or known.stage != stage):
         raise SettingError(f"{record} was not made by avatarcli and would be replaced ({stage}); choose another -o.")
-    insist_own_record(out, known)
-
-
-def insist_own_record(out: Path, known: StageRecord | None) -> None:
-    """SettingError when `known`, which lies where the record of `out` goes, is that of `a.mov` and `out` is `a.mp4`."""
-    if known is None or not is_file_output(out) or known.out == out.name:
-        return
-    films = {path.name for path in out.parent.glob(f"{glob.escape(out.stem)}.*") if path.suffix.lower() in VIDEOS}
-    owner = (
-        known.out if known.out in films else next(iter(sorted(films)), "") if not known.out and out.name not in films else ""
-    )
-    if owner:
-        raise SettingError(
-            f"{record_path(out)} and what else lies beside it belong to {owner}; choose another name than {out.name}."
-        )
 
 
 def _known(record: Path) -> StageRecord | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.core.errors import SettingError, UnusableMaterial
-from pipelines.core.stage import Progress, Report, is_file_output, run_stage, step
+from pipelines.core.stage import Progress, Report, is_file_output, run_stage, side_stem, step
 from pipelines.drive.settings import DriveSettings, GuardSettings, RetargetSettings, TrackSettings, ViewSettings
 from pipelines.provenance import Provenance, ProvenanceSettings, sidecars
 
@@ -28,7 +28,6 @@ def drive(
     """
     from pipelines.drive.motion.driver_files import film_beside
     from pipelines.drive.recipe import Recipe
-    from pipelines.drive.render.output import label
     from pipelines.drive.render.staging import settled
     from pipelines.drive.validation import check, insist_on_avatar, named_files
 
@@ -55,7 +54,9 @@ def drive(
     inputs = {"avatar": avatar, "driver": video, "record": avatar / "avatar.json", **named_files(settings)}
     inputs |= {"film": film} if settings.sound == "driver" and (film := film_beside(video)) else {}
     also = (
-        [f"{label(out)}.csv", f"{label(out)}.preview.jpg", *sidecars(out, settings.provenance)] if is_file_output(out) else []
+        [f"{side_stem(out)}.csv", f"{side_stem(out)}.preview.jpg", *sidecars(out, settings.provenance)]
+        if is_file_output(out)
+        else []
     )
     return run_stage(
         "drive", version=VERSION, inputs=inputs, settings=settings, out=out, work=work, overwrite=overwrite, beside=also

@@ -17,7 +17,7 @@ from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.torso import Torso, follow, zoomed
 from pipelines.avatar.view_limits import NOTED_DEG
 from pipelines.core.files import read_arrays, read_json, write_arrays
-from pipelines.core.stage import BESIDE, Progress, warn_in_record
+from pipelines.core.stage import BESIDE, Progress, side_stem, warn_in_record
 from pipelines.drive.motion.driver_files import Driver, open_driver
 from pipelines.drive.motion.follow_check import follow_check
 from pipelines.drive.motion.motion import Motion
@@ -27,7 +27,6 @@ from pipelines.drive.motion.track import cautions, longest_loss_s, resampled, se
 from pipelines.drive.motion.view_path import seen_with, shot
 from pipelines.drive.render.output import (
     VIDEOS,
-    label,
     segment_paths,
     write_pictures,
     write_segments,
@@ -57,6 +56,7 @@ class Recipe:
         self, avatar: Path, video: Path, name: str, partial: Path, settings: DriveSettings, progress: Progress, device: str
     ):
         self.avatar_folder, self.video, self.partial, self.settings = avatar, video, partial, settings
+        self.beside = side_stem(partial.with_name(name)) if Path(name).suffix else "frames"
         self.output = partial / name if Path(name).suffix else partial / "frames"
         self.progress, self.device = progress, device
 
@@ -153,7 +153,7 @@ class Recipe:
             zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
             around=np.array(cameras.around), **self.reference_plan(kept.expression, cameras.world_from_camera),
         )  # fmt: skip
-        name = f"{label(self.output)}.csv"
+        name = f"{self.beside}.csv"
         table = self.partial / BESIDE / name
         write_frames(table, track.times_s, kinds, track.confidence, kept, found.clamped, avatar.names, back)
         self.warn_of_range(track, found.clamped, kept.flagged)
@@ -290,7 +290,7 @@ class Recipe:
     def self_check(self) -> dict[str, Any]:
         """How well the finished pictures follow the driver, by the tracker; one picture of the whole."""
         pictured = self.driver.path if self.driver.video is not None else None
-        page = self.partial / BESIDE / f"{label(self.output)}.preview.jpg"
+        page = self.partial / BESIDE / f"{self.beside}.preview.jpg"
         write_preview(page, self.output, list(self.planned["marks"]), self.driver.even_times_s(), pictured, self.canvas.shape)
         if not self.settings.self_check:
             return {}

@@ -170,7 +170,7 @@ def check_live(out: Path | None, settings: DriveSettings, overwrite: bool) -> No
     if out is not None and (out.is_symlink() or out.exists() and not overwrite):
         raise SettingError(f"{out} already exists; choose another -o or pass --overwrite.")
     if out is not None:
-        insist_ours(out, STAGE)
+        insist_ours(record_path(out), STAGE)
 
 
 def parts(avatar: Avatar, settings: DriveSettings) -> tuple[Painter, Mapper]:

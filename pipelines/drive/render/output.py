@@ -41,11 +41,6 @@ def check_output(out: Path, background: str, shape: Shape) -> None:
     check_text(background)
 
 
-def label(out: Path) -> str:
-    """What the files beside a result are called: a picture may lie beside the video of its name."""
-    return out.name if out.suffix.lower() == STILL else out.stem
-
-
 def picture_size(image_size: int, asked: int | None, least: int = LEAST_PX) -> int:
     """Shorter side of the output: as asked, else the generator's, doubled while it is below `least`."""
     if asked is not None and not 16 <= asked <= 4096:

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_json, sha256_file, sha256_json, write_json, write_text
-from pipelines.core.stage import CHECKPOINT, Report, run_stage, step
+from pipelines.core.stage import BESIDE, CHECKPOINT, Report, run_stage, side_stem, step
 from tests.material import ROOT
 
 
@@ -157,35 +157,33 @@ def test_a_json_beside_a_video_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out.json").read_text() == '{"my": "notes"}'
 
 
-def test_two_videos_that_would_share_a_record_are_refused(tmp_path: Path) -> None:
+def test_two_videos_of_one_stem_have_a_record_each(tmp_path: Path) -> None:
     source = tmp_path / "in.txt"
     source.write_text("x")
 
     def video(name: str, overwrite: bool = False) -> str:
+        out, table = tmp_path / name, f"{side_stem(tmp_path / name)}.csv"
+
         def work(partial: Path) -> dict[str, int]:
             (partial / name).write_text(name)
+            write_text(partial / BESIDE / table, name)
             return {}
 
-        out = tmp_path / name
         return run_stage(
-            "drive", version=1, inputs={"in": source}, settings=None, out=out, work=work, overwrite=overwrite
+            "drive", version=1, inputs={"in": source}, settings=None, out=out, work=work, overwrite=overwrite, beside=[table]
         ).status
 
+    names = ("v.MP4", "v.mov", "v.mp4")
     (tmp_path / "v.webm").write_text("a film of the user's")
-    assert video("v.MP4") == "done" and video("v.MP4") == "unchanged"
-    for name in ("v.mov", "v.mp4"):
-        for overwrite in (False, True):
-            with pytest.raises(SettingError, match=f"v.json and what else lies beside it belong to v.MP4.*than {name}"):
-                video(name, overwrite)
-    assert (tmp_path / "v.MP4").read_text() == "v.MP4" and not list(tmp_path.glob("*.partial"))
+    assert [video(name) for name in names] == ["done"] * 3
+    assert [video(name) for name in names] == ["unchanged"] * 3
+    for name, beside in zip(names, ("v", "v.mov", "v.mp4"), strict=True):
+        assert read_json(tmp_path / f"{beside}.json")["out"] == (tmp_path / f"{beside}.csv").read_text() == name
     record = read_json(tmp_path / "v.json")
     write_json(tmp_path / "v.json", {key: value for key, value in record.items() if key != "out"})  # of an earlier version
-    assert video("v.MP4") == "unchanged"
-    with pytest.raises(SettingError, match="belong to v.MP4"):
-        video("v.mov")
-    write_json(tmp_path / "v.json", record)
+    assert [video(name) for name in names] == ["unchanged"] * 3
     (tmp_path / "v.MP4").unlink()
-    assert video("v.mov") == "done", "nobody's record any more"
+    assert [video(name) for name in names[1:]] == ["unchanged"] * 2, "each keeps its own"
 
 
 def test_files_beside_a_video_are_ours_even_after_a_kill_while_they_were_published(
