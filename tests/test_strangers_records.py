@@ -14,13 +14,16 @@ from avatarcli.settings import resolve
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.artifacts.capture_record import load_capture_record
 from pipelines.artifacts.dataset_view import view_of
+from pipelines.artifacts.face_sampler import FacesRecord
 from pipelines.artifacts.prior import load_prior
+from pipelines.avatar.scene.scene import load_place
 from pipelines.avatar.torso import TorsoRecord
-from pipelines.batch import Job, load_batch
+from pipelines.batch import Job, _states, load_batch
 from pipelines.capture.footage import transforms_json
 from pipelines.core.errors import AvatarError
+from pipelines.core.files import write_json
 from pipelines.core.records import read_record
-from pipelines.core.stage import run_stage, stage_record
+from pipelines.core.stage import run_stage, stage_record, step, step_warnings
 from pipelines.drive.settings import DriveSettings
 from pipelines.train.budget import PlanRecord
 from tests.folders import write_capture
@@ -33,6 +36,22 @@ BAD: list[Value] = [
     "9" * 400,
 ]  # fmt: skip
 Reader = Callable[[Path], object]
+OTHERS: dict[str, Value] = {
+    "jobs/batch.json": {
+        "schema": 1, "jobs": "jobs.toml",
+        "rows": {"anna": {"state": "failed", "fingerprint": "0", "tries": 1, "seconds": 2.5, "exit_code": 4, "error": "x"}},
+    },
+    "scene/scene.json": {
+        "frame_size": [640, 360], "box": [10.0, 20.0, 200.0], "camera": [float(at % 5 == 0) for at in range(25)],
+    },
+    "faces/faces.json": {
+        "schema": 1, "weights_sha256": "0" * 64, "license": "MIT",
+        "parts": {"shape": {"size": 10, "latent": 4, "width": 8, "bounded": False, "scale": 1.0}},
+    },
+    "half/steps/one.json": {"seconds": 1.5, "figures": {"frames": 3}, "order": 5.0},
+    "half/warnings.json": ["the light changes."],
+}  # fmt: skip
+"""Records that no helper writes."""
 
 TOLERATED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
 
@@ -99,6 +118,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, R
     }
     (place / "plan" / "plan.json").write_text(json.dumps(plan))
     frame = load_prior(str(prior)).frame
+    for name, value in OTHERS.items():
+        write_json(place / name, value)
+    (place / "jobs" / "jobs.toml").write_text('[[job]]\nname = "anna"\nvideo = "a.mp4"\ndrive = "b.mp4"\n')
     return {
         "avatar.json": (avatar / "avatar.json", load_avatar),
         "stage.json": (avatar / "stage.json", stage_record),
@@ -108,28 +130,38 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, R
         "transforms.json": (shown / "transforms.json", lambda folder: transforms_json.read(folder / "transforms.json", 640)),
         "prior.json": (prior / "prior.json", lambda folder: load_prior(str(folder))),
         "torso.json": (place / "torso" / "torso.json", lambda folder: read_record(folder / "torso.json", TorsoRecord)),
-        "plan.json": (place / "plan" / "plan.json", lambda folder: PlanRecord.load(folder / "plan.json")),
+        "plan.json": (place / "plan" / "plan.json", PlanRecord.load),
+        "batch.json": (place / "jobs" / "batch.json", lambda folder: _states(load_batch(folder / "jobs.toml"))),
+        "scene.json": (place / "scene" / "scene.json", load_place),
+        "faces.json": (place / "faces" / "faces.json", lambda folder: read_record(folder / "faces.json", FacesRecord)),
+        "step": (place / "half" / "steps" / "one.json", lambda folder: step(folder.parent, "one", dict)),
+        "warnings": (place / "half" / "warnings.json", step_warnings),
     }  # fmt: skip
+
+
+def test_every_record_is_read_as_it_is(folders: dict[str, tuple[Path, Reader]]) -> None:
+    """Or the mutations below would tell nothing; what is occupied is refused."""
+    assert set(folders) == set(NAMES)
+    wrong = {}
+    for name, (file, read) in folders.items():
+        try:
+            read(file.parent)
+        except AvatarError as error:
+            wrong[name] = str(error)
+    assert set(wrong) == {"occupied"}, wrong
 
 
 def _occupied(folder: Path) -> object:
     return run_stage("other", version=1, inputs={}, settings=None, out=folder, work=lambda partial: {})
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "avatar.json",
-        "stage.json",
-        "occupied",
-        "capture.json",
-        "dataset.json",
-        "transforms.json",
-        "prior.json",
-        "torso.json",
-        "plan.json",
-    ],
-)
+NAMES = (
+    "avatar.json", "stage.json", "occupied", "capture.json", "dataset.json", "transforms.json", "prior.json", "torso.json",
+    "plan.json", "batch.json", "scene.json", "faces.json", "step", "warnings",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=TOLERATED)
 @given(data=st.data())
 def test_records(folders: dict[str, tuple[Path, Reader]], name: str, data: st.DataObject) -> None:

@@ -69,3 +69,13 @@ def test_brackets_of_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> 
     err = capsys.readouterr().err
     assert "[red]x[/red]" in err and "a [b]" in err
     assert "[bold]" in results.getvalue()
+
+
+def test_numbers_and_names_in_messages_are_not_colored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console, _ = make()
+    console.say("5 of 7 frames of me.mp4")
+    assert "5 of 7 frames of me.mp4" in capsys.readouterr().err

@@ -88,6 +88,7 @@ def test_the_base_is_not_changed() -> None:
         ("seed=true", "a whole number"),
         ("finetune.gamma=much", "a number"),
         ("finetune.gamma=nan", "a number"),
+        ("finetune.gamma=true", "a number"),
         ("finetune.gamma=-1", "must not be negative"),
         ("finetune.steps=x", "a whole number or none"),
         ("finetune.latents=foo", "one of fitted, sampled"),

@@ -47,6 +47,12 @@ def test_cameras_lie_inside_the_plot_and_those_in_front_hide_the_head(view: tupl
     assert float(circle["cx"]) - float(circle["r"]) > 0 and float(circle["cy"]) + float(circle["r"]) < 354
 
 
+def test_the_first_camera_is_blue_the_last_orange_and_the_middle_between_them() -> None:
+    plot = page_charts.cameras(np.stack([opengl_pose(turn) for turn in (-1.0, 0.0, 1.0)]), "", yaw_deg=0, pitch_deg=90)
+    first, middle, last = (blend_color(share) for share in (0.0, 0.5, 1.0))
+    assert len({first, middle, last}) == 3 and all(color in plot for color in (first, middle, last))
+
+
 def test_from_above_a_camera_in_front_is_drawn_below_the_head_and_one_at_its_left_to_the_right() -> None:
     poses = np.stack([opengl_pose(0.0), opengl_pose(np.pi / 2)])
     plot = page_charts.cameras(poses, "", yaw_deg=0, pitch_deg=90)

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.core.errors import SettingError
 from pipelines.core.files import read_image
-from pipelines.prior.people.sheet import check_sheet, tile_images, write_sheet
+from pipelines.prior.people.sheet import _some, check_sheet, tile_images, write_sheet
 from tests.worlds_shards import write_solid_shards
 
 
@@ -45,3 +45,12 @@ def test_a_sheet_shows_every_person_once_before_any_twice(tmp_path: Path) -> Non
     colors = tiles[:4, 14:18, 14:18].mean((1, 2))  # persons 0 to 3 have ever less green or blue
     tints = colors / colors[:, :1]
     assert [int(np.argmax(np.abs(tints - tints[n]).sum(1) < 1e-9)) for n in range(4)] == [0, 1, 2, 3]
+
+
+def test_pictures_of_a_person_are_of_nobody_else() -> None:
+    data = {
+        "person": np.array([4, 7, 4, 7, 7]), "alpha": np.full((5, 8, 8), 255, np.uint8),
+        "image": np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8),
+    }  # fmt: skip
+    numbers = {int(image[0, 0, 0]) for image in _some(data, 7, np.random.default_rng(0), 3)}
+    assert numbers == {1, 3, 4} and len(_some(data, 4, np.random.default_rng(0), 1)) == 1
