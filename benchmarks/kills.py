@@ -39,7 +39,9 @@ GONE_S = 5.0
 SAME = {".npz", ".safetensors", ".jpg", ".png", ".csv", ".mp4"}
 """Endings of files that are to be equal; others hold times."""
 CAPTURE = {"frames.max_frames": 26, "cameras.method": "landmarks"}
-TRAIN = {"finetune.steps": 6, "finetune.batch": 1, "pairs.count": 20, "expression_map.steps": 20, "finetune.checkpoint_every": 2}
+TRAIN = {
+    "finetune.steps": 6, "finetune.batch": 1, "finetune.checkpoint_every": 2, "pairs.count": 20, "expression_map.steps": 20,
+}  # fmt: skip
 DRIVE = {"size": 64, "segment": 4, "track.chunk": 6, "self_check": "false"}
 
 
@@ -79,7 +81,7 @@ def commands() -> list[Command]:
         Command(name="train", words=["train", "me.capture", "-o", "k.avatar", *settings(TRAIN)], results=["k.avatar"]),
         Command(name="drive", words=["drive", "me.avatar", "--video", "driver.mp4", "-o", "k.mp4", *settings(DRIVE)],
                 results=["k.mp4", "k.csv"]),
-        Command(name="batch", words=["batch", "jobs.toml"], results=["me"]),
+        Command(name="batch", words=["batch", "jobs.toml"], results=["out"]),
     ]  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def clear(folder: Path, results: list[str]) -> None:
     for path in [path for name in results for path in folder.glob(f"{Path(name).stem}.*")] + [folder / "batch.json"]:
         if path.name not in ("me.mp4", "me.capture", "me.avatar"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    shutil.rmtree(folder / "me", ignore_errors=True)
+    shutil.rmtree(folder / "out", ignore_errors=True)
 
 
 def undisturbed(folder: Path, command: Command) -> None:
