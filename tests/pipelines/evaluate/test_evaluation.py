@@ -113,9 +113,10 @@ def test_filmed_frames_over_the_render_are_the_avatar_not_the_enlarged(place: Pa
     """A layer of references, half transparent white, as an avatar of the person's own frames brings it."""
     render = Portrait.render
 
-    def with_references(self: Portrait, scene: Any, camera: Any, *, size: int, background: np.ndarray) -> Layers:
-        layers = render(self, scene, camera, size=size, background=background)
-        return replace(layers, references=np.full((1, size, size, 4), 0.5, np.float32))
+    def with_references(self: Portrait, scene: Any, camera: Any, *, size: int, background: np.ndarray, choices: None) -> Layers:
+        layers = render(self, scene, camera, size=size, background=background, choices=choices)
+        white, share = np.ones((1, size, size, 4), np.float32), np.full((1, size, size, 1), 0.5, np.float32)
+        return replace(layers, references=white, share=share)
 
     plain = evaluate(place / "anna.avatar", size=96)["avatar"]
     monkeypatch.setattr(Portrait, "render", with_references)
