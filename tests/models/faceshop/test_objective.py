@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.faceshop.codes import decoded
-from models.faceshop.config import FACESHOP_UNIT
 from models.faceshop.discriminator import FaceShopDiscriminator
 from models.faceshop.generator import FaceShop
 from models.faceshop.guidance import FaceRender, face_render, fitted
@@ -29,26 +27,13 @@ from models.faceshop.pose import pose_angles
 from models.faceshop.schedule import phase_at
 from models.generator import Control, DiscriminatorOutput, Rendering
 from models.heads.face3dmm import FaceModel, camera_of
+from tests.models.faceshop.toy_face import ANGLES, CONFIG, bowl, codes, toy_helpers
 from tests.reference import largest_difference
-
-CONFIG = replace(FACESHOP_UNIT, box_warp=0.37)
-ANGLES = torch.tensor([[0.0, 0.1, 0.0], [0.1, -0.2, 0.0]])
 
 
 @pytest.fixture
 def model() -> FaceModel:
-    """A bowl of 121 vertices, 1.2 dm wide, whose coefficients are random."""
-    random = torch.Generator().manual_seed(0)
-    y, x = torch.meshgrid(torch.linspace(-0.8, 0.8, 11), torch.linspace(-0.6, 0.6, 11), indexing="ij")
-    mean = torch.stack([x, y, 0.5 - 0.6 * (x.square() + y.square())], -1).view(-1, 3)
-    corner = (torch.arange(10)[:, None] * 11 + torch.arange(10)).flatten()
-    triangles = torch.cat([torch.stack([corner, corner + 1, corner + 11], 1),
-                           torch.stack([corner + 1, corner + 12, corner + 11], 1)])  # fmt: skip
-    bases = [0.02 * torch.randn(121, 3, count, generator=random) for count in (3, 4, 1)]
-    return FaceModel(
-        mean_shape=mean, shape_basis=bases[0], expression_basis=bases[1], mean_albedo=torch.full((121, 3), 0.6),
-        albedo_basis=bases[2], triangles=triangles, landmarks=torch.arange(68),
-    )  # fmt: skip
+    return bowl()
 
 
 @pytest.fixture
@@ -57,34 +42,8 @@ def generator() -> FaceShop:
     return FaceShop(CONFIG)
 
 
-def codes() -> Tensor:
-    """Light is faint, so that no color leaves 0..1."""
-    z = 0.3 * torch.randn(2, CONFIG.z_dim, generator=torch.Generator().manual_seed(1))
-    return torch.cat([z[:, :-27], 0.3 * z[:, -27:]], 1)
-
-
 def shown(generator: FaceShop, z: Tensor) -> Rendering:
     return generator.render(generator.prepare(Control(ws=generator.mapping(z), code=z)), camera_of(ANGLES))
-
-
-def helpers() -> Helpers:
-    """Linear ones, for which there is nothing to load."""
-    random = torch.Generator().manual_seed(2)
-    points, features = torch.randn(147, 136, generator=random), torch.randn(48, 8, generator=random)
-    filters = torch.randn(5, 3, 4, 4, generator=random)
-
-    def landmarks(image: Tensor) -> Tensor:
-        return 112 + (F.adaptive_avg_pool2d(image, 7).flatten(1) @ points).unflatten(1, (68, 2))
-
-    def recognizer(crop: Tensor) -> Tensor:
-        assert crop.shape[1:] == (3, 112, 112)
-        return F.adaptive_avg_pool2d(crop, 4).flatten(1) @ features
-
-    def style(image: Tensor) -> list[Tensor]:
-        return [F.relu(F.conv2d(image, filters, stride=4))]
-
-    return Helpers(landmarks=landmarks, recognizer=recognizer, parser=lambda image: (18 * image[:, 0]).long().clamp(0, 18),
-                   style=style)  # fmt: skip
 
 
 def pair_of(generator: FaceShop, model: FaceModel, first: Tensor, second: Tensor) -> Pair:
@@ -127,7 +86,7 @@ def test_a_model_of_another_size_is_refused(model: FaceModel) -> None:
 def test_imitation_has_all_terms_and_reaches_the_generator(generator: FaceShop, model: FaceModel) -> None:
     z = codes()
     face = face_render(model, CONFIG, z, ANGLES)
-    terms = imitation_terms(shown(generator, z), face, decoded(CONFIG, z).light, helpers(), ImitationWeights())
+    terms = imitation_terms(shown(generator, z), face, decoded(CONFIG, z).light, toy_helpers(), ImitationWeights())
     assert set(terms) == {"texture", "skin", "light", "landmarks", "identity", "semantics"}
     for name, term in terms.items():
         part = generator.decoder.mask_head if name == "semantics" else generator.sr
@@ -174,7 +133,7 @@ def test_pairs_differ_in_one_block(block) -> None:  # type: ignore[no-untyped-de
 
 
 def pair_terms(pair: Pair, model: FaceModel) -> dict[str, Tensor]:
-    weights, given = PairWeights(), helpers()
+    weights, given = PairWeights(), toy_helpers()
     return {
         **identity_terms(pair, weights),
         **expression_terms(pair, model, given, weights),
