@@ -34,7 +34,10 @@ FOLLOW = 0.8
 CALM_HZ = 0.4
 """Cutoff of the layer's motion at rest."""
 REACH = 0.08
-"""Shifts of the layer approach this share of the picture and never pass it."""
+"""Calm shifts of the layer approach this share of the picture and never pass it."""
+SLACK = 0.04
+"""The layer's neck stays this near to the head's, over the picture's side, however fast that one moves: else it would show
+beside it."""
 
 
 def build_torso(capture: Path, avatar: Path) -> dict[str, object]:
@@ -117,7 +120,15 @@ def placement(
 
 def follow(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray, rate_hz: float) -> np.ndarray:
     """[T,3] shift right, shift down (over image size) and log magnification of the layer for cameras [T,4,4]."""
-    return soft_limit(FOLLOW * one_euro(neck_moves(frontal, intrinsics, cameras), rate_hz, CALM_HZ, 0.0), REACH)
+    neck = neck_moves(frontal, intrinsics, cameras)
+    return led(neck, one_euro(neck, rate_hz, CALM_HZ, 0.0))
+
+
+def led(neck: np.ndarray, calm: np.ndarray) -> np.ndarray:
+    """[T,3] where the layer goes when the neck's foot goes to `neck` [T,3], calmed to `calm` [T,3]."""
+    moves = soft_limit(FOLLOW * calm, REACH)
+    apart = np.linalg.norm(neck - moves, axis=1, keepdims=True)
+    return moves + (neck - moves) * np.maximum(apart - SLACK, 0) / np.maximum(apart, 1e-9)
 
 
 def neck_moves(frontal: np.ndarray, intrinsics: np.ndarray, cameras: np.ndarray) -> np.ndarray:

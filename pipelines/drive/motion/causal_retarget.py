@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from pipelines.artifacts.avatar import Avatar
-from pipelines.avatar.torso import CALM_HZ, FOLLOW, REACH, neck_moves, zoomed
+from pipelines.avatar.torso import CALM_HZ, led, neck_moves, zoomed
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import Captured, guard
 from pipelines.drive.motion.retarget import LEAST_RANGE, keep_closures, side_gain, strengths
@@ -28,7 +28,6 @@ from pipelines.drive.settings import DriveSettings
 from pipelines.face.expression import Calibration
 from pipelines.face.track import Track
 from pipelines.geometry.filters import smoothing
-from pipelines.geometry.rigid import soft_limit
 
 RENEW_S = 1.0
 """Time between two looks at the driver's range."""
@@ -137,8 +136,9 @@ class Mapper:
             found = shot(settings.view, self.frontal, self.intrinsics, self._instant(time_s), settings.views)
             cameras, zoom = found.world_from_camera, found.zoom
         lens = self.intrinsics * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
-        neck = self._calm_neck(neck_moves(base, lens, cameras)[0], dt)[None] if self.follows else zero
-        torso = zoomed(soft_limit(FOLLOW * neck, REACH), np.full(1, settings.views.zoom), self.frontal, self.intrinsics)
+        neck = neck_moves(base, lens, cameras)
+        moves = led(neck, self._calm_neck(neck[0], dt)[None]) if self.follows else zero
+        torso = zoomed(moves, np.full(1, settings.views.zoom), self.frontal, self.intrinsics)
         return Motion(expression=self._expression[None].astype(np.float32), world_from_camera=cameras, torso=torso, zoom=zoom)
 
     def _instant(self, time_s: float) -> Track:

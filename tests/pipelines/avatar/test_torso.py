@@ -11,10 +11,12 @@ from pipelines.artifacts.avatar_record import TORSO, hashed, load_avatar_record,
 from pipelines.artifacts.prior import load_prior
 from pipelines.avatar.torso import (
     ANCHORS,
+    SLACK,
     build_torso,
     cut_torso,
     follow,
     load_torso,
+    neck_moves,
     placement,
     zoomed,
 )
@@ -88,10 +90,17 @@ def test_a_still_layer_lies_where_it_was_cut_out(tmp_path: Path):
 def test_following_is_calmer_than_the_head_and_limited():
     frames = np.arange(300) / 30
     cameras = np.tile(FRONTAL, (300, 1, 1))
-    cameras[:, 0, 3] = -0.03 * np.sin(2 * np.pi * 2 * frames) - 0.5 * (frames > 5)
+    cameras[:, 0, 3] = -0.03 * np.sin(2 * np.pi * 2 * frames) - 0.1 * (frames > 5)
     moves = follow(FRONTAL, LENS, cameras, 30.0)
     assert np.ptp(moves[30:100, 0]) < 0.1 * np.ptp(3.0 / 2.75 * cameras[30:100, 0, 3])
     assert 0.05 < moves[-1, 0] <= 0.08 and np.abs(moves[-1, 1:]).max() < 1e-6
+
+
+def test_the_necks_of_head_and_layer_stay_together_however_fast_the_head_moves():
+    cameras = np.tile(FRONTAL, (90, 1, 1))
+    cameras[45:, 0, 3] = -0.2
+    apart = np.abs(neck_moves(FRONTAL, LENS, cameras) - follow(FRONTAL, LENS, cameras, 30.0)).max(1)
+    assert apart[0] < 0.01 and apart.max() == pytest.approx(SLACK)
 
 
 def test_it_is_built_from_a_frontal_training_frame(tmp_path: Path):

@@ -9,6 +9,7 @@ import pytest
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.avatar.portrait import Portrait
 from pipelines.core.errors import SettingError
+from pipelines.core.files import write_image
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.render.painter import Painter
 from pipelines.drive.render.staging import canvas_of, settled, staging_of
@@ -75,3 +76,12 @@ def test_what_does_not_go_together_is_said(folder: Path) -> None:
         canvas_of(folder, 128, DriveSettings(frame="source", aspect="16:9"))
     with pytest.raises(SettingError, match="views.zoom"):
         canvas_of(folder, 128, replace(DriveSettings(frame="bust"), views=ViewSettings(zoom=2.0)))
+
+
+def test_other_backgrounds_go_with_every_frame(folder: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "sky.png", np.full((30, 40, 3), (10, 60, 200), np.uint8))
+    for background, color in (("#204060", (32, 64, 96)), (str(tmp_path / "sky.png"), (10, 60, 200))):
+        picture = painted(folder, DriveSettings(size=64, frame="bust", aspect="16:9", background=background))
+        assert picture.shape == (64, 114, 3) and picture[2, 2].tolist() == list(color)
+    clear = painted(folder, DriveSettings(size=64, frame="source", background="transparent"))
+    assert clear.shape == (64, 114, 4) and clear[2, 2, 3] == 0 and clear[60, 57].tolist() == [200, 0, 0, 255]
