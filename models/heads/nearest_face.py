@@ -94,11 +94,12 @@ def _ordered(centers: np.ndarray, depth: int) -> np.ndarray:
 
 
 @njit(**EXACT)
-def _closest(p, q, r, s):  # type: ignore[no-untyped-def]
-    """Squared distance of p to the triangle q, r, s, and the weights of r and s in the nearest point (Ericson 2004, 5.1.5)."""
-    ab0, ab1, ab2 = r[0] - q[0], r[1] - q[1], r[2] - q[2]
-    ac0, ac1, ac2 = s[0] - q[0], s[1] - q[1], s[2] - q[2]
-    ap0, ap1, ap2 = p[0] - q[0], p[1] - q[1], p[2] - q[2]
+def _closest(p, corners, face):  # type: ignore[no-untyped-def]
+    """Squared distance of p to a face q, r, s, and the weights of r and s in the nearest point (Ericson 2004, 5.1.5)."""
+    q0, q1, q2 = corners[face, 0, 0], corners[face, 0, 1], corners[face, 0, 2]
+    ab0, ab1, ab2 = corners[face, 1, 0] - q0, corners[face, 1, 1] - q1, corners[face, 1, 2] - q2
+    ac0, ac1, ac2 = corners[face, 2, 0] - q0, corners[face, 2, 1] - q1, corners[face, 2, 2] - q2
+    ap0, ap1, ap2 = p[0] - q0, p[1] - q1, p[2] - q2
     d1, d2 = ab0 * ap0 + ab1 * ap1 + ab2 * ap2, ac0 * ap0 + ac1 * ap1 + ac2 * ap2
     bb, bc, cc = ab0 * ab0 + ab1 * ab1 + ab2 * ab2, ab0 * ac0 + ab1 * ac1 + ab2 * ac2, ac0 * ac0 + ac1 * ac1 + ac2 * ac2
     d3, d4, d5, d6 = d1 - bb, d2 - bc, d1 - bc, d2 - cc
@@ -125,58 +126,70 @@ def _closest(p, q, r, s):  # type: ignore[no-untyped-def]
 
 
 @njit(**EXACT)
-def _box_distance(p, box):  # type: ignore[no-untyped-def]
+def _box_distance(p, boxes, node):  # type: ignore[no-untyped-def]
     """Squared distance of p to a box."""
-    total = 0.0
-    for axis in range(3):
-        gap = max(box[axis] - p[axis], p[axis] - box[axis + 3], 0.0)
-        total += gap * gap
-    return total
+    x = max(boxes[node, 0] - p[0], p[0] - boxes[node, 3], 0.0)
+    y = max(boxes[node, 1] - p[1], p[1] - boxes[node, 4], 0.0)
+    z = max(boxes[node, 2] - p[2], p[2] - boxes[node, 5], 0.0)
+    return x * x + y * y + z * z
 
 
 @njit(**EXACT)
-def _descend(p, corners, order, ends, boxes, bound, tie, stack):  # type: ignore[no-untyped-def]
-    """The least squared distance below `bound`; or with `tie` the first face whose squared distance is at most `bound`."""
-    leaves, last, first_face = ends.shape[0] - 1, 1, corners.shape[0]
-    stack[0] = 0
+def _descend(p, corners, order, ends, boxes, bound, stack, gaps, tied, squares):  # type: ignore[no-untyped-def]
+    """The least squared distance below `bound`, and how many faces in `tied` were within TIE of it when they were met.
+
+    `stack` and `gaps` hold the boxes that are still to be looked into, the nearest last, and their squared distances.
+    """
+    leaves, last, count = ends.shape[0] - 1, 1, 0
+    stack[0], gaps[0] = 0, _box_distance(p, boxes, 0)
     while last > 0:
         last -= 1
         node = stack[last]
-        if _box_distance(p, boxes[node]) > bound + TIE:
+        if gaps[last] > bound + TIE:
             continue
         if node < leaves - 1:
-            left, right = 2 * node + 1, 2 * node + 2
-            if _box_distance(p, boxes[left]) < _box_distance(p, boxes[right]):
-                left, right = right, left
-            stack[last], stack[last + 1] = left, right
-            last += 2
+            far, near = 2 * node + 1, 2 * node + 2
+            far_gap, near_gap = _box_distance(p, boxes, far), _box_distance(p, boxes, near)
+            if far_gap < near_gap:
+                far, near, far_gap, near_gap = near, far, near_gap, far_gap
+            if far_gap <= bound + TIE:
+                stack[last], gaps[last] = far, far_gap
+                last += 1
+            if near_gap <= bound + TIE:
+                stack[last], gaps[last] = near, near_gap
+                last += 1
             continue
         for place in range(ends[node - leaves + 1], ends[node - leaves + 2]):
             face = order[place]
-            square = _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])[0]
-            if tie:
-                if square <= bound and face < first_face:
-                    first_face = face
-            elif square < bound:
-                bound = square
-    return bound, first_face
+            square = _closest(p, corners, face)[0]
+            if square > bound + TIE:
+                continue
+            count = 0 if square < bound - TIE else count
+            bound = min(bound, square)
+            tied[count], squares[count] = face, square
+            count += 1
+    return bound, count
 
 
 @njit(**EXACT)
 def _search(points, corners, order, ends, boxes, reach, faces, distances, weights):  # type: ignore[no-untyped-def]
-    count, none = points.shape[0], corners.shape[0]
-    stack, p, face = np.empty(128, np.int64), np.empty(3), none
-    for n in range(count):
+    none = corners.shape[0]
+    stack, gaps, p, face = np.empty(128, np.int64), np.empty(128), np.empty(3), none
+    tied, squares = np.empty(none, np.int64), np.empty(none)
+    for n in range(points.shape[0]):
         p[0], p[1], p[2] = points[n, 0], points[n, 1], points[n, 2]
         bound, limit = reach * reach, reach * reach
         if face < none:
-            bound = min(bound, _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])[0])
-        least = _descend(p, corners, order, ends, boxes, bound, False, stack)[0]
-        if not least < limit:
+            bound = min(bound, _closest(p, corners, face)[0])
+        least, count = _descend(p, corners, order, ends, boxes, bound, stack, gaps, tied, squares)
+        face = none
+        for k in range(count):
+            if squares[k] <= least + TIE and tied[k] < face:
+                face = tied[k]
+        if least >= limit or face == none:
             faces[n], distances[n], face = none, reach, none
             weights[n, 0], weights[n, 1], weights[n, 2] = 0.0, 0.0, 0.0
             continue
-        face = _descend(p, corners, order, ends, boxes, least + TIE, True, stack)[1]
-        square, v, w = _closest(p, corners[face, 0], corners[face, 1], corners[face, 2])
+        square, v, w = _closest(p, corners, face)
         faces[n], distances[n] = face, np.sqrt(square)
         weights[n, 0], weights[n, 1], weights[n, 2] = 1.0 - v - w, v, w
