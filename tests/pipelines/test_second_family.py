@@ -59,9 +59,20 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(Path(__file__).parents[1] / "toy_family.py", tmp_path / "strange_balls.py")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(MODULES, "balls", "strange_balls")
-    quick, folder = load_prior("quick"), tmp_path / "balls.prior"
+    return random_prior(tmp_path / "balls.prior", "balls")
+
+
+@pytest.fixture
+def coded_faces(tmp_path: Path) -> Path:
+    """A prior whose codes say who, with which expression and in which light."""
+    return random_prior(tmp_path / "faces.prior", "faceshop")
+
+
+def random_prior(folder: Path, family: str) -> Path:
+    """A record of the family's toy, in the shipped prior's units."""
+    quick = load_prior("quick")
     write_arrays(folder / "landmarks.npz", landmarks=quick.landmarks)
-    record = {"schema": 1, "name": "balls", "family": "balls", "config": asdict(FAMILIES["balls"].toy), "license": "MIT",
+    record = {"schema": 1, "name": folder.stem, "family": family, "config": asdict(FAMILIES[family].toy), "license": "MIT",
               "meters_per_unit": quick.meters_per_unit, "crop_extent": quick.crop_extent, "origin": "a test",
               "weights_sha256": None}  # fmt: skip
     write_json(folder / "prior.json", record)
@@ -135,7 +146,12 @@ def test_a_strangers_family_goes_the_whole_way(stranger: Path, tmp_path: Path) -
     go_the_whole_way(stranger, tmp_path)
 
 
-@pytest.mark.parametrize("prior", ["full_heads", "stranger"])
+@pytest.mark.slow
+def test_coded_faces_go_the_whole_way(coded_faces: Path, tmp_path: Path) -> None:
+    go_the_whole_way(coded_faces, tmp_path)
+
+
+@pytest.mark.parametrize("prior", ["full_heads", "stranger", "coded_faces"])
 def test_another_family_learns_a_person(prior: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(prior)
     avatar = load_avatar(trained(folder, tmp_path))
