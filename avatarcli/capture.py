@@ -73,6 +73,7 @@ def _check(footage: list[Path], out: Path | None) -> None:
     found = check(footage, progress=console())
     pages = {} if out is None else {"out": str(write_check(found, out))}
     console().coverage(found.coverage.record())
+    console().movements(found.movements)
     for advice in found.advice:
         console().advise(advice["weight"], advice["say"])
     console().result({**found.record(), **pages}, found.verdict)
@@ -100,5 +101,5 @@ def write_check(found: "Check", out: Path) -> Path:
     page = page_of(out)
     if page != out:
         write_json(out / "check.json", found.record())
-    write_text(page, check_report(found.record()))
+    write_text(page, check_report(found.record(), found.faces))
     return page

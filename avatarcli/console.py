@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -148,6 +148,12 @@ class Console:
         cells = [[f"{low} to {high}", *(f"{row[n]:.1f}" if row[n] else "" for row in rows.values())]
                  for n, (low, high) in enumerate(zip(edges, edges[1:], strict=False))]  # fmt: skip
         self.table(["side, degrees", *(f"{name}, s" for name in rows)], cells, numbers=True)
+
+    def movements(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Which movements were filmed, for how many seconds and how strongly."""
+        cells = [[str(row["movement"]), f"{row['seconds']:.1f}" if row["seconds"] else "", f"{row['strongest']} {row['unit']}"]
+                 for row in rows]  # fmt: skip
+        self.table(["movement", "seconds", "strongest"], cells, numbers=True)
 
     def advise(self, weight: str, text: str) -> None:
         """A sentence of advice: what stops, what to film again, what is only worth knowing."""

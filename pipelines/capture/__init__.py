@@ -19,6 +19,7 @@ from pipelines.capture.cameras.candidate import CameraSettings, Candidate
 from pipelines.capture.dataset import alignment, quality, records
 from pipelines.capture.dataset.alignment import Alignment, AlignmentSettings
 from pipelines.capture.dataset.contact_sheet import contact_sheet
+from pipelines.capture.dataset.filmed_movements import filmed_movements
 from pipelines.capture.dataset.records import DatasetSettings, Kept
 from pipelines.capture.footage import transforms_json, undistort
 from pipelines.capture.footage.lens import Lens
@@ -274,13 +275,16 @@ def _write_records(
     records.write_transforms(partial, kept, dropped)
     records.write_tracking(partial, kept)
     tracking = {"faces_found_by": extract.faces_by_finder(selection.seen), "landmark_agreement": agreement}
-    records.write_capture(partial, footage, aligned.figures, cameras, aligned.to_head, tracking, settings)
+    movements, missing = filmed_movements(selection.seen, kept.scan, canonical_landmarks())
+    known = tracking | {"movements": movements}
+    records.write_capture(partial, footage, aligned.figures, cameras, aligned.to_head, known, settings)
     contact_sheet(partial)
     alignment.overlay(partial, kept.names, kept.scan.points, portraits)
     figures = quality.figures_of(selection.seen, kept.scan, portraits) | counts
     figures |= quality.of_cameras(cameras, aligned.to_head, mattes) | tracking
     scanned = read_json(partial / "steps" / "scan.json")["figures"]
-    for sentence in [*extract.remarks(selection.seen, scanned, footage), *quality.sentences(figures)]:
+    said = [*extract.remarks(selection.seen, scanned, footage), *quality.sentences(figures), missing]
+    for sentence in filter(None, said):
         task.progress.warn(sentence)
         warn_in_record(partial, sentence)
     write_text(partial / "report.html", capture_report(partial))

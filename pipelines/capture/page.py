@@ -11,6 +11,7 @@ from pipelines.artifacts.crops import PORTRAIT
 from pipelines.artifacts.dataset import Dataset
 from pipelines.artifacts.dataset_view import view_of
 from pipelines.capture import page_charts
+from pipelines.capture.page_movements import example_faces, movement_rows
 from pipelines.core.errors import AvatarError
 from pipelines.core.files import read_arrays
 from pipelines.face.coverage import measure_coverage, visible_expressions
@@ -43,6 +44,8 @@ def capture_report(folder: Path) -> str:
     """The page of a capture folder."""
     known, transforms = json_of(folder / "capture.json"), json_of(folder / "transforms.json")
     frames = transforms.get("frames", [])
+    movements = known.get("movements", [])
+    faces = example_faces(folder, movements, [frame.get("source_index") for frame in frames])
     poses = np.array([frame["transform_matrix"] for frame in frames], float).reshape(-1, 4, 4)
     times = [float(frame["time_s"]) for frame in frames]
     closing = dict(ends(folder))
@@ -50,6 +53,7 @@ def capture_report(folder: Path) -> str:
         ("What could be better", closing.pop("Warnings")),
         ("Source", _sources(known)),
         ("Frames", _frames(folder, len(frames), len(transforms.get("dropped", [])))),
+        ("Movements", movement_rows(movements, faces)),
         ("Cameras", _cameras(known) + _camera_plots(poses, times, _aspect(known))),
         ("Alignment to head space", html.facts(_named(known.get("alignment", {})))),
         ("Head space over the frames", _overlay(folder)),
@@ -61,8 +65,8 @@ def capture_report(folder: Path) -> str:
     return html.page(f"Capture {name_of(folder)}", str(known.get("source", {}).get("file_name", "")), sections)
 
 
-def check_report(record: Mapping[str, Any]) -> str:
-    """The page of a capture check, from `Check.record()`."""
+def check_report(record: Mapping[str, Any], faces: Mapping[str, np.ndarray]) -> str:
+    """The page of a capture check, from `Check.record()` and the faces [H,W,3] that show its movements."""
     said = {"stop": "Cannot be used", "film": "To film", "know": "To know"}
     lines = html.join(
         html.sentence(f"{said[one['weight']]}: {one['say']}", "quiet" if one["weight"] == "know" else "warn")
@@ -80,6 +84,7 @@ def check_report(record: Mapping[str, Any]) -> str:
     ]
     sections = [
         ("Advice", lines or html.sentence("Nothing to add.")),
+        ("Movements", movement_rows(record["movements"], faces)),
         ("Coverage", _coverage_plots(record["coverage"], "Seconds")),
         ("Over time", over_time + html.row(curves)),
         ("Figures", html.facts(_named(record["figures"]))),

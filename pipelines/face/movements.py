@@ -56,8 +56,8 @@ MOVEMENTS = (
     Movement("look right", ("eyeLookInLeft", "eyeLookOutRight"), 0.35, "eyes that look right", GAZE),
     Movement("look up", ("eyeLookUpLeft", "eyeLookUpRight"), 0.3, "eyes that look up", GAZE),
     Movement("look down", ("eyeLookDownLeft", "eyeLookDownRight"), 0.45, "eyes that look down", GAZE),
-    Movement("head to the left", ("headLeft",), 25.0, "the head turned left", unit="°"),
-    Movement("head to the right", ("headRight",), 25.0, "the head turned right", unit="°"),
+    Movement("head to the left", ("headLeft",), 25.0, "the head turned left", unit="degrees"),
+    Movement("head to the right", ("headRight",), 25.0, "the head turned right", unit="degrees"),
 )  # fmt: skip
 """Left and right are the person's."""
 
@@ -143,13 +143,10 @@ class Filmed:
     best: int
     """The row of the strongest; -1 where there are no faces."""
 
-    @property
-    def strength_text(self) -> str:
-        scale = 100 if self.movement.unit == "%" else 1
-        return f"{scale * self.strongest:.0f}{' ' if self.movement.unit == '%' else ''}{self.movement.unit}"
-
-    def record(self) -> dict[str, object]:
-        return {"movement": self.movement.name, "frames": len(self.rows), "strongest": self.strength_text}
+    def record(self) -> dict[str, str | int]:
+        """Its name, and the greatest strength in its unit."""
+        unit = self.movement.unit
+        return {"movement": self.movement.name, "strongest": round((100 if unit == "%" else 1) * self.strongest), "unit": unit}
 
 
 def movement_table(signals: dict[str, np.ndarray]) -> list[Filmed]:

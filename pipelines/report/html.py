@@ -74,6 +74,8 @@ def cell_text(value: Any) -> str:
     """A value in a table: numbers short, missing ones as a dash."""
     if value is None:
         return "–"
+    if isinstance(value, Markup):
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

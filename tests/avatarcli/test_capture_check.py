@@ -30,7 +30,9 @@ def test_usable_footage_is_exit_0_and_its_page_is_written_on_request(tmp_path: P
     done = avatarcli("capture", DEMO, "--check", "-o", tmp_path / "look")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] in ("good", "usable") and "mouth open, s" in done.stdout
+    assert "left eye shut" in done.stdout and "look down" in done.stdout
     page = (tmp_path / "look" / "report.html").read_text()
+    assert "Movements" in page and "<td>lips shut</td>" in page and "data:image/jpeg" in page
     assert "Coverage" in page and "<script" not in page and str(tmp_path) not in page
     assert json.loads((tmp_path / "look" / "check.json").read_text())["verdict"] == done.stdout.splitlines()[-1]
 

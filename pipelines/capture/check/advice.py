@@ -1,9 +1,11 @@
 """Advice from the figures of a capture check: what stops the capture, what to film again, what is worth knowing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.capture.frames.scan import FrameSettings
 from pipelines.face.coverage import Coverage, reach_deg
+from pipelines.face.movements import Filmed, missing_sentence
 
 LEAST_S, LEAST_EXPRESSION_S = 0.5, 0.3
 """Seconds in a bin of yaw, and of an expression, that count as seen."""
@@ -11,13 +13,18 @@ COVERED = 0.08
 """Share of the looks in which something is before the face."""
 COLORLESS = 2.5
 """Mean difference of the largest and the smallest color of a face's pixels."""
+WISHED = {"mouth open": ("mouth open",), "eyes closed": ("left eye shut", "right eye shut"), "brows up": ("brows up",)}
+"""Movements that the advice about an expression asks for."""
 Advice = dict[str, str]
 """`about`, `say`, and `weight`: `stop` (unusable), `film` (again, or more) or `know` (fine as it is)."""
 
 
-def advice_on(figures: dict[str, Any], coverage: Coverage, settings: FrameSettings) -> list[Advice]:
+def advice_on(figures: dict[str, Any], coverage: Coverage, table: Sequence[Filmed], settings: FrameSettings) -> list[Advice]:
     """All advice, or only why the footage cannot be used at all."""
-    return _stops(figures, settings) or [*_craft(figures), *_views(coverage), *_faces(coverage), *_known(coverage, figures)]
+    wishes = _faces(coverage)
+    return _stops(figures, settings) or [
+        *_craft(figures), *_views(coverage), *wishes, *_known(coverage, figures), *_movements(table, wishes),
+    ]  # fmt: skip
 
 
 def _stops(figures: dict[str, Any], settings: FrameSettings) -> list[Advice]:
@@ -126,6 +133,12 @@ def _faces(coverage: Coverage) -> list[Advice]:
         "brows up": "Raise your brows for 2 s, facing the camera.",
     }
     return [_advice(name, say, "film") for name, say in wishes.items() if coverage.expressions[name].sum() < LEAST_EXPRESSION_S]
+
+
+def _movements(table: Sequence[Filmed], wishes: list[Advice]) -> list[Advice]:
+    """The movements that no look shows, but for those that are wished for anyway."""
+    said = missing_sentence(table, without=[name for wish in wishes for name in WISHED.get(wish["about"], ())])
+    return [_advice("movements", said, "know")] if said else []
 
 
 def _known(coverage: Coverage, figures: dict[str, Any]) -> list[Advice]:

@@ -29,6 +29,7 @@ from pipelines.face.coverage import (
 )
 from pipelines.face.covered import covered_mouths
 from pipelines.face.expression import MEASURED, calibrate
+from pipelines.face.movements import Faces, Filmed, movement_table, strengths
 from pipelines.media import photos
 from pipelines.media.video import VideoInfo, ahead, probe
 
@@ -49,6 +50,10 @@ class Check:
     """`about` and `say`; `weight` is `stop` (unusable), `film` (again, or more) or `know` (fine as it is)."""
     figures: dict[str, Any]
     coverage: Coverage
+    movements: list[dict[str, Any]]
+    """A record each: `seconds` in which it is shown, and how strongly."""
+    faces: dict[str, np.ndarray]
+    """uint8 [h,w,3] by the movement that each shows most."""
     timeline: list[dict[str, Any]]
     """A second each: yaw, sharpness, brightness, state."""
     file_names: list[str]
@@ -57,7 +62,7 @@ class Check:
         """What --json prints; `schema` 1 of the console stands before it."""
         return {
             "status": "done", "verdict": self.verdict, "file_names": self.file_names, "figures": self.figures,
-            "coverage": self.coverage.record(), "advice": self.advice,
+            "coverage": self.coverage.record(), "movements": self.movements, "advice": self.advice,
             "warnings": [one["say"] for one in self.advice if one["weight"] != "know"], "timeline": self.timeline,
         }  # fmt: skip
 
@@ -100,7 +105,9 @@ def judge(
     """The verdict on looks `step_s` apart, of films or of `still` pictures."""
     coverage, figures = _coverage(looks, step_s), _figures(looks, step_s, infos)
     figures |= {"photos": len(looks)} if still else {}
-    advice = advice_on(figures, coverage, settings)
+    found = [look for look in looks if look.found]
+    table = _movements(found)
+    advice = advice_on(figures, coverage, table, settings)
     advice += [known("turn", f"{info.path.name} {says(info.turns)}.") for info in infos if info.turns]
     advice += [known("clock", said) for info in infos for said in info.remarks]
     kinds = {one["weight"] for one in advice}
@@ -110,6 +117,8 @@ def judge(
         advice=advice,
         figures=figures,
         coverage=coverage,
+        movements=[row.record() | {"seconds": round(len(row.rows) * step_s, 1)} for row in table],
+        faces={row.movement.name: found[row.best].face for row in table if len(row.rows)},
         timeline=_timeline(looks, step_s),
         file_names=[info.path.name for info in infos],
     )
@@ -156,6 +165,13 @@ def _coverage(looks: list[Glance], step_s: float) -> Coverage:
     )
 
 
+def _movements(found: list[Glance]) -> list[Filmed]:
+    """Of the looks that show a face."""
+    scores = np.array([look.expression for look in found]).reshape(-1, len(MEASURED))
+    turns = np.array([[-look.yaw_deg, look.pitch_deg] for look in found]).reshape(-1, 2)
+    return movement_table(strengths(Faces(_times(found), scores, np.array([look.lip_gap for look in found]), turns)))
+
+
 def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> dict[str, Any]:
     """Numbers of the whole footage; shares are of the looks that show a face."""
     faces = [look for look in looks if look.found]
@@ -166,7 +182,7 @@ def _figures(looks: list[Glance], step_s: float, infos: Sequence[VideoInfo]) -> 
     values = {
         name: np.array([getattr(face, name) for face in faces], float)
         for name in vars(faces[0])
-        if name not in ("expression", "parts")
+        if name not in ("expression", "parts", "face")
     }
     frontal = values["brightness"][np.abs(values["yaw_deg"]) < 30]
     light = frontal if len(frontal) >= 5 else values["brightness"]

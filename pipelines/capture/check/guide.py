@@ -20,7 +20,7 @@ STEPS = (
     ("Close your eyes for two seconds, then open them wide", 4),
     ("Raise your brows, then frown", 4),
     ("Only the eyes: left, right, up, down", 4),
-    ("Say the numbers from one to ten", 6),
+    ('Say the numbers from one to ten, then "mama" twice', 8),
     ("If the back of the head matters: turn all the way around once, or have somebody walk around you", 12),
 )  # fmt: skip
 """What to do, and for how many seconds."""

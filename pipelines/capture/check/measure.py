@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.capture.cameras.candidate import view_angles
 from pipelines.face.covered import PART_PX, PARTS, lip_redness, part_pictures
 from pipelines.face.expression import MEASURED, measure_expression, solve_pose
+from pipelines.face.movements import face_picture, lip_gap
 from pipelines.face.person import correlation
 from pipelines.face.tracker import FaceTracker, without_chatter
 
@@ -23,6 +24,8 @@ INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 3
 CHEEKS = (50, 280, 205, 425)
 FACE_PX = 160
 """Size at which sharpness is measured."""
+PICTURE_PX = 72
+"""Of the face that a look keeps to be shown."""
 HAND_EVERY = 5
 """Hands are looked for at every so many looks."""
 
@@ -59,6 +62,10 @@ class Glance:
     hand: float = -1.0
     """Share of the face's box under a hand; -1 where nobody looked."""
     expression: tuple[float, ...] = (0.0,) * len(MEASURED)
+    lip_gap: float = 1.0
+    """Between the inner lips, over the mouth's width."""
+    face: np.ndarray = field(default_factory=lambda: np.zeros((PICTURE_PX, PICTURE_PX, 3), np.uint8), compare=False)
+    """A small picture of it."""
 
 
 class Glancer:
@@ -96,6 +103,7 @@ class Glancer:
             parts=part_pictures(image, points, self.canonical), redness=lip_redness(image, points),
             hand=self._hand(image, face.box) if self.count % HAND_EVERY == 1 else -1.0,
             expression=tuple(map(float, measure_expression(points, self.canonical))),
+            lip_gap=float(lip_gap(points)), face=face_picture(image, points, PICTURE_PX),
         )  # fmt: skip
 
     def _hand(self, image: np.ndarray, box: tuple[float, float, float, float]) -> float:

@@ -25,6 +25,7 @@ from pipelines.core.files import read_arrays, read_image, read_json, write_json
 from pipelines.core.stage import Silent, step_warnings
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.expression import MEASURED, RIGID
+from pipelines.face.movements import MOVEMENTS
 from pipelines.media.encoder import write_video
 from pipelines.media.video import read_frames
 from pipelines.run import RunSettings
@@ -89,6 +90,16 @@ def test_the_folder_holds_what_training_reads(folder: Path) -> None:
     assert tracking["expression_measured"].shape == (len(rows), len(MEASURED))
     poses = read_arrays(folder / "tracking.npz")["camera_from_head"]
     assert np.allclose(np.linalg.inv(poses), data.world_from_camera) and 0.3 < np.median(poses[:, 2, 3]) < 3, "in metres"
+
+
+def test_the_record_and_the_page_say_which_movements_were_filmed(folder: Path) -> None:
+    movements = read_json(folder / "capture.json")["movements"]
+    assert [row["movement"] for row in movements] == [movement.name for movement in MOVEMENTS]
+    kept = [item["source_index"] for item in read_json(folder / "dataset.json")["items"]]
+    assert all(row["frames"] >= row["kept"] and row.get("example", kept[0]) in kept for row in movements)
+    page = (folder / "report.html").read_text()
+    assert page.count("<td><figure>") == sum("example" in row for row in movements) > 0
+    assert any(said.startswith("No frame shows") for said in read_json(folder / "stage.json")["warnings"])
 
 
 def test_landmarks_of_the_mean_head_lie_on_the_face_in_the_crops(folder: Path) -> None:

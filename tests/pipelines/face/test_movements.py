@@ -107,8 +107,9 @@ def test_a_table_says_how_often_how_strongly_and_where() -> None:
     signals = {name: np.zeros(4) for movement in MOVEMENTS for name in movement.signals}
     signals["jawOpen"], signals["headLeft"] = np.array([0, 0.4, 0.79, 0.1]), np.array([0.0, 10, 20, 31.4])
     rows = {row.movement.name: row for row in movement_table(signals)}
-    assert rows["mouth open"].record() == {"movement": "mouth open", "frames": 2, "strongest": "79 %"}
-    assert rows["mouth open"].best == 2 and rows["head to the left"].strength_text == "31°"
+    assert rows["mouth open"].record() == {"movement": "mouth open", "strongest": 79, "unit": "%"}
+    assert list(rows["mouth open"].rows) == [1, 2] and rows["mouth open"].best == 2
+    assert rows["head to the left"].record()["strongest"] == 31
 
 
 def test_no_faces_show_nothing() -> None:

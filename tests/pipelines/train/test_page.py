@@ -64,6 +64,21 @@ def test_cameras_coverage_and_the_fate_of_frames_are_drawn(capture_folder: Path)
     assert "by side (degrees) and expression" not in capture_report(capture_folder)
 
 
+def test_movements_are_shown_by_the_frame_that_shows_them_most(capture_folder: Path) -> None:
+    known, frames = read_json(capture_folder / "capture.json"), read_json(capture_folder / "transforms.json")["frames"]
+    row = {"strongest": 80, "unit": "%", "frames": 9, "kept": 3}
+    rows = [
+        {"movement": "smile", **row, "example": frames[2]["source_index"]}, {"movement": "pucker", **row},
+        {"movement": "brows up", **row, "example": 987654},
+    ]  # fmt: skip
+    write_json(capture_folder / "capture.json", known | {"movements": rows})
+    text = capture_report(capture_folder)
+    check(text)
+    assert "<td>smile</td><td>9</td><td>3</td><td>80 %</td><td><figure><img" in text
+    assert "<td>pucker</td><td>9</td><td>3</td><td>80 %</td><td>–</td>" in text
+    assert "<td>brows up</td><td>9</td><td>3</td><td>80 %</td><td>–</td>" in text
+
+
 def test_what_could_be_better_comes_first_and_figures_have_names(capture_folder: Path) -> None:
     text = capture_report(capture_folder)
     assert text.index("What could be better") < text.index("<h2>Source</h2>") and text.count("<h2>Warnings</h2>") == 0
@@ -92,9 +107,12 @@ def test_a_check_is_told() -> None:
             "verdict": "usable", "file_names": ["<me>.mp4"], "figures": {"face_px": 300.0}, "timeline": moments,
             "advice": [{"about": "teeth", "weight": "film", "say": "Show your teeth."}],
             "coverage": {**seconds, "expressions_s": {"teeth": [0.0] * 12}},
-        }
+            "movements": [{"movement": "smile", "strongest": 80, "unit": "%", "seconds": 0.2}],
+        },
+        {"smile": np.zeros((8, 8, 3), np.uint8)},
     )  # fmt: skip
     check(text)
+    assert "<td>smile</td><td>0.2</td><td>80 %</td><td><figure><img" in text
     assert "To film: Show your teeth." in text and "Footage: usable" in text and ">blurred</text>" in text
 
 

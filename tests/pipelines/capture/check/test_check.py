@@ -19,7 +19,8 @@ from pipelines.media.encoder import write_video
 from pipelines.media.video import VideoInfo, read_frames
 from tests.material import DEMO, shared
 
-SHOWN = {"jawOpen": 0.8, "eyeBlinkLeft": 0.9, "eyeBlinkRight": 0.9, "browInnerUp": 0.8}
+LIDS, BROWS = ("eyeBlinkLeft", "eyeBlinkRight"), ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
+SHOWN = {"jawOpen": 0.8, **dict.fromkeys(LIDS, 0.9), **dict.fromkeys(BROWS, 0.8)}
 
 
 def info(duration_s: float) -> VideoInfo:
@@ -42,8 +43,17 @@ def good() -> list[Glance]:
     """20 s: a slow sweep from profile to profile, then every expression from the front."""
     sweep = [look(yaw) for yaw in np.linspace(-85, 85, 130)]
     faces = [look(**showing(**{name: SHOWN[name] for name in names}), teeth=0.5 if "jawOpen" in names else 0.0)
-             for names in (("jawOpen",), ("eyeBlinkLeft", "eyeBlinkRight"), ("browInnerUp",)) for _ in range(10)]  # fmt: skip
-    return sweep + faces + [look() for _ in range(40)]
+             for names in (("jawOpen",), LIDS, BROWS) for _ in range(10)]  # fmt: skip
+    return sweep + faces + moves() + [look() for _ in range(40)]
+
+
+def moves() -> list[Glance]:
+    """Every movement but those of SHOWN, two looks each."""
+    scores = ({"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8}, {"mouthPucker": 0.8},
+              {"browDownLeft": 0.5, "browDownRight": 0.5},
+              {"eyeLookOutLeft": 0.5, "eyeLookOutRight": -0.5}, {"eyeLookOutLeft": -0.5, "eyeLookOutRight": 0.5},
+              {"eyeLookUpLeft": 0.5, "eyeLookUpRight": 0.5}, {"eyeLookUpLeft": -0.6, "eyeLookUpRight": -0.6})  # fmt: skip
+    return [look(**showing(**shown)) for shown in scores for _ in range(2)] + [look(lip_gap=0.0) for _ in range(2)]
 
 
 def judged(looks: list[Glance], step_s: float = 0.1):
@@ -97,6 +107,22 @@ def test_the_expression_that_is_missing_is_asked_for(name: str, said: str) -> No
     ]
     assert about(looks) == {said}
     assert about([replace(one, teeth=0.0) for one in good()]) == {"teeth"}
+
+
+def test_movements_that_no_look_shows_are_worth_knowing() -> None:
+    found = judged([one for one in good() if one.lip_gap > 0.1])
+    said = [one for one in found.advice if one["about"] == "movements"]
+    assert found.verdict == "good" and len(said) == 1 and said[0]["weight"] == "know"
+    assert said[0]["say"] == 'No frame shows shut lips; say "mama" once or twice.'
+    rows = {row["movement"]: row for row in found.record()["movements"]}
+    assert rows["smile"] == {"movement": "smile", "strongest": 80, "unit": "%", "seconds": 0.2}
+    assert rows["lips shut"]["seconds"] == 0 and rows["head to the left"]["strongest"] == 85
+    assert "smile" in found.faces and "lips shut" not in found.faces
+
+
+def test_what_is_asked_for_is_not_said_twice() -> None:
+    looks = [one for one in good() if max(one.expression[MEASURED.index(lid)] for lid in LIDS) < 0.5]
+    assert about(looks) == {"eyes closed"} and about(looks, "know") == {"back"}
 
 
 def test_a_turn_all_around_covers_the_back() -> None:
