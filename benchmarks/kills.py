@@ -45,7 +45,7 @@ TRAIN = {
 DRIVE = {"size": 64, "segment": 4, "track.chunk": 6, "self_check": "false"}
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Command:
     """One command that is killed."""
 
@@ -184,21 +184,22 @@ def main() -> None:
     options(parser)
     words = parser.parse_args()
     run, chance = Run.of("kills", words), random.Random(words.seed)
-    picked = [one for one in commands() if not words.only or one.name in words.only.split(",")]
+    every = commands()
+    picked = [one.name for one in every if not words.only or one.name in words.only.split(",")]
+    share = -(-words.kills // len(picked))
     figures: dict[str, Any] = {}
     print("| command | kills | exit code | files that differ | left behind | orphans |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs(folder)
-        for command in commands():  # each needs what the one before leaves
-            if command.name in ("capture", "train") or command in picked:
+        for command in every:  # each needs what the one before leaves
+            if command.name in ("capture", "train", *picked):
                 undisturbed(folder, command)
             for suffix in ("capture", "avatar"):
                 if command.results == [f"k.{suffix}"]:
                     shutil.copytree(folder / f"k.{suffix}", folder / f"me.{suffix}")
             rows: list[dict[str, Any]] = []
-            while command in picked and sum(row["kills"] for row in rows) < -(-words.kills // len(picked)):
-                rest = -(-words.kills // len(picked)) - sum(row["kills"] for row in rows)
+            while command.name in picked and (rest := share - sum(row["kills"] for row in rows)) > 0:
                 rows.append(row := sequence(folder, command, min(IN_A_ROW, rest), chance))
                 cells = [row["kills"], f"{row['code']} {' '.join(row['said'])}", row["differ"], row["left"], row["orphans"]]
                 print("| " + " | ".join(map(str, [command.name, *cells])) + " |", flush=True)

@@ -33,6 +33,8 @@ BELOW = 4
 """Rows of a picture in which nostrils and brows lie: a part is compared with and without them."""
 LINKED = 0.6
 """Correlation from which on two pictures of one film show the same part; covered ones are below it."""
+UNLIKE_EYE = 0.5
+"""Correlation below which an eye is covered for certain: a look aside that comes with a cut is linked to nothing either."""
 HOPS = 3
 """Links between a group's middle and its outermost pictures."""
 STEADY_S = 0.08
@@ -158,8 +160,8 @@ def covered_mouths(
     Mouths seen far aslant are not judged.
     """
     told = (turned_deg < ASLANT_DEG) & (rate_hz >= MOUTH_HZ)
-    unlike, seen = unlike_usual(pictures, told, resemblance(pictures, _means()["mouth"]), NO_MOUTH, rate_hz)
-    usual = float(np.median(redness[seen])) if seen.any() else 0.0
+    nearest, seen = to_usual(pictures, told, resemblance(pictures, _means()["mouth"]), NO_MOUTH, rate_hz)
+    usual, unlike = float(np.median(redness[seen])) if seen.any() else 0.0, nearest < LINKED
     if usual > TELLING:
         unlike &= redness < STILL_RED * usual
     return _grown(unlike & (jaw < WIDE_OPEN), unlike)
@@ -170,25 +172,28 @@ def covered_eyes(light: np.ndarray, pictures: np.ndarray, turned_deg: np.ndarray
     level, spread = light[:, [0, 2]], light[:, [1, 3]]
     dark = [(level < most) & (spread < even) for most, even in zip(DARK, EVEN, strict=True)]
     is_dark = (dark[0] | dark[1]).any(1) & (light.max(1) > 0)
-    covered = is_dark.copy()
+    sure, near = is_dark.copy(), is_dark.copy()
     both = FOR_BOTH * (pictures[:, 0] * pictures[:, 1]).mean(1)
     for side in range(2):
         like = resemblance(pictures[:, side], _means()["eye"]) + both
         told = (turned_deg < ASLANT_DEG) & ~is_dark & (rate_hz >= EYES_HZ)
-        covered |= unlike_usual(pictures[:, side], told, like, NO_EYE, rate_hz)[0]
-    return _grown(covered, covered)
+        nearest, _ = to_usual(pictures[:, side], told, like, NO_EYE, rate_hz)
+        sure, near = sure | (nearest < UNLIKE_EYE), near | (nearest < LINKED)
+    return _grown(sure, near)
 
 
-def unlike_usual(
+def to_usual(
     pictures: np.ndarray, told: np.ndarray, like: np.ndarray, least: float, rate_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[T] bool twice: rows among those `told` in which a part is covered, and rows in which it is seen for certain.
+    """[T] correlation with the nearest picture that shows a part uncovered, and bool [T], which those pictures are.
+
+    1 for rows that are not `told`, 0 for those where the part is never seen.
 
     `pictures` [T,N] of one part in the order of time; `like` [T] is how much they resemble such a part, `least` what has to be.
     """
-    nothing = np.zeros(len(pictures), bool)
+    nothing, unknown = np.zeros(len(pictures), bool), np.ones(len(pictures))
     if (told & pictures.any(1)).sum() < 2 * LEAST_ROWS:
-        return nothing, nothing
+        return unknown, nothing
     rows = np.flatnonzero(told)
     every = max(1, -(-len(rows) // MOST_COMPARED))
     rows, reach = rows[::every], max(1, round(STEADY_S * rate_hz / every))
@@ -197,14 +202,14 @@ def unlike_usual(
     worth = [float(np.median(like[rows][group])) for group in groups]
     best = int(np.argmax([value + FOR_SIZE * group.mean() for value, group in zip(worth, groups, strict=True)]))
     if worth[best] < least:
-        return told, nothing
+        return np.where(told, 0.0, unknown), nothing
     seen = groups[best].copy()
     for value, group in zip(worth, groups, strict=True):
         seen |= group & (group.mean() > LARGE and value > worth[best] - UNLIKE)
     nearest = (pictures @ pictures[rows[seen]].T).max(1)
     certain = nothing.copy()
     certain[rows[seen]] = True
-    return told & (nearest < LINKED), certain
+    return np.where(told, nearest, unknown), certain
 
 
 def resemblance(pictures: np.ndarray, means: np.ndarray) -> np.ndarray:

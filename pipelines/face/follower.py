@@ -1,7 +1,8 @@
 """Following one person through a film: the first who is seen stays the one, whoever else comes, grows or is cut to.
 
-Notable choices: between cuts the tracker's own continuity is trusted and looked at now and then; after a cut, a loss and at the
-start of a stretch of frames everybody in view is compared with the person by looks (`pipelines.face.person`) and by place.
+Notable choices: between cuts the tracker's own continuity is trusted and looked at now and then; after a cut, a loss or a jump
+and at the start of a stretch of frames everybody in view is compared with the person by looks (`pipelines.face.person`) and by
+place.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ FLAT = 4.0
 """Standard deviation (of 255) of a picture that shows nothing, such as black between two shots."""
 CHECK_EVERY = 10
 """Frames between two comparisons while a face is followed, and between two searches while somebody else is seen."""
+JUMP = 0.3
+"""Way and growth of a face between two frames, in its sides, from which on it may be somebody else's who came before it."""
 FAR = 0.35
 """What a place that is a face's size away adds to how far apart two faces are."""
 
@@ -75,6 +78,7 @@ class Follower:
         if face is None:
             self._sure = False
             return Followed(None, cut=cut)
+        self._sure = self._sure and not self._jumped(face.box)
         if self._sure and self._frames % CHECK_EVERY:
             return self._as_person(face, cut)
         if not self._sure and self.memory.person.known and self._frames % CHECK_EVERY > 1 and not cut and self._was_stranger:
@@ -107,6 +111,13 @@ class Follower:
             return apart
         away = np.hypot(box[0] + box[2] - last[0] - last[2], box[1] + box[3] - last[1] - last[3]) / 2
         return apart + FAR * min(float(away / max(last[2] - last[0], 1.0)), 3.0)
+
+    def _jumped(self, box: Box) -> bool:
+        """Whether a face is elsewhere, or of another size, than the person's in the frame before."""
+        last = self.memory.box
+        return last is not None and max(abs(now - then) for now, then in zip(box, last, strict=True)) > JUMP * (
+            last[2] - last[0]
+        )
 
     def _others(self, image: np.ndarray, face: FaceLandmarks) -> list[tuple[FaceLandmarks, Looks]]:
         found = self.tracker.others(image, face)

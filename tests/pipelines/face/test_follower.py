@@ -86,6 +86,18 @@ def test_the_person_is_found_beside_somebody_else_after_a_cut():
     assert both.face.box[0] < SIZE / 2
 
 
+def test_somebody_who_passes_before_the_person_does_not_drive_for_a_frame():
+    """The tracker slides onto the other one, who is larger, between two looks."""
+    tracker = Told()
+    follower = Follower(tracker, CANONICAL)
+    seen = []
+    for number, place in [(0, 0.25)] * 13 + [(1, 0.45)] * 6 + [(0, 0.25)] * 8:
+        tracker.places = [place]
+        seen.append(follower.track(drawn([(number, place)])))
+    assert [one.face is not None for one in seen[:19]] == [True] * 13 + [False] * 6
+    assert all(one.stranger for one in seen[13:19]) and seen[-1].face is not None
+
+
 def test_black_between_two_shots_changes_nothing():
     tracker = Told()
     follower = Follower(tracker, CANONICAL)
