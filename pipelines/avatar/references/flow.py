@@ -47,22 +47,34 @@ def _positions(size: int) -> np.ndarray:
 
 
 def chained(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The flow x -> first(x) + second(x + first(x)): along `first`, and on along `second`."""
-    return first + warped(second, first)
+    """The flow x -> first(x) + second(x + first(x)): along `first`, and on along `second`. Flows are smooth: linear will do."""
+    import cv2
+
+    places = first + _positions(len(first))
+    return first + cv2.remap(second, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def limited(flow: np.ndarray, longest: float) -> np.ndarray:
     """The flow with no vector longer than so many px."""
-    length = np.hypot(flow[..., :1], flow[..., 1:])
-    return flow * np.minimum(1, longest / np.maximum(length, 1e-6))
+    import cv2
+
+    factor = longest / np.maximum(cv2.magnitude(flow[..., 0], flow[..., 1]), longest)
+    return cv2.multiply(flow, cv2.merge([factor, factor]))
 
 
 def resized_flow(flow: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
     shrinks = size < len(flow)
-    resized = cv2.resize(flow, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized * (size / len(flow))
+    scaled = flow * np.float32(size / len(flow))
+    return cv2.resize(scaled, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def weighted(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """float32 [h,w,4]: a picture, float32 or uint8, times share [h,w]."""
+    import cv2
+
+    return cv2.multiply(picture, cv2.merge([share] * 4), dtype=cv2.CV_32F)
 
 
 def levels(picture: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from pipelines.avatar.references.flow import (
     texture,
     warped,
     warped_part,
+    weighted,
 )
 
 FLOW_PX = 256
@@ -85,14 +86,13 @@ class Fusion:
             part = support(share, self.size)
             if part[0].stop:
                 laid = resized_flow(self._laid_onto(onto, flow, row), self.size)
-                mixed[part] += sized(share, self.size)[part][..., None] * warped_part(
-                    self.bank.film(row, self.size), laid, part
-                )
+                film = warped_part(self.bank.film(row, self.size), laid, part)
+                mixed[part] += weighted(film, sized(share, self.size)[part])
         return mixed / 255
 
     def _laid_onto(self, onto: np.ndarray, flow: np.ndarray, row: int) -> np.ndarray:
         """The flow, continued so that the warped frame lies on a picture whose texture is `onto`."""
-        step = flow_between(onto, texture(warped(self._levels(row), flow)))
+        step = flow_between(onto, warped(self._texture(row), flow))
         return chained(limited(step, COMMON_PX), flow)
 
     def _render(self, row: int) -> np.ndarray:
@@ -104,8 +104,8 @@ class Fusion:
     def _gray(self, row: int) -> np.ndarray:
         return self._once("gray", row, lambda: gray(sized(self._render(row), FLOW_PX)))
 
-    def _levels(self, row: int) -> np.ndarray:
-        return self._once("levels", row, lambda: levels(self.bank.film(row, FLOW_PX).astype(np.float32) / 255))
+    def _texture(self, row: int) -> np.ndarray:
+        return self._once("texture", row, lambda: texture(levels(self.bank.film(row, FLOW_PX).astype(np.float32) / 255)))
 
     def _once(self, kind: str, row: int, make: Callable[[], np.ndarray]) -> np.ndarray:
         if (kind, row) not in self._kept:
