@@ -24,6 +24,7 @@ from pipelines.drive.render.output import make_background
 from pipelines.drive.render.painter import Painter, portrait_of
 from pipelines.face.livelink import write_livelink
 from pipelines.face.track import save_track
+from pipelines.media.encoder import write_video
 from pipelines.media.open import open_container
 from pipelines.media.video import probe, read_frames
 from pipelines.provenance import manifest
@@ -151,6 +152,17 @@ def test_lost_frames_are_counted_and_said(tmp_path: Path, avatar: Path):
     report = drive(avatar, write_driver(tmp_path / "d.mp4", jaw), tmp_path / "out.mp4", SMALL, Silent())
     assert report.figures["lost_frames"] == 7 and report.figures["longest_loss_s"] == pytest.approx(0.7)
     assert any("lost in 7 of 20 frames" in text for text in report.warnings)
+
+
+def test_what_is_odd_about_a_drivers_clock_is_said_and_kept(tmp_path: Path, avatar: Path, monkeypatch: pytest.MonkeyPatch):
+    gray = (np.full((64, 96, 3), 140, np.uint8) for _ in range(24))
+    write_video(tmp_path / "fast.mp4", gray, 120)
+    progress, said = Silent(), list[str]()
+    monkeypatch.setattr(progress, "warn", said.append)
+    report = drive(avatar, tmp_path / "fast.mp4", tmp_path / "out.mp4", SMALL, progress)
+    for warnings in (said, report.warnings):
+        assert any("120 frames a second were lowered to 60" in text for text in warnings)
+    assert report.figures["frames"] == 12
 
 
 def test_bad_input_is_said_before_anything_is_written(tmp_path: Path, avatar: Path, driver: Path):
