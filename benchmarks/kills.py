@@ -34,6 +34,8 @@ from pipelines.media.video import read_frames  # noqa: E402
 
 IN_A_ROW = 5
 """Kills before a run is left alone."""
+EARLY = 0.6
+"""Share of the undisturbed time within which a kill comes: runs that go on have less left to do."""
 GONE_S = 5.0
 """Time in which the children of a killed process have to end."""
 SAME = {".npz", ".safetensors", ".jpg", ".png", ".csv", ".mp4"}
@@ -162,7 +164,7 @@ def sequence(folder: Path, command: Command, most: int, chance: random.Random) -
         mark = uuid.uuid4().hex
         process = start(folder, command.words, mark)
         try:
-            process.wait(timeout=chance.uniform(0.0, command.seconds))
+            process.wait(timeout=chance.uniform(0.0, EARLY * command.seconds))
             break  # it ended before its kill
         except subprocess.TimeoutExpired:
             process.kill()

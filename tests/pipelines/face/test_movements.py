@@ -75,6 +75,14 @@ def test_turned_faces_count_less_and_profiles_not_at_all() -> None:
         assert strengths(faces)["jawOpen"].max() == pytest.approx(strength, abs=0.01)
 
 
+def test_a_person_filmed_from_below_counts_as_one_filmed_from_the_front() -> None:
+    faces = looks(jawOpen=0.8)
+    faces.turn_deg[:, 1] = -30
+    assert strengths(faces)["jawOpen"].max() == pytest.approx(strengths(looks(jawOpen=0.8))["jawOpen"].max())
+    faces.turn_deg[-10:, 1] = 30
+    assert strengths(faces)["jawOpen"].max() == 0, "60 degrees away from their usual nod"
+
+
 def test_a_single_wild_frame_shows_nothing_and_a_blink_of_three_does() -> None:
     time_s = np.arange(9) / 30
     wild, blink = np.zeros(9), np.array([0, 0, 0, 0.5, 0.9, 0.5, 0, 0, 0])

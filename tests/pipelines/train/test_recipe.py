@@ -138,6 +138,14 @@ def test_pairs_keep_the_fitted_latents_and_step_along_their_directions() -> None
     assert off.abs().max() < 1e-4, "perturbations leave the span of what was fitted"
 
 
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_steps_of_pairs_are_as_wide_as_the_fitted_latents_times_the_spread(spread: float) -> None:
+    latents = 2.0 * torch.randn(200, 1, generator=torch.Generator().manual_seed(1)) @ torch.ones(1, 4) / 2
+    settings = PairSettings(directions=1, spread=spread)
+    w = propose(None, latents, settings, 4200, seed=1)[200:]  # type: ignore[arg-type]
+    assert float(w.std()) == pytest.approx(float(latents.std()) * (1 + spread**2) ** 0.5, rel=0.05)
+
+
 def test_unfilmed_faces_are_those_of_the_priors_people() -> None:
     random = np.random.default_rng(0)
     codes = PriorCodes(

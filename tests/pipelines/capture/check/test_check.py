@@ -183,6 +183,7 @@ def test_a_real_clip_is_usable_and_its_blurred_copy_is_not(tmp_path: Path) -> No
     write_video(tmp_path / "b.mp4", [cv2.GaussianBlur(image, (0, 0), 7) for image in images], 10)
     first, second = (check([tmp_path / name]) for name in ("a.mp4", "b.mp4"))
     assert first.verdict == "usable" and first.figures["faces"] > 20 and first.figures["blurred_share"] < 0.2
+    assert first.figures["face_px"] == pytest.approx(210, abs=15)
     assert second.verdict == "unusable" and second.figures["sharpness"] < 0.5 * first.figures["sharpness"]
     both = check([tmp_path / "a.mp4", tmp_path / "a.mp4"])
     assert both.figures["faces"] == 2 * first.figures["faces"] and both.file_names == ["a.mp4", "a.mp4"]

@@ -41,6 +41,7 @@ def test_distort_and_undistort_undo_each_other(k1: float) -> None:
 def test_what_no_lens_can_show_stays_finite() -> None:
     far = Lens(k1=-2.0, focal_px=100.0, size=(100, 100)).undistort(np.array([[100.0, 100.0], [50.0, 50.0]]))
     assert np.isfinite(far).all() and np.allclose(far[1], 50)
+    assert np.linalg.norm(far[0] - 50) == pytest.approx(0.99 * 100 * np.sqrt(1 / 6), rel=1e-3), "r (1 - 2 r^2) is largest there"
 
 
 def test_frames_without_a_face_stay_without() -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipelines.capture.frames.extract import assess_quality, dropped, faces_by_finder, remarks, sampler
-from pipelines.capture.frames.scan import FrameSettings, Scan
+from pipelines.capture.frames.extract import _looked_at, assess_quality, dropped, faces_by_finder, remarks, sampler
+from pipelines.capture.frames.scan import FrameSettings, Scan, reason_code
 from pipelines.capture.frames.selection import ONE_EVENT_S, furthest, lacking_movements, looks_of, select_frames
 from pipelines.core.errors import UnusableMaterial
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.face.channels import LEFT, RIGHT
 from pipelines.face.movements import Faces, strengths
+from pipelines.media.video import VideoFrame
 
 SETTINGS = FrameSettings()
 FACE = np.random.default_rng(0).uniform(0, 100, (478, 3)).astype(np.float32)
@@ -178,6 +179,25 @@ def test_a_second_person_where_the_first_was_is_told_apart() -> None:
     assert len(said) == 1 and "longest and largest" in said[0] and "20 frames" in said[0]
     broken = remarks(scan, {"damaged": 3, "lost": 9}, SimpleNamespace(remarks=(), info=info))  # type: ignore[arg-type]
     assert "3 of its packets" in broken[0] and "last 9 frames" in broken[1]
+
+
+class Blind:
+    """A tracker that counts what it is asked."""
+
+    asked = 0
+
+    def track(self, image: np.ndarray, time_s: float) -> None:
+        self.asked += 1
+
+
+def test_a_black_frame_with_hot_pixels_is_black_and_nobody_is_looked_for() -> None:
+    tracker, image = Blind(), np.zeros((320, 320, 3), np.uint8)
+    image[::160, ::160] = 255
+    row = _looked_at(VideoFrame(index=3, time_s=0.1, image=image), tracker)  # type: ignore[arg-type]
+    assert row[5] == reason_code("black") and tracker.asked == 0
+    image[:, :160] = 90
+    row = _looked_at(VideoFrame(index=4, time_s=0.2, image=image), tracker)  # type: ignore[arg-type]
+    assert row[5] == reason_code("no face") and tracker.asked == 1
 
 
 def test_who_found_the_faces_is_counted() -> None:
