@@ -21,7 +21,7 @@ from pipelines.media.squares import Square
 
 Shown = Literal["head", "bust", "source"]
 Aspect = Literal["1:1", "4:5", "9:16", "16:9"]
-BUST = 1.75
+BUST = 1.6
 """Shorter side of a bust, in sides of the square."""
 ABOVE = {"head": 0.15, "bust": 0.1}
 """Share of what a canvas shows above and below the square that lies above it."""

@@ -1,4 +1,5 @@
-"""A capture becomes a scene: one training frame near the front, near rest and sharp is the base; others show what is behind."""
+"""A capture becomes a scene: one training frame near the front, upright, at rest and sharp is the base; others show what is
+behind."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipelines.media.foreground import foreground
 
 FindPerson = Callable[[np.ndarray], np.ndarray]
 """uint8 [H,W,3] RGB -> float32 [H,W] alpha in 0..1."""
+UPRIGHT = np.diag([1.0, -1.0, -1.0, 1.0])
+"""camera_from_head of a head that looks straight into the camera: a base with the head aslant would tilt every drive."""
 OTHERS = 16
 """Frames that are looked at for what is behind the person."""
 
@@ -34,9 +37,9 @@ def build_scene(capture: Path, avatar: Path, find_person: FindPerson) -> dict[st
     record = load_dataset_record(capture)
     if record.schema != SCHEMA:
         return {}
-    avatar_record = load_avatar_record(avatar)
-    dataset = view_of(capture, head_frame_of(avatar, avatar_record))
-    row = best_row(dataset, np.array(avatar_record.frontal_camera, np.float64)[:16].reshape(4, 4))
+    frame = head_frame_of(avatar, load_avatar_record(avatar))
+    dataset = view_of(capture, frame)
+    row = best_row(dataset, np.linalg.inv(frame.camera_from_prior(UPRIGHT[None])[0]))
     rows = dataset.rows("train")
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, OTHERS).round().astype(int))]
     base = with_body(look_at(capture, record.items[row], record.frame_size), lowest(capture, record.items[row]), find_person)
