@@ -9,7 +9,6 @@ Notable choices:
   backward.
 """
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -71,21 +70,37 @@ def lookup(
 
 
 def taps(q: Tensor, shape: tuple[int, ...], axes: Axes, to_corners: bool = False) -> tuple[Tensor, Tensor]:
-    """Which texels of [B,P,(D,)H,W] the points q [B,N,3] in -1..1 read: rows and weights [B*N,P*4 or P*8]."""
+    """Which texels of [B,P,(D,)H,W] the points q [B,N,3] in -1..1 read: rows and weights [B*N,4*P or 8*P], the plane fastest.
+
+    A coordinate is looked up once for all planes that read it at one size.
+    """
     batch, count, *sizes = shape
-    index = torch.arange(batch * count, dtype=torch.int32, device=q.device).view(batch, 1, count, 1)
-    weight = q.new_full((batch, 1, count, 1), 1 / count)
-    for size, axis in zip(sizes, reversed(list(zip(*axes, strict=True))), strict=True):
-        place = q.mT[:, list(axis)]
-        position = (place.clamp(INNER - 1, 1 - INNER) + 1) * (size - 1) / 2 if to_corners else ((place + 1) * size - 1) / 2
-        low = position.floor()
-        share, corners = position - low, torch.stack([low, low + 1], dim=1)
-        shares = torch.stack([1 - share, share], dim=1) * ((corners >= 0) & (corners < size))
-        index = (index * size)[:, :, None] + corners.clamp(0, size - 1).int()[:, None]
-        weight = weight[:, :, None] * shares[:, None]
-        index, weight = index.flatten(1, 2), weight.flatten(1, 2)
-    each = prod(index.shape[1:3])
-    return index.flatten(1, 2).mT.reshape(-1, each), weight.flatten(1, 2).mT.reshape(-1, each)
+    steps = [list(zip(sizes, reversed(plane), strict=True)) for plane in axes]
+    places = {step: _corners(q[..., step[1]], step[0], to_corners) for plane in steps for step in plane}
+    first = torch.arange(batch, dtype=torch.int32, device=q.device).view(batch, 1, 1) * count
+    planes = [_products(first + number, 1 / count, [(size, *places[size, axis]) for size, axis in plane])
+              for number, plane in enumerate(steps)]  # fmt: skip
+    index, weight = (torch.stack(values, 2).flatten(1, 2) for values in zip(*planes, strict=True))
+    return index.mT.reshape(-1, index.shape[1]), weight.mT.reshape(-1, weight.shape[1])
+
+
+def _corners(q: Tensor, size: int, to_corners: bool) -> tuple[Tensor, Tensor]:
+    """The two texels of a row of `size` next to coordinates q [B,N], and their weights, 0 outside: [B,2,N] each."""
+    position = (q.clamp(INNER - 1, 1 - INNER) + 1) * (size - 1) / 2 if to_corners else ((q + 1) * size - 1) / 2
+    low = position.floor()
+    share, corners = position - low, torch.stack([low, low + 1], dim=1)
+    shares = torch.stack([1 - share, share], dim=1) * ((corners >= 0) & (corners < size))
+    return corners.clamp(0, size - 1).int(), shares
+
+
+def _products(index: Tensor, share: float, steps: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Rows and weights [B,4 or 8,N] of one plane, whose number among all is `index` [B,1,1]."""
+    weight: Tensor | float = share
+    for size, corners, shares in steps:
+        index = ((index * size)[:, :, None] + corners[:, None]).flatten(1, 2)
+        weight = shares * weight if isinstance(weight, float) else (weight[:, :, None] * shares[:, None]).flatten(1, 2)
+    assert isinstance(weight, Tensor)
+    return index, weight
 
 
 class _WeightedRows(torch.autograd.Function):
