@@ -52,14 +52,16 @@ MOVEMENTS = (
     Movement("pucker", ("mouthPucker",), 0.4, "puckered lips", "pucker your lips"),
     Movement("brows up", ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"), 0.35, "raised brows", "raise your brows"),
     Movement("brows down", ("browDownLeft", "browDownRight"), 0.3, "a frown", "frown"),
-    Movement("look left", ("eyeLookOutLeft", "eyeLookInRight"), 0.35, "eyes that look left", GAZE),
-    Movement("look right", ("eyeLookInLeft", "eyeLookOutRight"), 0.35, "eyes that look right", GAZE),
-    Movement("look up", ("eyeLookUpLeft", "eyeLookUpRight"), 0.3, "eyes that look up", GAZE),
-    Movement("look down", ("eyeLookDownLeft", "eyeLookDownRight"), 0.45, "eyes that look down", GAZE),
+    Movement("look left", ("eyeLookOutLeft", "eyeLookInRight"), 0.35, "a look to the left", GAZE),
+    Movement("look right", ("eyeLookInLeft", "eyeLookOutRight"), 0.35, "a look to the right", GAZE),
+    Movement("look up", ("eyeLookUpLeft", "eyeLookUpRight"), 0.3, "a look up", GAZE),
+    Movement("look down", ("eyeLookDownLeft", "eyeLookDownRight"), 0.45, "a look down", GAZE),
     Movement("head to the left", ("headLeft",), 25.0, "the head turned left", unit="degrees"),
     Movement("head to the right", ("headRight",), 25.0, "the head turned right", unit="degrees"),
 )  # fmt: skip
 """Left and right are the person's."""
+TOGETHER = {BLINK: "shut eyes", GAZE: "a look to any side"}
+"""What no frame shows where all movements with one thing to do are missing."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,15 @@ def missing_sentence(table: Sequence[Filmed], without: Sequence[str] = ()) -> st
     missing = [row.movement for row in table if not len(row.rows) and row.movement.do and row.movement.name not in without]
     if not missing:
         return ""
-    shows = enumeration([one.shows for one in missing], "or")
-    return f"No frame shows {shows}; {enumeration(list(dict.fromkeys(one.do for one in missing)), 'and')}."
+    todo = list(dict.fromkeys(one.do for one in missing))
+    shows = [part for do in todo for part in _lacking(do, [one.shows for one in missing if one.do == do])]
+    return f"No frame shows {enumeration(shows, 'or')}; {enumeration(todo, 'and')}."
+
+
+def _lacking(do: str, shows: list[str]) -> list[str]:
+    """One name for all movements with one thing to do, where all are missing."""
+    every = len(shows) == sum(movement.do == do for movement in MOVEMENTS)
+    return [TOGETHER[do]] if do in TOGETHER and every else shows
 
 
 def enumeration(parts: Sequence[str], last: str) -> str:

@@ -105,10 +105,13 @@ def test_what_is_missing_is_one_sentence_that_says_what_to_do() -> None:
     assert missing_sentence(movement_table(signals)) == 'No frame shows shut lips; say "mama" once or twice.'
     signals |= {"eyeBlinkLeft": np.zeros(3), "eyeBlinkRight": np.zeros(3)}
     assert missing_sentence(movement_table(signals)) == (
-        "No frame shows a shut left eye, a shut right eye or shut lips; "
-        'shut both eyes for a second and say "mama" once or twice.'
+        'No frame shows shut eyes or shut lips; shut both eyes for a second and say "mama" once or twice.'
     )
-    assert "shut lips" not in missing_sentence(movement_table(signals), without=["lips shut"])
+    signals["eyeBlinkRight"], signals["eyeLookUpLeft"] = np.ones(3), np.full(3, -1.0)
+    assert missing_sentence(movement_table(signals), without=["lips shut"]) == (
+        "No frame shows a shut left eye or a look up; "
+        "shut both eyes for a second and look left, right, up and down with the eyes alone."
+    )
 
 
 def test_a_table_says_how_often_how_strongly_and_where() -> None:
