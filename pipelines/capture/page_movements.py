@@ -12,7 +12,7 @@ from pipelines.core.files import read_arrays, read_image
 from pipelines.face.movements import face_picture
 from pipelines.report import html
 
-FACE_PX = 72
+FACE_PX = 96
 COUNTS = {"frames": "frames filmed", "kept": "frames kept", "seconds": "seconds"}
 
 
