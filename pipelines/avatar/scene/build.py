@@ -92,6 +92,8 @@ def shoulders_of(base: Look, dataset: Dataset, row: int) -> np.ndarray:
     matrix = np.array([[side / px, 0, x0 + 0.5 * side / px - 0.5], [0, side / px, y0 + 0.5 * side / px - 0.5]])
     size = base.matte.shape[::-1]
     whole = cv2.warpAffine(head, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    upper = max(0, round(y0 + side / 2))
+    whole[:upper] = base.matte[:upper]  # hair that leaves the square, raised hands: no shoulders
     picture = cut_torso(foreground(base.image, base.matte), base.matte, whole, side)
     picture[picture[..., 3] == 0] = 0
     return picture
