@@ -12,7 +12,7 @@ class TrackSettings:
     """Reading the driver."""
 
     rate_hz: float | None = None
-    """Frames a second of the result; not given: the driver's."""
+    """Frames a second of the result; not given: the driver's. Where a table's rows fit this as well as another, it decides."""
     timecode_hz: float | None = None
     """What the timecodes of a Live Link Face CSV count; found in the file when not given."""
     head_signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
