@@ -16,7 +16,7 @@ from pipelines.avatar.canvas import Canvas
 from pipelines.core.errors import MissingTool, SettingError, UnusableMaterial
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
-from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all
+from pipelines.drive import DriveSettings, RetargetSettings, TrackSettings, drive, drive_all, recipe
 from pipelines.drive.motion import follow_check, track
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.record_track import TakeSettings, take
@@ -152,6 +152,18 @@ def test_lost_frames_are_counted_and_said(tmp_path: Path, avatar: Path):
     report = drive(avatar, write_driver(tmp_path / "d.mp4", jaw), tmp_path / "out.mp4", SMALL, Silent())
     assert report.figures["lost_frames"] == 7 and report.figures["longest_loss_s"] == pytest.approx(0.7)
     assert any("lost in 7 of 20 frames" in text for text in report.warnings)
+
+
+@pytest.mark.parametrize(("beside", "transparent"), [(False, False), (True, False), (False, True)])
+def test_the_trial_before_the_first_picture_is_as_large_as_the_result(
+    tmp_path: Path, avatar: Path, driver: Path, monkeypatch: pytest.MonkeyPatch, beside: bool, transparent: bool
+):
+    shapes: list[tuple[int, ...]] = []
+    monkeypatch.setattr(recipe, "rehearse", lambda folder, output, shape, *more: shapes.append(shape))
+    asked = replace(SMALL, side_by_side=beside, background="transparent" if transparent else "#808080")
+    drive(avatar, driver, out := tmp_path / ("out.webm" if transparent else "out.mp4"), asked, Silent())
+    found = probe(out)
+    assert shapes == [(found.height, found.width, 4 if transparent else 3)]
 
 
 def test_what_is_odd_about_a_drivers_clock_is_said_and_kept(tmp_path: Path, avatar: Path, monkeypatch: pytest.MonkeyPatch):
