@@ -178,44 +178,65 @@ def sequence(folder: Path, command: Command, most: int, chance: random.Random) -
     return {"kills": kills, "code": code, "differ": differ, "left": parts, "orphans": left, "said": said}
 
 
+def known_rows(journal: Path | None) -> list[dict[str, Any]]:
+    """What the journal holds of earlier runs."""
+    return [json.loads(line) for line in journal.read_text().splitlines()] if journal and journal.exists() else []
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the sequences of one command."""
+    return {
+        "kills": sum(row["kills"] for row in rows), "runs": len(rows), "files": max(row["files"] for row in rows),
+        "runs_that_failed": sum(row["code"] != 0 for row in rows), "orphans": sum(row["orphans"] for row in rows),
+        "files_that_differ": sum(len(row["differ"]) for row in rows), "left_behind": sum(len(row["left"]) for row in rows),
+        "undisturbed_s": max(row["undisturbed_s"] for row in rows), "commits": sorted({row["commit"] for row in rows}),
+    }  # fmt: skip
+
+
+def tried(
+    folder: Path, command: Command, share: int, rows: list[dict[str, Any]], words: argparse.Namespace, commit: str
+) -> None:
+    """Sequences until a command was killed often enough, added to `rows` and the journal."""
+    chance = random.Random(f"{words.seed} {command.name} {len(rows)}")
+    while (rest := share - sum(row["kills"] for row in rows)) > 0:
+        row = sequence(folder, command, min(IN_A_ROW, rest), chance)
+        facts = {"files": len(command.wanted), "undisturbed_s": round(command.seconds, 1), "commit": commit}
+        rows.append(row := {"command": command.name, **row, **facts})
+        cells = [row["kills"], f"{row['code']} {' '.join(row['said'])}", row["differ"], row["left"], row["orphans"]]
+        print("| " + " | ".join(map(str, [command.name, *cells])) + " |", flush=True)
+        if words.journal:
+            with words.journal.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60, help="Of all commands together.")
-    parser.add_argument("--only", default="", help="Commands with commas between.")
+    parser.add_argument("--kills", type=int, default=60, help="Of all four commands together.")
+    parser.add_argument("--only", default="", help="Commands with commas between; each has its share of the kills.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--journal", type=Path, help="File that keeps each sequence; those in it are not tried again.")
     options(parser)
     words = parser.parse_args()
-    run, chance = Run.of("kills", words), random.Random(words.seed)
-    every = commands()
-    picked = [one.name for one in every if not words.only or one.name in words.only.split(",")]
-    share = -(-words.kills // len(picked))
-    figures: dict[str, Any] = {}
+    run, every = Run.of("kills", words), commands()
+    rows = {command.name: [row for row in known_rows(words.journal) if row["command"] == command.name] for command in every}
+    share = -(-words.kills // len(every))
+    waiting = [one.name for one in every if (not words.only or one.name in words.only.split(","))
+               and sum(row["kills"] for row in rows[one.name]) < share]  # fmt: skip
     print("| command | kills | exit code | files that differ | left behind | orphans |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs(folder)
-        for command in every:  # each needs what the one before leaves
-            if command.name in ("capture", "train", *picked):
+        for command in every if waiting else []:  # each needs what the one before leaves
+            if command.name in ("capture", "train", *waiting):
                 undisturbed(folder, command)
             for suffix in ("capture", "avatar"):
                 if command.results == [f"k.{suffix}"]:
                     shutil.copytree(folder / f"k.{suffix}", folder / f"me.{suffix}")
-            rows: list[dict[str, Any]] = []
-            while command.name in picked and (rest := share - sum(row["kills"] for row in rows)) > 0:
-                rows.append(row := sequence(folder, command, min(IN_A_ROW, rest), chance))
-                cells = [row["kills"], f"{row['code']} {' '.join(row['said'])}", row["differ"], row["left"], row["orphans"]]
-                print("| " + " | ".join(map(str, [command.name, *cells])) + " |", flush=True)
-            if rows:
-                figures[command.name] = {
-                    "kills": sum(row["kills"] for row in rows), "runs": len(rows), "files": len(command.wanted),
-                    "runs_that_failed": sum(row["code"] != 0 for row in rows), "orphans": sum(row["orphans"] for row in rows),
-                    "files_that_differ": sum(len(row["differ"]) for row in rows), "undisturbed_s": round(command.seconds, 1),
-                    "left_behind": sum(len(row["left"]) for row in rows),
-                }  # fmt: skip
-    wrong = ("runs_that_failed", "files_that_differ", "orphans", "left_behind")
-    total = {"kills": sum(one["kills"] for one in figures.values())} | {
-        name: sum(one[name] for one in figures.values()) for name in wrong
-    }
+            if command.name in waiting:
+                tried(folder, command, share, rows[command.name], words, run.commit)
+    figures = {name: summary(found) for name, found in rows.items() if found}
+    wrong = ("kills", "runs_that_failed", "files_that_differ", "orphans", "left_behind")
+    total = {name: sum(one[name] for one in figures.values()) for name in wrong}
     run.finish(total | figures, headline={name.replace("_", " "): name for name in total})
 
 

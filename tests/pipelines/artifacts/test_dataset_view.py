@@ -16,7 +16,7 @@ from pipelines.artifacts.avatar import head_frame_of
 from pipelines.artifacts.avatar_record import load_avatar_record
 from pipelines.artifacts.crops import PORTRAIT
 from pipelines.artifacts.dataset_view import DERIVED, view_of
-from pipelines.artifacts.joined_dataset import join
+from pipelines.artifacts.joined_dataset import PAUSE_S, join
 from pipelines.artifacts.prior import Prior, load_prior
 from pipelines.capture.mattes.crop_squares import region
 from pipelines.core.errors import UnusableMaterial
@@ -194,6 +194,8 @@ def test_captures_are_joined_whatever_their_schema(solid: Path, quick: Prior, tm
     assert np.array_equal(both.images(rows, 32)[:3], np.concatenate(expected))
     assert both.head_mattes(rows, 32).shape == both.inside(rows, 32).shape == (4, 32, 32)
     assert len(both.names) == 10 and len(both.tracking()["expression_measured"]) == 10
+    assert both.time_s[0] == 0 and np.diff(both.time_s)[5] == pytest.approx(PAUSE_S) and (np.diff(both.time_s) > 0).all()
+    assert both.source_index.tolist() == list(range(10)), "frames of the second go on behind those of the first"
 
 
 @pytest.mark.parametrize(
