@@ -32,6 +32,8 @@ from pipelines.demo import demo_clips  # noqa: E402
 from pipelines.media.encoder import write_video  # noqa: E402
 from pipelines.media.video import read_frames  # noqa: E402
 
+NEEDS = {"train": ("capture",), "drive": ("capture", "train")}
+"""Whose undisturbed results a command works with."""
 IN_A_ROW = 5
 """Kills before a run is left alone."""
 EARLY = 0.6
@@ -226,11 +228,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs(folder)
-        for command in every if waiting else []:  # each needs what the one before leaves
-            if command.name in ("capture", "train", *waiting):
+        needed = {*waiting, *(before for name in waiting for before in NEEDS.get(name, ()))}
+        for command in every:
+            if command.name in needed:
                 undisturbed(folder, command)
             for suffix in ("capture", "avatar"):
-                if command.results == [f"k.{suffix}"]:
+                if command.name in needed and command.results == [f"k.{suffix}"]:
                     shutil.copytree(folder / f"k.{suffix}", folder / f"me.{suffix}")
             if command.name in waiting:
                 tried(folder, command, share, rows[command.name], words, run.commit)
