@@ -19,12 +19,12 @@ from pipelines.face.movements import (
 )
 
 
-def looks(count: int = 60, **shown: float) -> Faces:
-    """Frontal faces, 30 a second, lips apart, of which the last ten show the scores `shown`."""
-    scores = np.zeros((count, len(MEASURED)))
+def looks(**shown: float) -> Faces:
+    """60 frontal faces, 30 a second, lips apart, of which the last ten show the scores `shown`."""
+    scores = np.zeros((60, len(MEASURED)))
     for name, score in shown.items():
         scores[-10:, MEASURED.index(name)] = score
-    return Faces(np.arange(count) / 30, scores, np.full(count, 0.2), np.zeros((count, 2)))
+    return Faces(np.arange(60) / 30, scores, np.full(60, 0.2), np.zeros((60, 2)))
 
 
 def frames_of(faces: Faces, rest: np.ndarray | None = None) -> dict[str, int]:
