@@ -5,6 +5,7 @@ flight. NumPy, OpenCV, PyTorch and MediaPipe let other threads run while they co
 result is taken; whoever leaves early (an error, Ctrl-C) waits for no more than what is being worked on.
 """
 
+import queue
 import threading
 import time
 from collections import deque
@@ -35,6 +36,39 @@ def in_order(
         while begun:
             yield begun.popleft().result()
             begun.extend(pool.submit(work, thing) for thing in islice(source, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def when_free(
+    begin: Callable[[A], Callable[[], B]], things: Iterable[A], workers: int, *, ready: Callable[[], None] | None = None
+) -> Iterator[tuple[A, B]]:
+    """Each thing with what came of it, in order, for things that nobody must wait for.
+
+    A thing is taken when one of the `workers` is free, and not before, by a thread that takes them in turn: `begin` is called
+    there, and what it returns is done by the worker.
+    """
+    free, pool = threading.Semaphore(workers), ThreadPoolExecutor(workers, "stage", ready or _nothing)
+    begun: queue.SimpleQueue[tuple[A, Future[B]] | BaseException | None] = queue.SimpleQueue()
+
+    def feed() -> None:
+        try:
+            free.acquire()
+            for thing in things:
+                future = pool.submit(begin(thing))
+                future.add_done_callback(lambda _: free.release())
+                begun.put((thing, future))
+                free.acquire()
+            begun.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised where results are taken
+            begun.put(error)
+
+    threading.Thread(target=feed, name="feeding", daemon=True).start()
+    try:
+        while (item := begun.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item[0], item[1].result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,14 +1,14 @@
 """Driving as it happens: a camera, or a file at its own pace, moves the avatar now.
 
-Three threads hand each other the newest frame through slots that hold one: seeing (camera or clock), reading the face,
-rendering. The first person who is seen drives, whoever else comes, as with a film. What is not ready in time is overwritten,
-so the picture is never older than one frame's work; what was overwritten is counted. A recording puts every picture at the
-moment its driver's frame was seen, which keeps the sound in sync.
+Threads hand each other the newest frame through slots that hold one: seeing (camera or clock), reading the face, rendering (one
+frame a core). The first person who is seen drives, whoever else comes, as with a film. What is not ready in time is
+overwritten, so the picture is never older than one frame's work; what was overwritten is counted. A recording puts every
+picture at the moment its driver's frame was seen, which keeps the sound in sync.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,13 +19,14 @@ from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.references.choice import LiveChooser
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.files import write_json
+from pipelines.core.parallel import when_free
 from pipelines.core.stage import SCHEMA, Progress, insist_ours, record_path
 from pipelines.drive.live.sinks import Screen, open_screens
 from pipelines.drive.live.sources import Source, open_source
 from pipelines.drive.motion.causal_retarget import Mapper
 from pipelines.drive.motion.range_guard import captured
 from pipelines.drive.motion.track import face_row, needed_model
-from pipelines.drive.render.painter import Painter, portrait_of
+from pipelines.drive.render.painter import Painter, portrait_of, shared_cores, workers_for
 from pipelines.drive.render.staging import settled, staging_of
 from pipelines.drive.settings import DriveSettings
 from pipelines.drive.validation import insist_on_avatar
@@ -181,7 +182,7 @@ def parts(avatar: Avatar, settings: DriveSettings) -> tuple[Painter, Mapper]:
     painter = Painter(
         portrait=portrait, canvas=staging.canvas, torso=torso, batch=1,
         camera=staging.camera.to(avatar.frontal.intrinsics.device), background=staging.background(settings.background),
-        live=None if portrait.chooser is None else LiveChooser(chooser=portrait.chooser),
+        workers=workers_for(avatar), live=None if portrait.chooser is None else LiveChooser(chooser=portrait.chooser),
     )  # fmt: skip
     known = captured(avatar.folder, avatar.record.expression)
     return painter, Mapper(avatar, staging.pose, staging.intrinsics, known, settings, mode)
@@ -191,7 +192,7 @@ def perform(
     source: Source, avatar: Avatar, mapper: Mapper, painter: Painter, screens: list[Screen],
     settings: DriveSettings, progress: Progress, origin: Provenance,
 ) -> dict[str, Any]:  # fmt: skip
-    """The three threads, this one rendering."""
+    """Seeing, reading, and rendering by as many threads as the cores allow; this one shows."""
     frames, faces, stopped, ready = Slot[Seen](), Slot[Read](), threading.Event(), threading.Event()
     failures: list[BaseException] = []
     pace, end_s = Pace(), source.length_s
@@ -202,8 +203,7 @@ def perform(
     try:
         with progress.task("live", round(source.length_s * source.rate) if source.length_s else None) as task:
             said = time.perf_counter()
-            for face in faces:
-                picture = next(origin.marked(painter.paint(mapper(face.seen.time_s, face.scores, face.pose), 0, 1)))
+            for face, picture in pictures_of(faces, mapper, painter, origin):
                 for screen in screens:
                     screen.show(face.seen.time_s, picture)
                 pace.add(face)
@@ -221,6 +221,19 @@ def perform(
     if failures:
         raise failures[0]
     return told(pace, frames, faces, recorded, progress)
+
+
+def pictures_of(
+    faces: Iterable[Read], mapper: Mapper, painter: Painter, origin: Provenance
+) -> Iterator[tuple[Read, np.ndarray]]:
+    """Each face that is not overwritten with its finished picture, in order."""
+
+    def begin(face: Read) -> Callable[[], np.ndarray]:
+        return painter.begin(mapper(face.seen.time_s, face.scores, face.pose))
+
+    with shared_cores(painter.workers) as ready:
+        for face, picture in when_free(begin, faces, painter.workers, ready=ready):
+            yield face, next(origin.marked(iter([picture])))
 
 
 def told(pace: Pace, frames: Slot[Seen], faces: Slot[Read], recorded: int, progress: Progress) -> dict[str, Any]:

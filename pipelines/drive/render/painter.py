@@ -64,12 +64,23 @@ class Painter:
             frames = enumerate((head for batch in heads for head in batch), first)
             yield from in_order(compose, frames, min(self.workers, 1))
 
-    def heads(self, motion: Motion, rows: slice) -> np.ndarray:
-        """float32 [B,side,side,4] premultiplied heads, each in its square."""
+    def begin(self, motion: Motion) -> Callable[[], np.ndarray]:
+        """How to paint a motion's first row: filmed frames are chosen now, from frame to frame, all else when it is called."""
+        choices = self.choices(motion, slice(0, 1))
+
+        def picture() -> np.ndarray:
+            head = self.heads(motion, slice(0, 1), choices)[0]
+            return self.layers(head, motion, 0).pixels()[0]
+
+        return picture
+
+    def heads(self, motion: Motion, rows: slice, choices: list[Choice] | None = None) -> np.ndarray:
+        """float32 [B,side,side,4] premultiplied heads, each in its square; of the filmed frames `choices`, or those planned."""
         camera = self.square_cameras(motion, rows)
         render = self.costs.timed("render", lambda expression: self.portrait.views(self.scene(expression), camera))
         views = render(motion.expression[rows])
-        heads, choices = views_at(views, self.canvas.side), self.choices(motion, rows)
+        heads = views_at(views, self.canvas.side)
+        choices = self.choices(motion, rows) if choices is None else choices
         if choices is None:
             return heads
         fuse = self.costs.timed("references", lambda these: self.portrait.references(views, camera, these, self.canvas.side))

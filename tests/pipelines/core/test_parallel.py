@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipelines.core.parallel import Costs, in_order
+from pipelines.core.parallel import Costs, in_order, when_free
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -86,6 +86,48 @@ def test_each_thread_is_made_ready_once() -> None:
     names: list[str] = []
     list(in_order(lambda _: time.sleep(0.01), range(10), 2, ready=lambda: names.append(threading.current_thread().name)))
     assert len(names) == len(set(names)) == 2
+
+
+def test_things_are_taken_when_somebody_is_free_and_begun_in_turn() -> None:
+    taken: list[int] = []
+    done = threading.Semaphore(0)
+
+    def things() -> Iterator[int]:
+        for number in range(8):
+            taken.append(number)
+            yield number
+
+    def begin(number: int) -> Callable[[], int]:
+        def work() -> int:
+            assert done.acquire(timeout=10)
+            return number * number
+
+        return work
+
+    results = when_free(begin, things(), 2)
+    done.release()
+    assert next(results) == (0, 0)
+    time.sleep(0.05)
+    assert taken == [0, 1, 2], "two are worked on, and one was free"
+    done.release(8)
+    assert list(results) == [(number, number * number) for number in range(1, 8)]
+
+
+@pytest.mark.parametrize("where", ["source", "begin", "work"])
+def test_what_fails_anywhere_is_raised_where_results_are_taken(where: str) -> None:
+    def things() -> Iterator[int]:
+        yield 0
+        if where == "source":
+            raise ValueError("source")
+        yield 1
+
+    def begin(number: int) -> Callable[[], int]:
+        if number and where == "begin":
+            raise ValueError("begin")
+        return lambda: 1 // (1 - number) if where == "work" else number
+
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        list(when_free(begin, things(), 2))
 
 
 def test_costs_count_every_thread_and_failures_too() -> None:

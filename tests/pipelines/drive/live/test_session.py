@@ -105,13 +105,13 @@ def test_live_records_what_the_driver_did_in_its_own_time(tmp_path: Path, avatar
 def test_a_slow_renderer_drops_frames_and_does_not_fall_behind(
     tmp_path: Path, avatar: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    honest = Painter.paint
+    honest = Painter.layers
 
-    def slow(self: Painter, motion, first: int, last: int):  # noqa: ANN001
-        time.sleep(0.25)
-        return honest(self, motion, first, last)
+    def slow(self: Painter, *row):  # noqa: ANN002
+        time.sleep(0.5)
+        return honest(self, *row)
 
-    monkeypatch.setattr(Painter, "paint", slow)
+    monkeypatch.setattr(Painter, "layers", slow)
     start = time.perf_counter()
     figures = live(avatar, str(driver), tmp_path / "out.mp4", SMALL, Silent())
     assert time.perf_counter() - start < 6
