@@ -1,6 +1,6 @@
 """Other families go the whole way by the same code: trained on a capture, driven from all around, evaluated, added to.
 
-PanoHead starts from an imported prior. The family of `tests.toy_family` is a stranger's: one module outside the project and one
+PanoHead and 3DPortraitGAN start from an imported prior. The family of `tests.toy_family` is a stranger's: one module outside the project and one
 line in the table.
 """
 
@@ -81,8 +81,17 @@ def random_prior(folder: Path, family: str) -> Path:
 
 @pytest.fixture
 def full_heads(tmp_path: Path) -> Path:
+    return imported_prior(tmp_path, "panohead")
+
+
+@pytest.fixture
+def shoulders(tmp_path: Path) -> Path:
+    return imported_prior(tmp_path, "portrait3d")
+
+
+def imported_prior(tmp_path: Path, name: str) -> Path:
     """A prior imported from a published file of full heads, as small as it gets."""
-    family = FAMILIES["panohead"]
+    family = FAMILIES[name]
     config = replace(family.toy, c_gen_conditioning_zero=False, ray_start=2.25, ray_end=3.3, superresolution_channels=None)
     torch.manual_seed(0)
     generator, (judge,) = family.build(config), family.discriminators(config).values()
@@ -142,6 +151,11 @@ def test_imported_full_heads_go_the_whole_way(full_heads: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_imported_heads_on_shoulders_go_the_whole_way(shoulders: Path, tmp_path: Path) -> None:
+    go_the_whole_way(shoulders, tmp_path)
+
+
+@pytest.mark.slow
 def test_a_strangers_family_goes_the_whole_way(stranger: Path, tmp_path: Path) -> None:
     go_the_whole_way(stranger, tmp_path)
 
@@ -151,7 +165,7 @@ def test_coded_faces_go_the_whole_way(coded_faces: Path, tmp_path: Path) -> None
     go_the_whole_way(coded_faces, tmp_path)
 
 
-@pytest.mark.parametrize("prior", ["full_heads", "stranger", "coded_faces"])
+@pytest.mark.parametrize("prior", ["full_heads", "shoulders", "stranger", "coded_faces"])
 def test_another_family_learns_a_person(prior: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(prior)
     avatar = load_avatar(trained(folder, tmp_path))
