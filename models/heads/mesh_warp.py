@@ -37,7 +37,7 @@ class MeshWarp:
 
     def of(self, pose: Tensor) -> Warp:
         """What takes points of bodies posed by [B,6] to where they are at rest."""
-        body = self.body.to(pose.device)
+        body = self.body = self.body.to(pose.device)
         if self.rule == "skin":
             return self._by_skin(body.posed(pose.detach()), transfers_of(*body.unposing(pose)))
         return (self._by_faces if self.rule == "face" else self._by_offsets)(body.posed(pose))
