@@ -59,9 +59,9 @@ class MeshWarp:
             corners = torch.stack([triangles[one.face] for one in nearest])
             weights = torch.stack([one.weights for one in nearest]).to(points)
             distance = torch.stack([one.distance for one in nearest]).to(points)
-            along = sum(moved(points, transfers, corners[..., k]) * weights[..., k, None] for k in range(3))
+            each = [moved(points, transfers, corners[..., k]) * weights[..., k, None] for k in range(3)]
             share = fading(distance / self.reach)[..., None]
-            return torch.where(share > 0, torch.lerp(points, along, share), points)
+            return torch.where(share > 0, torch.lerp(points, torch.stack(each).sum(0), share), points)
 
         return warp
 

@@ -1,7 +1,7 @@
 """Other families go the whole way by the same code: trained on a capture, driven from all around, evaluated, added to.
 
-PanoHead and 3DPortraitGAN start from an imported prior. The family of `tests.toy_family` is a stranger's: one module outside the
-project and one line in the table.
+PanoHead and 3DPortraitGAN start from an imported prior. The family of `tests.toy_family` is a stranger's: one module outside
+of the project and one line in the table.
 """
 
 import shutil
