@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.faceshop.imitation import color_distance, texture_loss
-from models.heads.face3dmm import FaceModel, Posed
-from models.rendering.mesh import interpolated, rasterize
+from models.rendering.mesh import Projected, interpolated, rasterize
 from models.training.flow import moved_by
 
 NOT_FACE = (0, 14, 15, 16, 17)
@@ -48,12 +47,12 @@ def mask_loss(first: Tensor, second: Tensor) -> Tensor:
     return (first - second).square().mean()
 
 
-def pixel_flow(model: FaceModel, first: Posed, second: Posed, size: int) -> tuple[Tensor, Tensor]:
+def pixel_flow(triangles: Tensor, first: Projected, second: Projected, size: int) -> tuple[Tensor, Tensor]:
     """Flow [B,2,size,size], rows first, from where the second face is seen to where the same skin is in the first, in pixels of
     224, and the mask [B,1,size,size] of the second; both without gradient."""
     difference = (first.pixels - second.pixels).flip(-1)
-    fragments = rasterize(second.pixels, second.points[..., 2], model.triangles, size)
-    return interpolated(fragments, difference, model.triangles), fragments.mask
+    fragments = rasterize(second.pixels, second.depth, triangles, size)
+    return interpolated(fragments, difference, triangles), fragments.mask
 
 
 def flow_loss(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ from models.faceshop.imitation import (
     texture_loss,
 )
 from models.generator import DiscriminatorOutput, Rendering
-from models.heads.face3dmm import SIZE, FaceModel
+from models.heads.face3dmm import SIZE
 from models.heads.face_alignment import recognition_crop
 from models.training.losses import discriminator_loss, generator_loss
 
@@ -190,11 +190,11 @@ def identity_terms(pair: Pair, weights: PairWeights) -> Terms:
     return {"identity/background": weights.identity_background * pair.region_loss((0,))}
 
 
-def expression_terms(pair: Pair, model: FaceModel, helpers: Helpers, weights: PairWeights) -> Terms:
+def expression_terms(pair: Pair, triangles: Tensor, helpers: Helpers, weights: PairWeights) -> Terms:
     """The same skin and lips moved, all else unmoved (eq. 20 to 22)."""
     helpers.check({"style": weights.expression_lips})
     first, second = (seen_at_224(shown.image) for shown in (pair.first, pair.second))
-    flow, mask = pixel_flow(model, pair.first_face.faces, pair.second_face.faces, SIZE)
+    flow, mask = pixel_flow(triangles, pair.first_face.mesh, pair.second_face.mesh, SIZE)
     faces = [1 - region(classes, NOT_FACE, SIZE) for classes in pair.classes]
     flow_mask = mask * faces[0] * faces[1]
     terms = {

@@ -6,7 +6,7 @@ the origin and looks along -z with a focal length of 1015 px on 224. A generator
 model's over ten.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ class FaceModel:
     """[68] vertices of the usual landmarks."""
     expression_names: tuple[str, ...] = ()
     """Of blendshapes, whose coefficients are between 0 and 1; empty where they are Gaussian."""
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """dm in the file's coordinates: what was subtracted to center the mean."""
     license: str = ""
     parts: dict[str, Tensor] = field(default_factory=dict)
     """Vertices by the name of a part, where the file says."""
@@ -61,7 +63,7 @@ class FaceModel:
     def to(self, device: torch.device | str) -> "FaceModel":
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         parts = {name: rows.to(device) for name, rows in self.parts.items()}
-        return FaceModel(**tensors, expression_names=self.expression_names, license=self.license, parts=parts)
+        return replace(self, **tensors, parts=parts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +79,11 @@ class Posed:
     def pixels(self) -> Tensor:
         """[B,V,2] column and row of a picture of 224 px, the first pixel's center at 0.5."""
         return projected(self.points)
+
+    @property
+    def depth(self) -> Tensor:
+        """[B,V] dm along the camera's axis."""
+        return self.points[..., 2]
 
 
 def _mixed(basis: Tensor, coefficients: Tensor) -> Tensor:

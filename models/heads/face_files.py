@@ -47,7 +47,7 @@ def from_ict(arrays: Arrays, *, shapes: int = 40) -> FaceModel:
         expression_basis=_modes(arrays["expression"][:, :count], 0.1),
         mean_albedo=_tensor(np.broadcast_to(np.array(SKIN), (count, 3))), albedo_basis=_tensor(tint),
         triangles=_numbers(triangles[(triangles < count).all(1)]), landmarks=_numbers(arrays["landmarks68"]),
-        expression_names=tuple(map(str, arrays["expression_names"])), license=ICT_LICENSE,
+        expression_names=tuple(map(str, arrays["expression_names"])), license=ICT_LICENSE, center=_center(0.1 * mean),
     )  # fmt: skip
 
 
@@ -98,6 +98,11 @@ def _arrays(path: Path) -> Arrays:
         return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _center(points: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in points.mean(0))
+    return x, y, z
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -15,6 +15,16 @@ PAIRS = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Projected:
+    """Vertices in pictures."""
+
+    pixels: Tensor
+    """[B,V,2] column and row, the first pixel's center at 0.5."""
+    depth: Tensor
+    """[B,V] along the camera's axis."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fragments:
     """What pixels see, whose centers lie at +0.5."""
 

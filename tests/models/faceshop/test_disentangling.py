@@ -17,13 +17,17 @@ from models.faceshop.disentangling import (
     style_loss,
 )
 from models.faceshop.imitation import landmark_loss, seen_at_224
-from models.heads.face3dmm import SIZE, TRANSLATION, posed
-from models.rendering.mesh import interpolated, rasterize
+from models.heads.face3dmm import SIZE, TRANSLATION, Posed, posed
+from models.rendering.mesh import Projected, interpolated, rasterize
 from models.training.flow import moved_by
 from tests.faceshop_goldens import golden, labels, pictures, toy_faces, toy_model
 from tests.reference import largest_difference
 
 RELATIVE = 1e-3
+
+
+def as_mesh(face: Posed) -> Projected:
+    return Projected(pixels=face.pixels, depth=face.depth)
 
 
 def test_regions_and_hair_are_compared_as_officially() -> None:
@@ -60,7 +64,7 @@ def test_landmarks_of_the_lights_pair_are_compared_as_officially() -> None:
 def test_flows_are_true_pixels_and_the_official_ones_too_long() -> None:
     official = golden("10_disentangle")
     first, second = toy_faces([0], [0], [0]), toy_faces([0], [1], [0])
-    flow, mask = pixel_flow(toy_model(), first, second, SIZE)
+    flow, mask = pixel_flow(toy_model().triangles, as_mesh(first), as_mesh(second), SIZE)
     assert torch.equal(mask.bool(), official["mask_pair"][1:])
     assert largest_difference(flow, official["flow_px_own"]) < 1e-5 * float(official["flow_px_own"].abs().max())
     large = official["flow_px_own"].abs() > 5
@@ -99,7 +103,7 @@ def test_the_true_flow_takes_one_face_to_the_other() -> None:
     colors = (1 + torch.sin(2 * model.mean_shape)) / 2
     fragments = [rasterize(face.pixels, face.points[..., 2], model.triangles, SIZE) for face in (neutral, smiling)]
     first, second = (interpolated(one, colors[None], model.triangles) for one in fragments)
-    flow, mask = pixel_flow(model, neutral, smiling, SIZE)
+    flow, mask = pixel_flow(model.triangles, as_mesh(neutral), as_mesh(smiling), SIZE)
     there = moved_by((fragments[0].mask > 0).float(), -flow) > 0.999
     same = moved_by(_where(fragments[0].triangle), -flow).round() == _where(fragments[1].triangle)
     shared_skin = (mask > 0) & there & same

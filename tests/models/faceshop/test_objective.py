@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.camera import Camera
 from models.faceshop.codes import decoded
 from models.faceshop.discriminator import FaceShopDiscriminator
 from models.faceshop.generator import FaceShop
-from models.faceshop.guidance import FaceRender, face_render, fitted
+from models.faceshop.guidance import FaceFrame, FaceRender, face_render, fitted
 from models.faceshop.objective import (
     Helpers,
     ImitationWeights,
@@ -26,8 +27,8 @@ from models.faceshop.objective import (
 from models.faceshop.pose import pose_angles
 from models.faceshop.schedule import phase_at
 from models.generator import Control, DiscriminatorOutput, Rendering
-from models.heads.face3dmm import FaceModel, camera_of
-from tests.models.faceshop.toy_face import ANGLES, CONFIG, bowl, codes, toy_helpers
+from models.heads.face3dmm import FaceModel
+from tests.models.faceshop.toy_face import CAMERA, CONFIG, bowl, codes, toy_helpers
 from tests.reference import largest_difference
 
 
@@ -43,11 +44,11 @@ def generator() -> FaceShop:
 
 
 def shown(generator: FaceShop, z: Tensor) -> Rendering:
-    return generator.render(generator.prepare(Control(ws=generator.mapping(z), code=z)), camera_of(ANGLES))
+    return generator.render(generator.prepare(Control(ws=generator.mapping(z), code=z)), CAMERA)
 
 
 def pair_of(generator: FaceShop, model: FaceModel, first: Tensor, second: Tensor) -> Pair:
-    faces = [face_render(model, CONFIG, z, ANGLES) for z in (first, second)]
+    faces = [face_render(model, CONFIG, z, CAMERA) for z in (first, second)]
     return Pair(first=shown(generator, first), second=shown(generator, second), first_face=faces[0], second_face=faces[1])
 
 
@@ -56,27 +57,31 @@ def pair_of(generator: FaceShop, model: FaceModel, first: Tensor, second: Tensor
 
 def test_the_render_is_lit_as_the_code_says(model: FaceModel) -> None:
     z = codes()
-    face = face_render(model, CONFIG, z, ANGLES)
+    face = face_render(model, CONFIG, z, CAMERA)
     assert 0.2 < face.mask.mean() < 0.9 and not (face.image * (1 - face.mask)).any()
     assert face.image.max() < 1, "nothing was clipped"
     light = decoded(CONFIG, z).light
     assert largest_difference(face.light_in(face.image), light) < 1e-3
-    dark = face_render(model, CONFIG, z * 0, ANGLES)
+    dark = face_render(model, CONFIG, z * 0, CAMERA)
     assert largest_difference(dark.light_in(dark.image), torch.zeros(2, 27)) < 1e-3
 
 
-def test_the_generators_camera_sees_the_renders_points(model: FaceModel) -> None:
+def test_the_face_lies_where_its_frame_says(model: FaceModel) -> None:
+    """In other units about another origin other cameras see the same picture."""
     z = codes()
-    face, given = face_render(model, CONFIG, z, ANGLES), decoded(CONFIG, z)
-    points = model.shape(given.shape, given.expression)[:, model.landmarks] / 10
-    camera = camera_of(ANGLES, torch.tensor([[0.0, -0.1, 0.0]]).expand(2, -1))
-    assert largest_difference(224 * camera.project(points)[0], face.landmarks) < 1e-2
+    plain = face_render(model, CONFIG, z, CAMERA)
+    pose = CAMERA.world_from_camera.clone()
+    pose[:, :3, 3] = (pose[:, :3, 3] - 0.1 * torch.tensor([0.0, 0.3, -0.8])) / 0.32
+    moved = Camera(world_from_camera=pose, intrinsics=CAMERA.intrinsics)
+    other = face_render(model, CONFIG, z, moved, FaceFrame(meters_per_unit=0.32, origin_dm=(0.0, 0.3, -0.8)))
+    assert largest_difference(plain.landmarks, other.landmarks) < 1e-2
+    assert (plain.image - other.image).abs().mean() < 1e-3
 
 
 def test_a_model_of_another_size_is_refused(model: FaceModel) -> None:
     wider = replace(model, shape_basis=torch.zeros(121, 3, 7))
     with pytest.raises(ValueError, match="other numbers of coefficients"):
-        face_render(wider, CONFIG, codes(), ANGLES)
+        face_render(wider, CONFIG, codes(), CAMERA)
     assert fitted(CONFIG, wider).shape_dim == 7
 
 
@@ -85,7 +90,7 @@ def test_a_model_of_another_size_is_refused(model: FaceModel) -> None:
 
 def test_imitation_has_all_terms_and_reaches_the_generator(generator: FaceShop, model: FaceModel) -> None:
     z = codes()
-    face = face_render(model, CONFIG, z, ANGLES)
+    face = face_render(model, CONFIG, z, CAMERA)
     terms = imitation_terms(shown(generator, z), face, decoded(CONFIG, z).light, toy_helpers(), ImitationWeights())
     assert set(terms) == {"texture", "skin", "light", "landmarks", "identity", "semantics"}
     for name, term in terms.items():
@@ -96,7 +101,7 @@ def test_imitation_has_all_terms_and_reaches_the_generator(generator: FaceShop, 
 
 def test_a_picture_of_the_render_itself_costs_least(generator: FaceShop, model: FaceModel) -> None:
     z = codes()
-    face, light = face_render(model, CONFIG, z, ANGLES), decoded(CONFIG, z).light
+    face, light = face_render(model, CONFIG, z, CAMERA), decoded(CONFIG, z).light
     weights, alone = ImitationWeights(landmarks=0, identity=0, semantics=0), Helpers()
     painted = imitation_terms(picture(face, 2 * face.image - 1), face, light, alone, weights)
     gray = imitation_terms(picture(face, torch.zeros_like(face.image)), face, light, alone, weights)
@@ -110,12 +115,12 @@ def picture(face: FaceRender, image: Tensor) -> Rendering:
 
 def test_a_missing_helper_that_counts_is_an_error(generator: FaceShop, model: FaceModel) -> None:
     z = codes()
-    face = face_render(model, CONFIG, z, ANGLES)
+    face = face_render(model, CONFIG, z, CAMERA)
     with pytest.raises(ValueError, match="no helper for landmarks"):
         imitation_terms(picture(face, face.image), face, z[:, :27], Helpers(), ImitationWeights())
     pair = pair_of(generator, model, z, z)
     with pytest.raises(ValueError, match="no helper for style"):
-        expression_terms(pair, model, Helpers(), PairWeights())
+        expression_terms(pair, model.triangles, Helpers(), PairWeights())
     with pytest.raises(ValueError, match="no helper for recognizer"):
         light_terms(pair, Helpers(), PairWeights())
 
@@ -136,7 +141,7 @@ def pair_terms(pair: Pair, model: FaceModel) -> dict[str, Tensor]:
     weights, given = PairWeights(), toy_helpers()
     return {
         **identity_terms(pair, weights),
-        **expression_terms(pair, model, given, weights),
+        **expression_terms(pair, model.triangles, given, weights),
         **light_terms(pair, given, weights),
     }
 
@@ -171,7 +176,7 @@ def test_pairs_without_classes_are_refused(generator: FaceShop, model: FaceModel
 
 
 def test_guesses_of_codes_are_learned_from_fakes_alone(generator: FaceShop) -> None:
-    z, camera = codes(), camera_of(ANGLES)
+    z, camera = codes(), CAMERA
     judge, angles = FaceShopDiscriminator(CONFIG), pose_angles(camera)
     fake = judge(shown(generator, z), camera)
     real = judge({"image": torch.rand(2, 3, 32, 32), "image_raw": torch.rand(2, 3, 16, 16)}, camera)

@@ -15,7 +15,7 @@ from models.faceshop.objective import ImitationWeights, PairWeights
 from models.faceshop.schedule import phase_at
 from models.faceshop.stages import Lesson, discriminator_loss_of, generator_terms, shown
 from models.heads.face3dmm import FaceModel
-from tests.models.faceshop.toy_face import ANGLES, CONFIG, bowl, codes, toy_helpers
+from tests.models.faceshop.toy_face import CAMERA, CONFIG, bowl, codes, toy_helpers
 
 STAGES = {"adversarial": 0, "imitation": 5_000, "semantics": 20_000, "pairs": 300_000}
 
@@ -33,7 +33,7 @@ def players() -> tuple[FaceShop, FaceShopDiscriminator]:
 
 def terms_at(players: tuple[FaceShop, FaceShopDiscriminator], lesson: Lesson, step: int, z: Tensor) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(0)
-    return generator_terms(*players, z, ANGLES, phase=phase_at(step), lesson=lesson, random=random)
+    return generator_terms(*players, z, CAMERA, phase=phase_at(step), lesson=lesson, random=random)
 
 
 def test_terms_are_those_of_the_stage(players: tuple[FaceShop, FaceShopDiscriminator], model: FaceModel) -> None:
@@ -64,8 +64,8 @@ def test_a_step_of_the_last_stage_moves_every_part(players: tuple[FaceShop, Face
 def test_the_discriminator_has_a_loss(players: tuple[FaceShop, FaceShopDiscriminator]) -> None:
     generator, judge = players
     real, camera = {"image": torch.rand(2, 3, 32, 32), "image_raw": torch.rand(2, 3, 16, 16)}, None
-    camera = shown(generator, codes(), ANGLES).camera
-    discriminator_loss_of(generator, judge, codes(), ANGLES, real=real, real_camera=camera).backward()
+    camera = shown(generator, codes(), CAMERA).camera
+    discriminator_loss_of(generator, judge, codes(), CAMERA, real=real, real_camera=camera).backward()
     assert all(one.grad is not None for one in judge.parameters())
     assert all(one.grad is None for one in generator.parameters())
 
@@ -81,7 +81,7 @@ def test_a_generator_learns_what_its_code_says(players: tuple[FaceShop, FaceShop
     z = codes()
     before = distances(generator, model, z)
     for _ in range(80):
-        terms = generator_terms(*players, z, ANGLES, phase=phase, lesson=lesson, random=random)
+        terms = generator_terms(*players, z, CAMERA, phase=phase, lesson=lesson, random=random)
         optimizer.zero_grad()
         (terms["texture"] + terms["skin"] + terms["light"]).backward()
         optimizer.step()
@@ -92,6 +92,6 @@ def test_a_generator_learns_what_its_code_says(players: tuple[FaceShop, FaceShop
 @torch.no_grad()
 def distances(generator: FaceShop, model: FaceModel, z: Tensor) -> tuple[float, float]:
     """Of colors and of light from what the code asks for."""
-    face, image = face_render(model, CONFIG, z, ANGLES), seen_at_224(shown(generator, z, ANGLES).rendering.image)
+    face, image = face_render(model, CONFIG, z, CAMERA), seen_at_224(shown(generator, z, CAMERA).rendering.image)
     light = (face.light_in(image) - decoded(CONFIG, z).light).square().mean()
     return float(texture_loss(image, face.image, face.mask)), float(light)

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from models.faceshop.config import FACESHOP_UNIT
 from models.faceshop.objective import Helpers
-from models.heads.face3dmm import FaceModel
+from models.heads.face3dmm import FaceModel, camera_of
 
 CONFIG = replace(FACESHOP_UNIT, box_warp=0.37)
-ANGLES = torch.tensor([[0.0, 0.1, 0.0], [0.1, -0.2, 0.0]])
+CAMERA = camera_of(torch.tensor([[0.0, 0.1, 0.0], [0.1, -0.2, 0.0]]), torch.tensor([[0.0, -0.1, 0.0]] * 2))
 
 
 def bowl() -> FaceModel:
