@@ -7,12 +7,14 @@ Everything else asks the `Family` and never its name. A family's modules are imp
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from models.generator import Control, Discriminator, Generator, RenderSettings, Role, Scene
+from models.camera import Camera
+from models.generator import Control, Discriminator, Generator, Rendering, RenderSettings, Role, Scene
 from models.head_frame import HeadFrame
 from models.heads.skinned_body import SkinnedBody
 from models.published import RADIUS, PublishedNetwork
@@ -109,6 +111,17 @@ class Phases(Protocol):
         ...
 
 
+class Guide(Protocol):
+    """Teaches a prior's generator what its codes mean."""
+
+    def __call__(
+        self, generator: Any, rendering: Rendering, *, z: Tensor, condition: Tensor, camera: Camera, share: float
+    ) -> Tensor:  # fmt: skip
+        """A loss [] on a rendering of codes z [B,z_dim], mapped under labels `condition` [B,25], that B cameras see; `share` of
+        the training is done."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     """Reads a published network of the family; both raise `models.published.NotUnderstood`."""
@@ -146,6 +159,8 @@ class Family:
     compose: Callable[[Any, Tensor, Mapping[str, Tensor]], Tensor] | None = None
     """Config, z [B,z_dim] and a face model's coefficients [B,K] by the name of a part -> z with these in place, for families
     whose z has such parts; ValueError for parts that it has not, or of another size."""
+    guide: Callable[[Any, Path, HeadFrame, str], Guide] | None = None
+    """Config, file of a face model, head space and device -> what teaches such codes; ValueError where these do not fit."""
     presets: Mapping[str, Any] = field(default_factory=dict)
     """Configs that a prior's training knows by name."""
     toy: Any

@@ -4,6 +4,7 @@ from models.faceshop.codes import composed
 from models.faceshop.config import FACESHOP512, FACESHOP_SMALL, FACESHOP_UNIT, FaceShopConfig
 from models.faceshop.discriminator import FaceShopDiscriminator
 from models.faceshop.generator import FaceShop
+from models.faceshop.guide import face_guide
 from models.faceshop.importer import DISTANCE, config_of, recognizes
 from models.faceshop.pose import focal_to_edges
 from models.faceshop.transfer import fresh, personal, resized, transfer
@@ -32,6 +33,7 @@ FAMILY = Family(
     regularizers={"density": smooth_density},
     importer=Importer(recognizes=recognizes, config=config_of, distance=DISTANCE),
     compose=composed,
+    guide=face_guide,
     presets={"faceshop512": FACESHOP512, "faceshop-small": FACESHOP_SMALL},
     toy=FACESHOP_UNIT,
 )

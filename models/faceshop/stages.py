@@ -1,7 +1,7 @@
 """One step of 3DFaceShop's training, whatever stage it is in (sections 4.2 and 4.3): all weighed terms of the generator's loss,
 and the discriminator's loss.
 
-Notable choice: both faces of a pair are seen by the same camera and made for the frontal pose.
+Notable choice: both faces of a pair are seen by the same camera and made for the same pose.
 """
 
 from dataclasses import dataclass, field, replace
@@ -56,15 +56,19 @@ class Shown:
     """Codes as the generator shows them."""
 
     z: Tensor
-    scene: FaceShopScene
     rendering: Rendering
     camera: Camera
+    condition: Tensor | None = None
+    """[B,25] camera labels that the mapping saw; None: the frontal one."""
 
 
-def shown(generator: FaceShop, z: Tensor, camera: Camera) -> Shown:
+def shown(generator: FaceShop, z: Tensor, camera: Camera, condition: Tensor | None = None) -> Shown:
     """Codes z [B,z_dim] as B cameras see them."""
-    scene = generator.prepare(Control(ws=generator.mapping(z), code=z))
-    return Shown(z=z, scene=scene, rendering=generator.render(scene, camera), camera=camera)
+    return Shown(z=z, rendering=generator.render(scene_of(generator, z, condition), camera), camera=camera, condition=condition)
+
+
+def scene_of(generator: FaceShop, z: Tensor, condition: Tensor | None = None) -> FaceShopScene:
+    return generator.prepare(Control(ws=generator.mapping(z, condition), code=z))
 
 
 def generator_terms(
@@ -72,10 +76,11 @@ def generator_terms(
     random: torch.Generator,
 ) -> Terms:  # fmt: skip
     """The weighed terms of a phase for codes z [B,z_dim] that B cameras see; `random` points for smoothness."""
-    own = shown(generator, z, camera)
+    scene = scene_of(generator, z)
+    own = Shown(z=z, rendering=generator.render(scene, camera), camera=camera)
     terms = {"adversarial": judged_generator(judge(own.rendering, camera), pose_angles(camera), z)}
     if phase.smoothness:
-        terms["smoothness"] = phase.smoothness * smooth_density(own.scene, random)
+        terms["smoothness"] = phase.smoothness * smooth_density(scene, random)
     terms = {name: phase.share * value for name, value in terms.items()}
     return terms | taught_terms(generator, own, phase=phase, lesson=lesson)
 
@@ -96,7 +101,7 @@ def pair_terms(generator: FaceShop, own: Shown, face: FaceRender, lesson: Lesson
     """Each face beside three others, of which each differs in one block."""
     pairs = {}
     for block in ("identity", "expression", "light"):
-        other = shown(generator, contrasted(generator.config, own.z, block), own.camera)
+        other = shown(generator, contrasted(generator.config, own.z, block), own.camera, own.condition)
         second = lesson.face(generator.config, other.z, own.camera)
         pairs[block] = Pair(first=own.rendering, second=other.rendering, first_face=face, second_face=second)
     return (

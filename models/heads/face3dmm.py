@@ -41,8 +41,8 @@ class FaceModel:
     """[68] vertices of the usual landmarks."""
     expression_names: tuple[str, ...] = ()
     """Of blendshapes, whose coefficients are between 0 and 1; empty where they are Gaussian."""
-    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """dm in the file's coordinates: what was subtracted to center the mean."""
+    head_center: tuple[float, float, float] | None = None
+    """dm: where the metric head frame has its origin; None where nobody measured it."""
     license: str = ""
     parts: dict[str, Tensor] = field(default_factory=dict)
     """Vertices by the name of a part, where the file says."""

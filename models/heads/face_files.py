@@ -19,6 +19,8 @@ Arrays = Mapping[str, np.ndarray]
 SKIN, TINT = (0.72, 0.55, 0.47), 0.1
 """RGB of a face without albedo modes, and how far a coefficient of 1 moves each channel."""
 ICT_LICENSE = "MIT, (c) 2020 USC Institute for Creative Technologies"
+ICT_HEAD_CENTER = (0.0, 0.15, 0.1)
+"""dm in its own coordinates: the center of the head under the synthetic people."""
 ICT_NARROW = 6706
 """Of its vertices, the first are the face without the back of the head, ears and neck."""
 FLAME_SHAPES = 300
@@ -47,7 +49,8 @@ def from_ict(arrays: Arrays, *, shapes: int = 40) -> FaceModel:
         expression_basis=_modes(arrays["expression"][:, :count], 0.1),
         mean_albedo=_tensor(np.broadcast_to(np.array(SKIN), (count, 3))), albedo_basis=_tensor(tint),
         triangles=_numbers(triangles[(triangles < count).all(1)]), landmarks=_numbers(arrays["landmarks68"]),
-        expression_names=tuple(map(str, arrays["expression_names"])), license=ICT_LICENSE, center=_center(0.1 * mean),
+        expression_names=tuple(map(str, arrays["expression_names"])), license=ICT_LICENSE,
+        head_center=_difference(ICT_HEAD_CENTER, 0.1 * mean.mean(0)),
     )  # fmt: skip
 
 
@@ -100,8 +103,8 @@ def _arrays(path: Path) -> Arrays:
         return dict(arrays)
 
 
-def _center(points: np.ndarray) -> tuple[float, float, float]:
-    x, y, z = (float(value) for value in points.mean(0))
+def _difference(point: tuple[float, float, float], other: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in np.array(point) - other)
     return x, y, z
 
 

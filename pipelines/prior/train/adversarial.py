@@ -18,6 +18,7 @@ from torch import Tensor
 
 from models.camera import Camera
 from models.compute_mode import Compute
+from models.families import Guide
 from models.generator import Control, Discriminator, Generator, Network, Rendering, RenderSettings
 from models.networks.stylegan2.resampling import blur, resize
 from models.training import schedules
@@ -96,6 +97,8 @@ class Adversaries:
     augmentation: Augmentation
     draw: Draw
     """Where z comes from."""
+    guide: Guide | None = None
+    """Who teaches what z means."""
     iteration: int = 0
     judge_average: Discriminator | None = None
     """Moving average of the discriminator, where it is wanted for what it says of a picture."""
@@ -209,9 +212,15 @@ class Iteration:
         return ((first, min(piece, batch - first)) for first in range(0, batch, piece))
 
     def against(self, first: int, count: int) -> Tensor:
-        """softplus(-D(G(z)))"""
-        fake, labels = self.fake("G", first, count)
-        return generator_loss(self.logits(fake.image, fake.raw, labels, f"G {first}"))
+        """softplus(-D(G(z))), and what a guide teaches."""
+        z, condition, labels = self.drawn("G", first, count)
+        generator, guide = self.players.generator, self.players.guide
+        fake = self.shown(generator.mapping(z, condition), labels, f"G {first}")
+        loss = generator_loss(self.logits(fake.image, fake.raw, labels, f"G {first}"))
+        if guide is None:
+            return loss
+        share = self.players.iteration / self.settings.iterations
+        return loss + guide(generator, fake, z=z, condition=condition, camera=Camera.from_label(labels), share=share)
 
     def smooth(self, first: int, count: int) -> Tensor:
         """Mean difference of the density at points of the cube of side 2 and their neighbors."""
@@ -244,18 +253,20 @@ class Iteration:
         return self.players.discriminator({"image": image, "image_raw": raw}, labels).logits
 
     def latents(self, phase: str, first: int, count: int, together: bool = False) -> tuple[Tensor, Tensor]:
-        """ws of fresh z, and the labels of random images under which they are shown; `together`: one coin for the batch."""
+        """ws of fresh z, and the labels of random images under which they are shown."""
+        z, condition, labels = self.drawn(phase, first, count, together)
+        return self.players.generator.mapping(z, condition), labels
+
+    def drawn(self, phase: str, first: int, count: int, together: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Fresh z, the labels that the mapping sees and those of random images under which they are shown; `together`: one
+        coin for the batch."""
         random = self.random(f"{phase} {first}")
         z = self.players.draw(count, random).to(self.device)
         numbers = torch.randint(len(self.images), (count,), generator=random).tolist()
         labels = torch.stack([self.images.label(number) for number in numbers]).to(self.device)
         share = schedules.swap_probability(self.seen, self.settings.swap)
         coin = self.random(f"{phase} coin") if together else random
-        return self.players.generator.mapping(z, schedules.swapped(labels, share, coin, together)), labels
-
-    def fake(self, phase: str, first: int, count: int) -> tuple[Rendering, Tensor]:
-        ws, labels = self.latents(phase, first, count)
-        return self.shown(ws, labels, f"{phase} {first}"), labels
+        return z, schedules.swapped(labels, share, coin, together), labels
 
     def shown(self, ws: Tensor, labels: Tensor, purpose: str) -> Rendering:
         """Rendered with random depths, which are drawn where they are needed: there are millions of them."""

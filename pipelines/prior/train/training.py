@@ -29,7 +29,7 @@ from pipelines.engine.distributed import Processes, together
 from pipelines.face.canonical import canonical_landmarks
 from pipelines.prior.importing.networks import head_space
 from pipelines.prior.train.adversarial import AdversarialSettings, Adversaries, Iteration, make_adversaries
-from pipelines.prior.train.draws import faces_draw
+from pipelines.prior.train.draws import faces_draw, guide_of
 from pipelines.prior.train.images import LabeledImages, open_images
 from pipelines.prior.train.quality import Features, distances, latent_walk, network_features, sample_sheet
 
@@ -58,6 +58,8 @@ class PriorTrainSettings:
     """Images on each side of the distances."""
     faces: Path | None = None
     """Folder of `prior faces`, from which coefficients are drawn; only for families whose codes have such parts."""
+    face_model: Path | None = None
+    """File of a face model whose pictures teach what codes mean, such as ict_facekit.npz; for the same families."""
     adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
 
 
@@ -144,7 +146,15 @@ def begin(family: Family, config: Any, settings: PriorTrainSettings, device: str
     if settings.start is not None:
         fill(settings.start, generator, discriminator)
     draw = None if settings.faces is None else faces_draw(family, config, load_face_sampler(settings.faces))
-    return make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial, draw)
+    players = make_adversaries(generator.to(device), discriminator.to(device), settings.adversarial, draw)
+    if settings.face_model is not None:
+        players.guide = guide_of(family, config, settings.face_model, frame_of(family, settings), device)
+    return players
+
+
+def frame_of(family: Family, settings: PriorTrainSettings) -> HeadFrame:
+    """The head space of the data's cameras."""
+    return family.frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
 
 
 def fill(prior_name: str, generator: Generator, discriminator: Discriminator) -> None:
@@ -232,8 +242,7 @@ def finish(
     """What makes the folder a prior, and a latent walk. The checkpoint stays, to train on."""
     label, family = frontal_label(images), FAMILIES[players.average.family]
     latent_walk(folder / "walk.mp4", players.average, label, device, draw=players.draw)
-    frame = family.frame if settings.head_space == "ffhq" else load_prior(settings.head_space).frame
-    last = write_prior(players, label, frame, settings.license, len(images), folder, out)
+    last = write_prior(players, label, frame_of(family, settings), settings.license, len(images), folder, out)
     return {"images": len(images), "config": settings.config, **last}
 
 

@@ -63,9 +63,8 @@ def test_a_step_of_the_last_stage_moves_every_part(players: tuple[FaceShop, Face
 
 def test_the_discriminator_has_a_loss(players: tuple[FaceShop, FaceShopDiscriminator]) -> None:
     generator, judge = players
-    real, camera = {"image": torch.rand(2, 3, 32, 32), "image_raw": torch.rand(2, 3, 16, 16)}, None
-    camera = shown(generator, codes(), CAMERA).camera
-    discriminator_loss_of(generator, judge, codes(), CAMERA, real=real, real_camera=camera).backward()
+    real = {"image": torch.rand(2, 3, 32, 32), "image_raw": torch.rand(2, 3, 16, 16)}
+    discriminator_loss_of(generator, judge, codes(), CAMERA, real=real, real_camera=CAMERA).backward()
     assert all(one.grad is not None for one in judge.parameters())
     assert all(one.grad is None for one in generator.parameters())
 

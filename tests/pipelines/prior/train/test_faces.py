@@ -2,23 +2,36 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from models.camera import Camera
 from models.eg3d.family import FAMILY as PLAIN
 from models.faceshop.codes import decoded
 from models.faceshop.config import FACESHOP_UNIT
 from models.faceshop.family import FAMILY
+from models.faceshop.guide import frame_of
+from models.generator import Control, Rendering, rendered
+from models.heads.face_files import load_face_model
 from models.heads.lighting import irradiance
 from pipelines.artifacts.face_sampler import RECORD, load_face_sampler
+from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.core.stage import Silent
+from pipelines.face.ict import load_face_model as load_people_model
+from pipelines.face.ict import to_head_units
 from pipelines.prior.people.shading import irradiance as irradiance_of_shards
 from pipelines.prior.people.shards import shard_path, write_shard
-from pipelines.prior.train.draws import faces_draw, normal_draw
+from pipelines.prior.train.adversarial import AdversarialSettings, Iteration, make_adversaries
+from pipelines.prior.train.draws import faces_draw, guide_of, normal_draw
 from pipelines.prior.train.faces import FacesSettings, as_face_light, coefficients, train_faces
+from pipelines.prior.train.images import open_images
+from tests.balls import write_balls
+from tests.material import shared
 
 FEW = FacesSettings(steps=30, license="CC0")
 
@@ -95,6 +108,58 @@ def test_what_does_not_fit_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "faces" / RECORD).unlink()
     with pytest.raises(UnusableMaterial, match="is missing"):
         load_face_sampler(tmp_path / "faces")
+
+
+CODED = replace(FACESHOP_UNIT, shape_dim=40, albedo_dim=3, expression_dim=53)
+
+
+def test_the_face_model_lies_where_synthetic_people_have_their_faces() -> None:
+    path, frame = shared("ict/ict_facekit.npz"), load_prior("quick").frame
+    model, people = load_face_model(path), load_people_model(path)
+    ours = frame_of(model, frame).points(model.mean_shape[None])[0, model.landmarks]
+    assert np.allclose(ours.numpy(), to_head_units(people.mean[people.landmarks]), atol=1e-5)
+
+
+def test_a_guide_teaches_from_its_time_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    guide = guide_of(FAMILY, CODED, shared("ict/ict_facekit.npz"), load_prior("quick").frame, "cpu")
+    generator, camera = FAMILY.build(CODED), Camera.frontal(2.7, 2.7 / 0.85)[[0, 0]]
+    z, condition = 0.3 * torch.randn(2, CODED.z_dim), camera.label()
+    rendering = rendered(generator, Control(ws=generator.mapping(z, condition)), camera)
+    early, late = (guide(generator, rendering, z=z, condition=condition, camera=camera, share=share) for share in (0.0, 0.5))
+    assert early == 0 < late
+    late.backward()
+    assert any(one.grad is not None and one.grad.any() for one in generator.groups()["superresolution"])
+    face = guide.lesson.face(CODED, 0 * z, camera)  # pyright: ignore[reportAttributeAccessIssue]
+    assert 0.1 < face.mask.mean() < 0.5 and face.landmarks.min() > 20 and face.landmarks.max() < 204
+
+
+def test_a_training_asks_its_guide(tmp_path: Path) -> None:
+    """Whose loss counts beside the discriminator's."""
+    images, (family, config) = open_images(write_balls(tmp_path / "data")), (FAMILY, FACESHOP_UNIT)
+    settings = AdversarialSettings(kimg=0.008, batch=4, micro_batch=4)
+    torch.manual_seed(0)
+    players = make_adversaries(family.build(config), family.discriminators(config)["image"].network, settings)
+    iteration = Iteration(players=players, images=images, settings=settings)
+    plain, asked = iteration.against(0, 4), []
+
+    def guide(generator: Any, rendering: Rendering, *, z: Tensor, condition: Tensor, camera: Camera, share: float) -> Tensor:
+        asked.append((rendering.image.shape, z.shape, condition.shape, len(camera), share))
+        return rendering.image.new_tensor(5.0)
+
+    players.guide = guide
+    torch.testing.assert_close(iteration.against(0, 4), plain + 5)
+    assert asked == [((4, 3, 32, 32), (4, config.z_dim), (4, 25), 4, 0.0)]
+
+
+def test_a_face_model_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    frame, path = load_prior("quick").frame, shared("ict/ict_facekit.npz")
+    with pytest.raises(SettingError, match="have no part for a face model"):
+        guide_of(PLAIN, PLAIN.toy, path, frame, "cpu")
+    with pytest.raises(SettingError, match="coefficients of shape, albedo and expression, and the codes have"):
+        guide_of(FAMILY, FACESHOP_UNIT, path, frame, "cpu")
+    with pytest.raises(SettingError, match="face_model: "):
+        guide_of(FAMILY, FACESHOP_UNIT, tmp_path / "none.npz", frame, "cpu")
 
 
 @pytest.mark.parametrize(
