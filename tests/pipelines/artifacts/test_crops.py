@@ -1,5 +1,7 @@
 """Crops and their cameras cannot drift apart, in metres and in a prior's units."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,12 +34,22 @@ def test_a_prior_of_the_same_extent_has_the_same_crops_in_its_own_units() -> Non
     assert np.allclose(metric.world_from_camera @ POSES, np.eye(4))
 
 
-@pytest.mark.parametrize("shift_m", [0.0, 0.05])
-def test_a_point_lands_in_the_crop_where_its_camera_says(shift_m: float) -> None:
-    """In a frame whose origin lies elsewhere too: at the neck, as that of a family of whole bodies."""
+def test_a_square_that_is_moved_has_its_middle_beside_the_origin() -> None:
+    frame = HeadFrame.of_scale(1.0, 0.3)
+    plain, moved = crops_of(frame), crops_of(replace(frame, crop_center=(0.03, -0.06)))
+    assert np.allclose((moved.box - plain.box)[:, :2] / plain.box[:, 2:], (0.1, -0.2)) and np.allclose(
+        moved.box[:, 2], plain.box[:, 2]
+    )
+    with pytest.raises(ValueError, match="crop_center"):
+        replace(frame, crop_center=(0.0, 0.4))
+
+
+@pytest.mark.parametrize(("shift_m", "center"), [(0.0, (0.0, 0.0)), (0.05, (0.0, 0.0)), (0.0, (0.03, -0.08))])
+def test_a_point_lands_in_the_crop_where_its_camera_says(shift_m: float, center: tuple[float, float]) -> None:
+    """In a frame whose origin lies elsewhere too: at the neck, as that of a family of whole bodies; or whose square does."""
     matrix = np.diag([2.0, 2.0, 2.0, 1.0])
     matrix[1, 3] = 2 * shift_m
-    frame = HeadFrame(prior_from_head=matrix, crop_extent=0.6)
+    frame = HeadFrame(prior_from_head=matrix, crop_extent=0.6, crop_center=center)
     crops, point = crops_of(frame), np.array([[0.03, -0.06, 0.08]])
     there, in_frame, size = frame.points(point)[0], project(POSES, point)[:, 0], 256
     for row in range(3):
