@@ -95,7 +95,8 @@ def _empty_above(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     first = inside.any(2).argmax(1)[:, None]
     border = (row >= first) & (row < first + TOUCH_PX)
     touched = (border & (alpha > TOUCH).any(2)).any(1, keepdims=True)
-    return inside | ((row < first) & ~touched)[:, :, None] & inside.any(1)[:, None, :]
+    above = np.less(row, first) & np.logical_not(touched)
+    return inside | above[:, :, None] & inside.any(1)[:, None, :]
 
 
 def _rarity(dataset: Dataset, rows: np.ndarray) -> Tensor | None:

@@ -157,7 +157,8 @@ def beyond_square(frame: HeadFrame, prior: HeadFrame, size: int) -> np.ndarray:
     """bool [size*size] rays of `frame`'s square outside the prior's: nobody has taught it that nothing is there."""
     at = ((np.arange(size) + 0.5) / size - 0.5) * frame.crop_extent
     across, down = (
-        np.abs(at + own - its) > prior.crop_extent / 2 for own, its in zip(frame.crop_center, prior.crop_center, strict=True)
+        np.greater(np.abs(at + own - its), prior.crop_extent / 2)
+        for own, its in zip(frame.crop_center, prior.crop_center, strict=True)
     )
     return (down[:, None] | across[None, :]).ravel()
 

@@ -9,6 +9,7 @@ softly from around it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,8 @@ def camera_move(base: Look, look: Look) -> np.ndarray | None:
     return move if move is not None and int(agreed.sum()) >= LEAST_CORNERS // 2 else None
 
 
-def _corners(finder: "cv2.ORB", look: Look) -> tuple[Sequence["cv2.KeyPoint"], np.ndarray]:  # noqa: F821
+def _corners(finder: Any, look: Look) -> tuple[Sequence[Any], np.ndarray]:
+    """Key points of the free part of a frame, and their descriptors."""
     import cv2
 
     gray = cv2.cvtColor(look.image, cv2.COLOR_RGB2GRAY)

@@ -53,7 +53,7 @@ def test_a_square_is_laid_where_it_belongs_and_cut_at_the_border() -> None:
 def test_a_place_shows_the_head_over_torso_and_background_with_soft_edges() -> None:
     head, torso = np.ones((1, 32, 32, 4), np.float32), np.zeros((64, 64, 4), np.float32)
     torso[40:] = (0, 1, 0, 1)
-    blue = np.tile(np.float32([0, 0, 1, 1]), (64, 64, 1))
+    blue = np.tile(np.array([0, 0, 1, 1], np.float32), (64, 64, 1))
     picture = Layers(generator=head, torso=torso, background=blue, place=(16, 16)).pixels()[0]
     assert picture[30, 30].tolist() == [255, 255, 255] and picture[5, 5].tolist() == [0, 0, 255]
     assert picture[60, 30].tolist() == [0, 255, 0]
