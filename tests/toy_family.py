@@ -47,6 +47,10 @@ class BallConfig:
     samples: int = 6
     radius: float = 0.27
 
+    @property
+    def box_size(self) -> float:
+        return 1.0
+
     def sampling(self, jitter: Jitter = "mid") -> Sampling:
         return Sampling(coarse=self.samples, fine=self.samples, jitter=jitter)
 
@@ -127,7 +131,10 @@ class Ball:
     control: Control
     code: Tensor
     generator: Balls
-    box_size: float = 1.0
+
+    @property
+    def box_size(self) -> float:
+        return self.generator.config.box_size
 
     def field(self, points: Tensor) -> tuple[Tensor, Tensor]:
         network = self.generator

@@ -117,8 +117,8 @@ def outline_in(heads: np.ndarray, inside: np.ndarray, extent: float, chin: float
     """
     size = heads.shape[-1]
     at = ((np.arange(size) + 0.5) / size - 0.5) * extent
-    half, rows = extent / size / 2, heads.any(2)
-    columns = heads[:, -at > chin].any(1)
+    half, rows = extent / size / 2, np.asarray(heads.any(2))
+    columns = np.asarray(heads[:, -at > chin].any(1))
     first, border = rows.argmax(1), inside.any(2).argmax(1)
     return Outline(
         top=-at[first] + half, bottom=-at[size - 1 - rows[:, ::-1].argmax(1)] - half, left=at[columns.argmax(1)] - half,
