@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,18 +26,32 @@ KINDS = {"float": "fiu", "int": "iu", "bool": "b", "text": "US"}
 UNREADABLE = (OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError, OverflowError, KeyError)
 """What broken files of arrays raise."""
 
+DRAFT = re.compile(r"\..+\.\d+(\.[^.]+)?")
+"""Names that `draft_of` gives."""
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    draft = draft_of(path)
     draft.unlink(missing_ok=True)  # whoever could have put a link there
     try:
         yield draft
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Where this process writes what becomes `path`."""
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed left half-written in a folder and below."""
+    for path in [path for path in folder.rglob(".*") if DRAFT.fullmatch(path.name) and not path.is_dir()]:
+        path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Protocol
 from msgspec import Meta, Struct
 
 from pipelines.core.errors import AvatarError, SettingError, UnusableMaterial
-from pipelines.core.files import check_writable, sha256_file, sha256_json, write_json
+from pipelines.core.files import check_writable, remove_drafts, sha256_file, sha256_json, write_json
 from pipelines.core.records import read_record
 
 SCHEMA = 1
@@ -251,6 +251,7 @@ def _opened(out: Path, asked: Mapping[str, Any]) -> Iterator[Path]:
         if not fresh and _question(partial) != asked["fingerprint"]:
             _clear(partial)
             fresh = True
+        remove_drafts(partial)
         write_json(partial / ASKED, asked)
         try:
             yield partial

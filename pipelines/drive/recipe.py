@@ -278,8 +278,6 @@ class Recipe:
         if not self.is_film:
             if self.output.suffix:
                 (self.partial / "frames" / "000000.png").replace(self.output)
-            for draft in self.partial.rglob(".*.*"):  # of a killed run
-                draft.unlink()
             return {"sound": False}
         folder, suffix = self.partial / "segments", self.output.suffix.lower()
         parts = segment_paths(self.count, self.settings.segment, folder, suffix)

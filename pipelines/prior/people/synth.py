@@ -54,8 +54,6 @@ def cores() -> int:
 
 
 def _write_shards(folder: Path, *, settings: SynthSettings, model: Path, workers: int, progress: Progress) -> dict[str, Any]:
-    for draft in folder.glob(".shard_*"):  # of a worker that was ended while it wrote
-        draft.unlink()
     missing = [number for number in range(settings.shards) if not shard_path(folder, number).exists()]
     with progress.task("rendering people", settings.people) as task:
         done = settings.people - sum(len(people_of(settings, number)) for number in missing)

@@ -1,5 +1,6 @@
 """The stage protocol: done once, continued after a kill, never half there."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -103,6 +104,26 @@ def test_kill_leaves_no_output_and_the_next_run_continues(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "done.txt").read_text() == "yes"
     assert (tmp_path / "log").read_text() == "first\n"
     assert "first" in read_json(tmp_path / "out" / "stage.json")["seconds"]
+
+
+def test_what_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
+    source, partial = tmp_path / "in.txt", tmp_path / "out.partial"
+    source.write_text("x")
+
+    def work(folder: Path) -> dict[str, int]:
+        write_text(folder / "part.txt", "whole")
+        if not (folder / "second").exists():
+            (folder / "second").mkdir()
+            for name in (".generator.18076.safetensors", "second/.000000.77.png", "second/.part.5", ".kept"):
+                (folder / name).write_text("half")
+            raise RuntimeError("killed here")
+        return {}
+
+    for _ in range(2):
+        with contextlib.suppress(RuntimeError):
+            run_stage("made", version=1, inputs={"in": source}, settings=None, out=tmp_path / "out", work=work)
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files == {"part.txt", "stage.json", ".kept"} and not partial.exists()
 
 
 def test_file_output_has_its_record_beside_it(tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def test_depth_is_perspective_correct_and_the_nearer_wins() -> None:
     assert set(triangle.ravel()) <= {2, 3}
 
 
+def test_small_triangles_are_drawn_and_flat_ones_are_not() -> None:
+    """Half a pixel around the center of the first one; three corners on a line through the centers of all in a row."""
+    face = np.array([[0, 1, 2]], np.int32)
+    _, triangle, _, _ = drawn([0.25, 1.25, 0.25], [0.25, 0.25, 1.25], [1, 1, 1], face)
+    assert np.argwhere(triangle == 0).tolist() == [[0, 0]]
+    _, triangle, _, _ = drawn([0.5, 4.5, 7.5], [3.5, 3.5, 3.5], [1, 1, 1], face)
+    assert (triangle == -1).all()
+
+
 def test_behind_the_camera_nothing_is_drawn() -> None:
     _, triangle, _, _ = drawn([0, 8, 8, 0], [0, 0, 8, 8], [1, 1, -1, -1], QUAD)
     assert (triangle == -1).all()
