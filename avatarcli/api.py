@@ -16,6 +16,7 @@ import numpy as np
 from pipelines.artifacts.avatar import load_avatar
 from pipelines.avatar.background import OWN
 from pipelines.avatar.portrait import Portrait, turned
+from pipelines.avatar.references.distance import Faces
 from pipelines.avatar.torso import Torso, load_torso
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.render.output import check_text, make_background, picture_size
@@ -74,7 +75,7 @@ class Avatar:
         layers = self.portrait.render(
             self.portrait.scene(scores), camera, size=side, background=make_background(background, (side, side)),
             torso=None if layer is None else layer.placed(np.zeros(3)),
-            choices=self.portrait.choices(scores, camera.world_from_camera.double().cpu().numpy()),
+            choices=self.portrait.choices(Faces.of(scores, camera.world_from_camera.double().cpu().numpy())),
         )  # fmt: skip
         return layers.pixels()[0]
 

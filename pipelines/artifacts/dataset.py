@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_arrays
+from pipelines.face.openings import of_open_eyes, openings
 from pipelines.geometry.rigid import pinhole, project
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class Dataset:
         """landmarks [N,478,3] px in the source frame, expression_measured [N,E] against the canonical head."""
         arrays = read_arrays(self.folder / "tracking.npz")
         return {name: values for name, values in arrays.items() if name != "camera_from_head"}
+
+    def openings(self) -> np.ndarray:
+        """[N,3] gaps of lips and lids, the lids' over the person's own open eye (pipelines.face.openings)."""
+        return of_open_eyes(openings(self.tracking()["landmarks"]))
 
     def expression(self, space: str) -> np.ndarray:
         """[N,E] raw scores in `space`; UnusableMaterial when it was not tracked there."""

@@ -22,6 +22,7 @@ from pipelines.avatar.latent_correction import CORRECTION_STRENGTH, corrected
 from pipelines.avatar.layers import Layers, resized
 from pipelines.avatar.references.bank import load_bank
 from pipelines.avatar.references.choice import Choice, Chooser
+from pipelines.avatar.references.distance import Faces
 from pipelines.avatar.references.fusion import Fusion
 from pipelines.avatar.references.regions import region_masks
 from pipelines.geometry.rigid import rotations
@@ -94,9 +95,9 @@ class Portrait:
         bank = load_bank(self.avatar.folder) if self.with_references else None
         return None if bank is None else Chooser(bank=bank, names=self.avatar.names)
 
-    def choices(self, expression: np.ndarray, world_from_camera: np.ndarray) -> list[Choice] | None:
-        """The filmed frames for every frame of a take: raw scores [T,E], cameras [T,4,4]."""
-        return None if self.chooser is None else self.chooser.choices(expression, world_from_camera)
+    def choices(self, take: Faces) -> list[Choice] | None:
+        """The filmed frames for every frame of a take; None without any."""
+        return None if self.chooser is None else self.chooser.choices(take)
 
     def references(
         self, views: Views, camera: Camera, choices: Sequence[Choice], size: int | None = None

@@ -14,6 +14,7 @@ from pipelines.artifacts.avatar import Avatar, load_avatar
 from pipelines.avatar.background import TRANSPARENT, Film, beside, within
 from pipelines.avatar.canvas import Canvas
 from pipelines.avatar.portrait import Portrait
+from pipelines.avatar.references.distance import Faces
 from pipelines.avatar.torso import Torso, follow, zoomed
 from pipelines.avatar.view_limits import NOTED_DEG
 from pipelines.core.files import read_arrays, read_json, write_arrays
@@ -22,7 +23,7 @@ from pipelines.drive.motion.driver_files import Driver, open_driver
 from pipelines.drive.motion.follow_check import follow_check
 from pipelines.drive.motion.motion import Motion
 from pipelines.drive.motion.range_guard import captured, guard, strip, verdicts, write_frames
-from pipelines.drive.motion.retarget import retarget
+from pipelines.drive.motion.retarget import retarget, wanted_openings
 from pipelines.drive.motion.track import cautions, longest_loss_s, resampled, seen_beside, states
 from pipelines.drive.motion.view_path import seen_with, shot
 from pipelines.drive.render.output import (
@@ -151,7 +152,7 @@ class Recipe:
         write_arrays(
             self.partial / "motion.npz", expression=kept.expression, world_from_camera=cameras.world_from_camera,
             zoom=cameras.zoom, torso=self.torso_moves(cameras.world_from_camera, cameras.zoom, track), marks=np.array(marks),
-            around=np.array(cameras.around), **self.reference_plan(kept.expression, cameras.world_from_camera),
+            around=np.array(cameras.around), **self.references(kept.expression, cameras.world_from_camera, track),
         )  # fmt: skip
         name = f"{self.beside}.csv"
         table = self.partial / BESIDE / name
@@ -167,10 +168,11 @@ class Recipe:
             "turned_back_frames_share": float((back > NOTED_DEG).mean()), "turned_back_deg": round(float(back.max()), 1),
         }  # fmt: skip
 
-    def reference_plan(self, expression: np.ndarray, cameras: np.ndarray) -> dict[str, np.ndarray]:
-        """The filmed frames for the whole take, where the avatar has some."""
-        plan = plan_of(self.portrait, expression, cameras)
-        return {} if plan is None else {"references": plan}
+    def references(self, expression: np.ndarray, cameras: np.ndarray, track: Track) -> dict[str, np.ndarray]:
+        """The filmed frames for the whole take, where the avatar has some, and the gaps of lips and lids they are chosen by."""
+        gaps = wanted_openings(track, self.settings.retarget)
+        plan = plan_of(self.portrait, Faces.of(expression, cameras, gaps))
+        return {} if plan is None else {"references": plan, "openings": gaps}
 
     @cached_property
     def portrait(self) -> Portrait:
@@ -215,7 +217,7 @@ class Recipe:
 
     @cached_property
     def motion(self) -> Motion:
-        names = ("expression", "world_from_camera", "torso", "zoom", "references")
+        names = ("expression", "world_from_camera", "torso", "zoom", "references", "openings")
         return Motion(**{name: self.planned[name] for name in names if name in self.planned})
 
     def layer(self) -> Torso | None:

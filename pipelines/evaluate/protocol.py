@@ -245,9 +245,12 @@ def render_both(
     """The avatar's pictures [len(rows),size,size,3], and the same without the filmed frames it lays over its render."""
     from pipelines.artifacts.dataset import camera_of
     from pipelines.avatar.portrait import Portrait, gray
+    from pipelines.avatar.references.distance import Faces
 
     portrait, background = Portrait(model), gray(size)
-    choices = portrait.choices(expression[rows], dataset.world_from_camera[rows])
+    choices = portrait.choices(
+        Faces(expression=expression, world_from_camera=dataset.world_from_camera, openings=dataset.openings()).rows(rows)
+    )
 
     def shown(index: int, row: int) -> tuple[np.ndarray, np.ndarray]:
         scene, camera = portrait.scene(expression[row : row + 1]), camera_of(dataset, np.array([row]))

@@ -10,6 +10,7 @@ from pipelines.core.files import read_arrays, write_arrays
 
 SCHEMA = 1
 ROWS = ("times_s", "expression", "world_from_head", "confidence", "valid")
+OPTIONAL = ("shot", "hidden", "openings")
 SPACES = ("measured", "blendshapes", "arkit")
 RATES_HZ = (0.5, 1000.0)
 LONGEST_S, LONGEST_LAST_S = 86_400.0, 60.0
@@ -42,6 +43,8 @@ class Track:
     """[T] int, number of the shot of a row: nothing is smoothed across a cut. None: one shot."""
     hidden: np.ndarray | None = None
     """[T,2] bool, mouth and eyes, where something lies before them and their channels are held. None: nowhere."""
+    openings: np.ndarray | None = None
+    """[T,3] gaps of lips and lids, see pipelines.face.openings. None: the track's source does not say."""
     remarks: tuple[str, ...] = ()
     """What a person should know about how the file was read; not kept in one."""
     duration_s: float | None = None
@@ -71,7 +74,7 @@ def save_track(path: Path, track: Track) -> None:
         path, space=np.array(track.space), names=np.array(track.names), rate_hz=np.array(track.rate_hz), times_s=track.times_s,
         expression=track.expression, world_from_head=track.world_from_head, confidence=track.confidence, valid=track.valid,
         duration_s=np.array(track.duration_s or 0.0), schema=np.array(SCHEMA),
-        **{name: value for name, value in (("shot", track.shot), ("hidden", track.hidden)) if value is not None},
+        **{name: getattr(track, name) for name in OPTIONAL if getattr(track, name) is not None},
     )  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def load_track(path: Path) -> Track:
         duration_s=float(values.get("duration_s", 0.0)) or None, valid=values["valid"].astype(bool),
         shot=values.get("shot"), times_s=values["times_s"],
         expression=values["expression"], world_from_head=values["world_from_head"], confidence=values["confidence"],
-        hidden=values["hidden"].astype(bool) if "hidden" in values else None,
+        hidden=values["hidden"].astype(bool) if "hidden" in values else None, openings=values.get("openings"),
     )  # fmt: skip
     if wrong := _of_values(track):
         raise UnusableMaterial(f"{path} cannot drive: {wrong}; {_again(path)}.")
@@ -113,7 +116,8 @@ def _of_arrays(values: dict[str, np.ndarray]) -> str:
         return "names are no list of different channels"
     shapes = {
         "times_s": (count,), "expression": (count, len(names)), "world_from_head": (count, 4, 4), "confidence": (count,),
-        "valid": (count,), "shot": (count,), "hidden": (count, 2), "rate_hz": (), "space": (), "duration_s": (), "schema": (),
+        "valid": (count,), "shot": (count,), "hidden": (count, 2), "openings": (count, 3),
+        "rate_hz": (), "space": (), "duration_s": (), "schema": (),
     }  # fmt: skip
     for name, shape in shapes.items():
         value = values.get(name)
@@ -124,8 +128,8 @@ def _of_arrays(values: dict[str, np.ndarray]) -> str:
 
 def _of_values(track: Track) -> str:
     """What is wrong with the numbers, empty when nothing is."""
-    for name in ("times_s", "expression", "world_from_head", "confidence"):
-        if not np.isfinite(getattr(track, name)).all():
+    for name in ("times_s", "expression", "world_from_head", "confidence", "openings"):
+        if getattr(track, name) is not None and not np.isfinite(getattr(track, name)).all():
             return f"{name} is not finite in row {int(np.argwhere(~np.isfinite(getattr(track, name)))[0][0])}"
     steps, span_s = np.diff(track.times_s), float(track.times_s[-1] - track.times_s[0])
     turns = track.world_from_head[:, :3, :3]

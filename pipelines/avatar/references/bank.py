@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.avatar.references.distance import Faces
 from pipelines.core.files import read_arrays, read_image
 from pipelines.media.squares import resized
 
@@ -17,7 +18,8 @@ FOLDER = "references"
 ARRAYS = "bank.npz"
 EXPECTED = {
     "source_index": "int [N]", "expression": "float [N,E]", "world_from_camera": "float [N,4,4]",
-    "intrinsics": "float [N,3,3]", "renders": "int [N,S,S,4]",
+    "intrinsics": "float [N,3,3]", "openings": "float [N,3]",
+    "renders": "int [N,S,S,4]",
 }  # fmt: skip
 QUALITY = 90
 """Of the WebP files."""
@@ -38,11 +40,17 @@ class Bank:
     """[N,4,4] in the generator's units."""
     intrinsics: np.ndarray
     """[N,3,3] over the picture's side."""
+    openings: np.ndarray
+    """[N,3] gaps of lips and lids, see pipelines.face.openings."""
     renders: np.ndarray
     """uint8 [N,S,S,4] premultiplied: the avatar with the frame's expression, from the frame's camera."""
 
     def __len__(self) -> int:
         return len(self.source_index)
+
+    @property
+    def faces(self) -> Faces:
+        return Faces(expression=self.expression, world_from_camera=self.world_from_camera, openings=self.openings)
 
     def film(self, row: int, size: int) -> np.ndarray:
         """uint8 [size,size,4] premultiplied: the filmed frame."""

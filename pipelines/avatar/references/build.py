@@ -13,7 +13,7 @@ from pipelines.artifacts.avatar import Avatar
 from pipelines.artifacts.dataset import Dataset, camera_of
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.references.bank import ARRAYS, FOLDER, QUALITY, name_of
-from pipelines.avatar.references.distance import lacks
+from pipelines.avatar.references.distance import Faces, lacks
 from pipelines.core.files import write_arrays, write_image
 from pipelines.core.stage import Progress, Task
 from pipelines.media.foreground import foreground
@@ -38,7 +38,8 @@ def build_references(dataset: Dataset, avatar: Avatar, progress: Progress) -> tu
     write_arrays(
         avatar.folder / FOLDER / ARRAYS, source_index=dataset.source_index[rows],
         expression=expression[rows].astype(np.float32),
-        world_from_camera=dataset.world_from_camera[rows], intrinsics=dataset.intrinsics[rows], renders=renders,
+        world_from_camera=dataset.world_from_camera[rows], intrinsics=dataset.intrinsics[rows],
+        openings=dataset.openings()[rows], renders=renders,
     )  # fmt: skip
     return [f"{FOLDER}/{name}" for name in (*files, ARRAYS)], len(rows)
 
@@ -82,7 +83,7 @@ def spread_rows(dataset: Dataset, expression: np.ndarray, names: tuple[str, ...]
     train = dataset.rows("train")
     if len(train) <= most:
         return train
-    return train[np.sort(farthest(pairwise(dataset.world_from_camera[train], expression[train], names), most))]
+    return train[np.sort(farthest(pairwise(faces_of(dataset, expression).rows(train), names), most))]
 
 
 def farthest(apart: np.ndarray, count: int) -> np.ndarray:
@@ -95,6 +96,10 @@ def farthest(apart: np.ndarray, count: int) -> np.ndarray:
     return np.array(rows)
 
 
-def pairwise(cameras: np.ndarray, expression: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def faces_of(dataset: Dataset, expression: np.ndarray) -> Faces:
+    return Faces(expression=expression, world_from_camera=dataset.world_from_camera, openings=dataset.openings())
+
+
+def pairwise(faces: Faces, names: tuple[str, ...]) -> np.ndarray:
     """[N,N] the largest of the distances in view and in each region."""
-    return np.max(list(lacks(expression, cameras, names, expression, cameras).values()), axis=0)
+    return np.max(list(lacks(faces, faces, names).values()), axis=0)

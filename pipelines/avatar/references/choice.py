@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.avatar.references.bank import Bank
-from pipelines.avatar.references.distance import REGIONS, lacks
+from pipelines.avatar.references.distance import REGIONS, Faces, lacks
 
 WHOLE = 3
 """References of the whole head at a time."""
-SWITCH = 1.0
+SWITCH = 0.5
 """Cost of changing a slot's reference."""
-FADE = (0.25, 0.75, 1.0, 0.75, 0.25)
+FADE = (0.5, 1.0, 0.5)
 """How a reference comes and goes, frame by frame."""
 VIEW_SHARE = 0.5
 """How much the view counts in the slots of single regions."""
@@ -48,17 +48,17 @@ class Chooser:
     bank: Bank
     names: tuple[str, ...]
 
-    def lacks(self, expression: np.ndarray, cameras: np.ndarray) -> dict[str, np.ndarray]:
-        """[T,N] by LACKS: raw scores [T,E] seen by cameras [T,4,4]."""
-        return lacks(self.bank.expression, self.bank.world_from_camera, self.names, expression, cameras)
+    def lacks(self, wanted: Faces) -> dict[str, np.ndarray]:
+        """[T,N] by LACKS."""
+        return lacks(self.bank.faces, wanted, self.names)
 
-    def plan(self, expression: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    def plan(self, take: Faces) -> np.ndarray:
         """int16 [T,S]: the reference of every slot for every frame of a take."""
-        return np.stack(list(self._paths(expression, cameras)), axis=1).astype(np.int16)
+        return np.stack(list(self._paths(take)), axis=1).astype(np.int16)
 
-    def _paths(self, expression: np.ndarray, cameras: np.ndarray) -> Iterator[np.ndarray]:
-        parts = [slice(start, start + CHUNK) for start in range(0, len(expression), CHUNK)]
-        costs = [slot_costs(self.lacks(expression[part], cameras[part])) for part in parts]
+    def _paths(self, take: Faces) -> Iterator[np.ndarray]:
+        parts = [slice(start, start + CHUNK) for start in range(0, len(take), CHUNK)]
+        costs = [slot_costs(self.lacks(take.rows(part))) for part in parts]
         for region in REGIONS:
             yield cheapest_path(np.concatenate([cost[region] for cost in costs]), SWITCH)
         whole = np.concatenate([cost["whole"] for cost in costs])
@@ -67,22 +67,22 @@ class Chooser:
             yield path
             whole[np.arange(len(path)), path] = np.inf
 
-    def choices(self, expression: np.ndarray, cameras: np.ndarray) -> list[Choice]:
-        """The references for every frame of a take: raw scores [T,E] seen by cameras [T,4,4]."""
-        plan = self.plan(expression, cameras)
-        return [self.choice(plan, frame, expression[frame], cameras[frame]) for frame in range(len(plan))]
+    def choices(self, take: Faces) -> list[Choice]:
+        """The references for every frame of a take."""
+        plan = self.plan(take)
+        return [self.choice(plan, frame, take) for frame in range(len(plan))]
 
-    def choice(self, plan: np.ndarray, frame: int, expression: np.ndarray, camera: np.ndarray) -> Choice:
-        """The references of one frame of the take: its scores [E], its camera [4,4]."""
+    def choice(self, plan: np.ndarray, frame: int, take: Faces) -> Choice:
+        """The references of one frame of the take that was planned."""
         presence: dict[int, float] = {}
         for shift, share in enumerate(FADE, -(len(FADE) // 2)):
             for row in plan[min(max(frame + shift, 0), len(plan) - 1)]:
                 presence[int(row)] = max(share, presence.get(int(row), 0.0))
-        return self.weighed(presence, expression, camera)
+        return self.weighed(presence, take.rows(slice(frame, frame + 1)))
 
-    def weighed(self, presence: Mapping[int, float], expression: np.ndarray, camera: np.ndarray) -> Choice:
-        rows = np.array(sorted(presence), int)
-        found = self.lacks(expression[None], camera[None])
+    def weighed(self, presence: Mapping[int, float], wanted: Faces) -> Choice:
+        """References that are there, for one wanted frame."""
+        rows, found = np.array(sorted(presence), int), self.lacks(wanted)
         return Choice(
             rows=rows, presence=np.array([presence[row] for row in rows.tolist()]),
             lack={name: values[0, rows] for name, values in found.items()},
@@ -97,9 +97,9 @@ class LiveChooser:
     _past: list[dict[str, list[int]]] = field(default_factory=list, repr=False)
     """The slots of the last frames, the newest first."""
 
-    def __call__(self, expression: np.ndarray, camera: np.ndarray) -> Choice:
-        """The references of the next frame: its scores [E], its camera [4,4]."""
-        cost = {name: values[0] for name, values in slot_costs(self.chooser.lacks(expression[None], camera[None])).items()}
+    def __call__(self, wanted: Faces) -> Choice:
+        """The references of the next frame."""
+        cost = {name: values[0] for name, values in slot_costs(self.chooser.lacks(wanted)).items()}
         last = self._past[0] if self._past else {}
         now = {name: kept(values, last.get(name, []), WHOLE if name == "whole" else 1) for name, values in cost.items()}
         going = FADE[len(FADE) // 2 :]
@@ -108,7 +108,7 @@ class LiveChooser:
         for share, rows in zip(going, self._past, strict=False):
             for row in (row for slot in rows.values() for row in slot):
                 presence[row] = max(share, presence.get(row, 0.0))
-        return self.chooser.weighed(presence, expression, camera)
+        return self.chooser.weighed(presence, wanted)
 
 
 def kept(cost: np.ndarray, last: list[int], count: int) -> list[int]:

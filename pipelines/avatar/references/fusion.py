@@ -39,7 +39,7 @@ FLOW_PX = 256
 """Side at which flow is computed."""
 AGREEMENT = 0.012
 """Standard deviation, over the side, over which renders are compared."""
-BROAD, NARROW = 1e-3, 1e-4
+BROAD, NARROW = 1e-3, 6e-5
 """Squared error of a warped render at which its reference counts e times less, for the low and for the high band."""
 DOUBT = 0.02
 """Squared error of the best warped render at which the wanted render has half of the picture."""
@@ -47,6 +47,8 @@ BAND = 0.008
 """Standard deviation, over the side, beyond which color and light come from the low band."""
 EXPRESSION, VIEW = 1.0, 0.15
 """How lacks of expression (inside their region) and of view count beside agreement."""
+LEAST_PRIOR = 0.05
+"""A reference that nowhere counts for so much beside the best one is not warped at all."""
 COMMON_PX = 3.0
 """No frame is moved further than this onto the common picture, in pixels of FLOW_PX."""
 
@@ -64,13 +66,14 @@ class Fusion:
 
         head: float32 [s,s,4] premultiplied render at the generator's size; masks: float32 [s,s] in 0..1 by region.
         """
-        small, rows = len(head), [int(row) for row in choice.rows]
+        small, prior = len(head), prior_weights(choice, masks)
+        counts = prior.max((1, 2)) > LEAST_PRIOR
+        prior, rows = prior[counts], [int(row) for row in choice.rows[counts]]
         wanted = gray(sized(head, FLOW_PX))
         flows = [flow_between(wanted, self._gray(row)) for row in rows]
         coarse = [resized_flow(flow, small) for flow in flows]
         renders = [warped(self._render(row), flow) for row, flow in zip(rows, coarse, strict=True)]
         errors = np.stack([blurred(((render - head) ** 2).mean(-1), AGREEMENT * small) for render in renders])
-        prior = prior_weights(choice, masks)
         films = [warped(self._film(row, small), flow) for row, flow in zip(rows, coarse, strict=True)]
         lacking = [film - render for film, render in zip(films, renders, strict=True)]
         low = head + np.einsum("kij,kijc->ijc", weights(errors, prior, BROAD), np.stack(lacking))

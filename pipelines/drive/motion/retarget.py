@@ -14,6 +14,7 @@ from pipelines.core.errors import SettingError
 from pipelines.drive.settings import RetargetSettings
 from pipelines.face.channels import region_of
 from pipelines.face.expression import Calibration, calibrate
+from pipelines.face.openings import of_open_eyes
 from pipelines.face.track import Track
 from pipelines.geometry.filters import by_shots, one_euro
 
@@ -57,6 +58,17 @@ def retarget(track: Track, avatar: Calibration, settings: RetargetSettings) -> R
     room = settings.overshoot * (avatar.high - avatar.low)
     kept = np.clip(target, avatar.low - room, avatar.high + room)
     return Retargeted(expression=kept.astype(np.float32), clamped=np.abs(kept - target) > 1e-6, driver=found)
+
+
+def wanted_openings(track: Track, settings: RetargetSettings) -> np.ndarray:
+    """[T,3] the driver's gaps of lips and lids, the lids' over its own open eye.
+
+    NaN where they do not count: the driver does not say, or the avatar is to do more or less than the driver.
+    """
+    if track.openings is None:
+        return np.full((len(track.valid), 3), np.nan)
+    gaps, mine = of_open_eyes(track.openings.astype(np.float64)), np.array([settings.mouth, settings.lids, settings.lids])
+    return np.where(mine == 1.0, gaps, np.nan)
 
 
 def driver_range(track: Track, neutral_s: float | None) -> Calibration:

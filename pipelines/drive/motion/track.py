@@ -19,6 +19,7 @@ from pipelines.face.channels import region_of
 from pipelines.face.covered import PART_PX, PARTS, covered_eyes, covered_mouths, eye_light, lip_redness, part_pictures
 from pipelines.face.expression import expression, solve_pose, space_names
 from pipelines.face.follower import Follower, Memory
+from pipelines.face.openings import COLUMNS, openings
 from pipelines.face.track import Track
 from pipelines.face.tracker import FaceLandmarks, FaceTracker
 from pipelines.geometry.rigid import nearest_rotation
@@ -26,7 +27,7 @@ from pipelines.media.video import VideoFrame, VideoInfo, read_frames
 
 ROWS = (
     "index", "times_s", "found", "expression", "camera_from_head", "error", "others", "stranger", "cut", "parts", "redness",
-    "eyes",
+    "eyes", "openings",
 )  # fmt: skip
 INSTANT_S = 1e-4
 """Time in which a held pose gives way to that of the next shot."""
@@ -107,7 +108,8 @@ def track_chunk(
             row = face_row(seen.face, frame.image, space, canonical, focal, None if seen.cut else pose)
             pose = row[2] if row[0] else None
             looks = _covers(seen.face, frame.image, canonical)
-            rows.append((frame.index, frame.time_s, *row, seen.crowded, seen.stranger, seen.cut, *looks))
+            apart = np.zeros(len(COLUMNS), np.float32) if seen.face is None else openings(seen.face.points)
+            rows.append((frame.index, frame.time_s, *row, seen.crowded, seen.stranger, seen.cut, *looks, apart))
             advance()
     return {name: np.array(column) for name, column in zip(ROWS, zip(*rows, strict=True), strict=True)}
 
@@ -169,10 +171,14 @@ def assemble(rows: dict[str, np.ndarray], info: VideoInfo, space: str, settings:
         )
     brows = [column for column, name in enumerate(names) if region_of(name) == "brows"]
     scores[:, brows] = filled(times, scores[:, brows], readable, settings.bridge_s, shots)
+    apart = np.array(rows["openings"], np.float64)
+    for part, columns in ((MOUTH, [0]), (EYES, [1, 2])):
+        good = readable & ~hidden[:, part]
+        apart[:, columns] = filled(times, apart[:, columns], good if good.any() else readable, settings.bridge_s, shots)
     return Track(
         space=space, names=names, rate_hz=info.rate_hz, times_s=times, expression=scores.astype(np.float32),
         world_from_head=filled_poses(times, poses, found, settings.bridge_s, shots), confidence=confidence, valid=found,
-        duration_s=info.duration_s, shot=shots, hidden=hidden,
+        duration_s=info.duration_s, shot=shots, hidden=hidden, openings=apart.astype(np.float32),
     )  # fmt: skip
 
 
@@ -249,6 +255,7 @@ def resampled(track: Track, times_s: np.ndarray) -> Track:
         track, times_s=times_s, expression=between(track.times_s, track.expression, times_s).astype(np.float32),
         world_from_head=poses, confidence=track.confidence[near], valid=track.valid[near], shot=track.shots[near],
         hidden=track.covered[near],
+        openings=None if track.openings is None else between(track.times_s, track.openings, times_s).astype(np.float32),
     )  # fmt: skip
 
 
@@ -279,6 +286,7 @@ def without_gaps(track: Track, bridge_s: float, refill: bool = False, stands: bo
         expression=filled(times, track.expression[source], good, bridge_s, track.shots[source]).astype(np.float32),
         world_from_head=filled_poses(times, track.world_from_head[source], good, bridge_s, track.shots[source]),
         shot=track.shots[source], hidden=track.covered[source],
+        openings=None if track.openings is None else filled(times, track.openings[source], good, bridge_s, track.shots[source]),
     )  # fmt: skip
 
 

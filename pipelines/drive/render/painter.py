@@ -21,6 +21,7 @@ from pipelines.avatar.canvas import Canvas, Place
 from pipelines.avatar.layers import Layers
 from pipelines.avatar.portrait import Portrait, views_at
 from pipelines.avatar.references.choice import Choice, LiveChooser
+from pipelines.avatar.references.distance import Faces
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
 from pipelines.avatar.torso import Torso
 from pipelines.core.parallel import Costs, in_order
@@ -97,13 +98,12 @@ class Painter:
 
     def choices(self, motion: Motion, rows: slice) -> list[Choice] | None:
         """The filmed frames of some rows."""
-        chooser, scores, cameras = self.portrait.chooser, motion.expression, motion.world_from_camera
-        frames = range(len(scores))[rows]
+        chooser, frames = self.portrait.chooser, range(len(motion.expression))[rows]
         if self.live is not None:
-            return [self.live(scores[frame], cameras[frame]) for frame in frames]
+            return [self.live(motion.faces(slice(frame, frame + 1))) for frame in frames]
         if chooser is None or motion.references is None:
             return None
-        return [chooser.choice(motion.references, frame, scores[frame], cameras[frame]) for frame in frames]
+        return [chooser.choice(motion.references, frame, motion.faces()) for frame in frames]
 
     def moves(self, motion: Motion, rows: slice) -> np.ndarray:
         """int [B,2] px to the right and down by which the square follows the head's origin from its place at rest."""
@@ -149,9 +149,9 @@ class Painter:
         """One row: the resting face, seen by the camera of the first row."""
         first = replace(
             motion, expression=self.avatar.neutral[None], world_from_camera=motion.world_from_camera[:1],
-            zoom=None if motion.zoom is None else motion.zoom[:1],
+            zoom=None if motion.zoom is None else motion.zoom[:1], openings=None,
         )  # fmt: skip
-        return replace(first, references=plan_of(self.portrait, first.expression, first.world_from_camera))
+        return replace(first, references=plan_of(self.portrait, first.faces()))
 
     @property
     def resting(self) -> Camera:
@@ -168,9 +168,9 @@ def portrait_of(avatar: Avatar, settings: DriveSettings) -> Portrait:
     return Portrait(avatar, correction=settings.retarget.aim, compute=compute, references=settings.references == "auto")
 
 
-def plan_of(portrait: Portrait, expression: np.ndarray, cameras: np.ndarray) -> np.ndarray | None:
-    """int [T,S] filmed frames, by slot, for a take of raw scores [T,E] and cameras [T,4,4]; None without any."""
-    return None if portrait.chooser is None else portrait.chooser.plan(expression, cameras)
+def plan_of(portrait: Portrait, take: Faces) -> np.ndarray | None:
+    """int [T,S] filmed frames, by slot, for a take; None without any."""
+    return None if portrait.chooser is None else portrait.chooser.plan(take)
 
 
 def workers_for(avatar: Avatar) -> int:

@@ -11,6 +11,7 @@ from pipelines.artifacts.dataset import camera_of
 from pipelines.avatar.portrait import Portrait
 from pipelines.avatar.references import build
 from pipelines.avatar.references.bank import FOLDER, load_bank, name_of
+from pipelines.avatar.references.distance import Faces
 from pipelines.core.errors import UnusableMaterial
 from pipelines.core.files import read_image
 from pipelines.core.stage import Silent
@@ -45,10 +46,10 @@ def test_pictures_are_made_of_the_filmed_frames_unless_they_are_left_out(tmp_pat
     plain = load_avatar(avatar)
     rows, expression = dataset.rows("test")[:2], dataset.expression(plain.space)
     before = render_rows(plain, dataset, rows, expression)
-    assert Portrait(plain).choices(expression[rows], dataset.world_from_camera[rows]) is None
+    assert Portrait(plain).choices(Faces.of(expression[rows], dataset.world_from_camera[rows])) is None
     build.build_references(dataset, plain, Silent())
     portrait = Portrait(load_avatar(avatar))
-    choices = portrait.choices(expression[rows], dataset.world_from_camera[rows])
+    choices = portrait.choices(Faces.of(expression[rows], dataset.world_from_camera[rows]))
     assert choices is not None
     scene, camera = portrait.scene(expression[rows]), camera_of(dataset, rows)
     layers = portrait.render(scene, camera, size=128, choices=choices)
@@ -74,6 +75,6 @@ def test_the_frames_that_differ_most_are_kept() -> None:
     cameras[:, 2, 3] = -2.7
     expression = np.zeros((6, len(MEASURED)), np.float32)
     expression[4, MEASURED.index("eyeBlinkLeft")] = 1.0
-    apart = build.pairwise(cameras, expression, MEASURED)
+    apart = build.pairwise(Faces.of(expression, cameras), MEASURED)
     assert apart[0, 1] == 0 and apart[0, 4] > 1
     assert build.farthest(apart, 2)[1] == 4

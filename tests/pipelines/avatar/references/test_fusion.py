@@ -39,7 +39,7 @@ def bank_of(folder: Path, films: list[np.ndarray], renders: list[np.ndarray]) ->
     return Bank(
         folder=folder, source_index=np.arange(count), expression=np.zeros((count, 27), np.float32),
         world_from_camera=np.tile(np.eye(4), (count, 1, 1)), intrinsics=np.tile(np.eye(3), (count, 1, 1)),
-        renders=np.stack([to_bytes(render) for render in renders]),
+        openings=np.full((count, 3), np.nan), renders=np.stack([to_bytes(render) for render in renders]),
     )  # fmt: skip
 
 
