@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.core.errors import SettingError
-from pipelines.face.channels import channel_names, channel_scores
+from pipelines.face.channels import channel_names, channel_scores, region_of
 from pipelines.face.tracker import FaceLandmarks
 from pipelines.geometry.rigid import similarity
 
@@ -42,6 +42,8 @@ RIGID = np.array([
 ])  # fmt: skip
 """Points that expression moves least: eye corners, bridge and base of the nose, temples, cheekbones, rim of the forehead.
 On real clips they stay within 1.3-2.7 % of the distance of the pupils (root mean square), chin and lips move 10-50 %."""
+SHUT_SHARE, SHUT_GAP, OPEN_LIDS = 0.1, 0.01, 40
+"""Rows whose lips are nearest to shut, lips' gap over mouth width at which they are, percentile of lids at rest."""
 RELIABLE_DEG = 20.0
 """Toward the profile the tracker's landmarks bend to the frontal face: beyond this yaw they count less and less."""
 
@@ -129,6 +131,23 @@ def measure_expression(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """
     laid, rotation = align_to_canonical(points, canonical)
     return channel_scores(laid / np.linalg.norm(canonical[33] - canonical[263]), turn=float(rotation[2, 0]))
+
+
+def rest_of(expression: np.ndarray, openings: np.ndarray, names: tuple[str, ...], neutral: np.ndarray) -> np.ndarray:
+    """[E] the rest `neutral` of rows [T,E] with shut lips and open lids, as far as the rows show them.
+
+    Who talks, sings or smiles from the first to the last frame has a usual mouth that is open; the rest is that of the rows
+    whose lips are shut, or nearest to it: the tenth with the least gap (openings [T,3], see pipelines.face.openings). Lids rest
+    where they are open: at the 40th percentile of their scores at most, so that a squint is none.
+    """
+    gap = openings[:, 0]
+    shut = gap <= max(float(np.quantile(gap, SHUT_SHARE)), SHUT_GAP)
+    rest, regions = np.array(neutral, np.float64), [region_of(name) for name in names]
+    mouth = [column for column, region in enumerate(regions) if region == "mouth"]
+    lids = [column for column, name in enumerate(names) if name.startswith("eyeBlink")]
+    rest[mouth] = calibrate(expression, shut).neutral[mouth]
+    rest[lids] = np.minimum(rest[lids], np.percentile(expression[:, lids], OPEN_LIDS, axis=0))
+    return rest.astype(np.float32)
 
 
 def calibrate(expression: np.ndarray, valid: np.ndarray) -> Calibration:

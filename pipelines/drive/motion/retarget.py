@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.core.errors import SettingError
 from pipelines.drive.settings import RetargetSettings
 from pipelines.face.channels import region_of
-from pipelines.face.expression import Calibration, calibrate
+from pipelines.face.expression import Calibration, calibrate, rest_of
 from pipelines.face.openings import of_open_eyes
 from pipelines.face.track import Track
 from pipelines.geometry.filters import by_shots, one_euro
@@ -74,7 +74,11 @@ def wanted_openings(track: Track, settings: RetargetSettings) -> np.ndarray:
 def driver_range(track: Track, neutral_s: float | None) -> Calibration:
     """The driver's rest and range from the frames that can be trusted; the rest at `neutral_s` where that is given."""
     trusted = track.valid & (track.confidence > 0.5)
-    found = calibrate(track.expression, trusted if trusted.sum() >= 5 else track.valid)
+    rows = trusted if trusted.sum() >= 5 else track.valid
+    found = calibrate(track.expression, rows)
+    if track.openings is not None and rows.sum() >= 5:
+        rest = rest_of(track.expression[rows], track.openings[rows], track.names, found.neutral)
+        found = Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
     if neutral_s is None:
         return rested(found, track)
     near = np.abs(track.times_s - neutral_s) <= 0.15

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.core.errors import SettingError
-from pipelines.drive.motion.retarget import carry_gaze, driver_range, paired, retarget, side_gain
+from pipelines.drive.motion.retarget import carry_gaze, driver_range, paired, retarget, side_gain, wanted_openings
 from pipelines.drive.settings import RetargetSettings
 from pipelines.face.channels import region_of
 from pipelines.face.expression import ARKIT_52, MEASURED, Calibration
@@ -149,3 +149,12 @@ def test_a_smile_that_is_stronger_on_one_side_stays_so():
     assert found[:, left].max() / found[:, right].max() == pytest.approx(3.0, rel=0.05)
     assert found[:, left].max() == pytest.approx(0.4, abs=0.02)
     assert paired(np.arange(2.0), ("jawLeft", "jawRight"), np.max).tolist() == [0, 1]
+
+
+def test_lips_and_lids_are_wanted_as_the_driver_has_them_unless_a_strength_says_otherwise() -> None:
+    gaps = np.array([[0.0, 0.3, 0.3], [0.2, 0.15, 0.3]] * 10, np.float32)
+    driver = replace(track(np.zeros((20, len(MEASURED)), np.float32)), openings=gaps)
+    wanted = wanted_openings(driver, RetargetSettings())
+    assert wanted[1] == pytest.approx([0.2, 0.5, 1.0])
+    assert np.isnan(wanted_openings(driver, RetargetSettings(mouth=0.5))[:, 0]).all()
+    assert np.isnan(wanted_openings(replace(driver, openings=None), RetargetSettings())).all()
