@@ -33,8 +33,9 @@ BELOW = 4
 """Rows of a picture in which nostrils and brows lie: a part is compared with and without them."""
 LINKED = 0.6
 """Correlation from which on two pictures of one film show the same part; covered ones are below it."""
-UNLIKE_EYE = 0.5
-"""Correlation below which an eye is covered for certain: a look aside that comes with a cut is linked to nothing either."""
+USUAL_LIGHT = ((0.8, 1.25), (0.6, 1.5))
+"""How an eye's brightness and its spread may change against the usual ones before it is covered: a look aside is linked to
+nothing after a cut, but changes neither."""
 HOPS = 3
 """Links between a group's middle and its outermost pictures."""
 STEADY_S = 0.08
@@ -172,14 +173,23 @@ def covered_eyes(light: np.ndarray, pictures: np.ndarray, turned_deg: np.ndarray
     level, spread = light[:, [0, 2]], light[:, [1, 3]]
     dark = [(level < most) & (spread < even) for most, even in zip(DARK, EVEN, strict=True)]
     is_dark = (dark[0] | dark[1]).any(1) & (light.max(1) > 0)
-    sure, near = is_dark.copy(), is_dark.copy()
+    covered = is_dark.copy()
     both = FOR_BOTH * (pictures[:, 0] * pictures[:, 1]).mean(1)
-    for side in range(2):
+    for side, lit in enumerate((light[:, 2:], light[:, :2])):
         like = resemblance(pictures[:, side], _means()["eye"]) + both
         told = (turned_deg < ASLANT_DEG) & ~is_dark & (rate_hz >= EYES_HZ)
-        nearest, _ = to_usual(pictures[:, side], told, like, NO_EYE, rate_hz)
-        sure, near = sure | (nearest < UNLIKE_EYE), near | (nearest < LINKED)
-    return _grown(sure, near)
+        nearest, seen = to_usual(pictures[:, side], told, like, NO_EYE, rate_hz)
+        covered |= (nearest < LINKED) & _lit_unusually(lit, seen)
+    return _grown(covered, covered)
+
+
+def _lit_unusually(light: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """[T] bool of an eye's brightness and spread [T,2]; all where it is never seen."""
+    if not seen.any():
+        return np.ones(len(light), bool)
+    ratio = light / np.maximum(np.median(light[seen], axis=0), 1e-6)
+    low, high = np.array(USUAL_LIGHT).T
+    return ((ratio < low) | (ratio > high)).any(1)
 
 
 def to_usual(

@@ -75,9 +75,13 @@ def test_an_even_card_covers_what_was_seen_before():
 def test_eyes_behind_hair_or_a_hand_are_covered_and_lids_that_fall_are_not(sides: tuple[int, ...]):
     rows = np.stack([pictures("eye", 90), pictures("eye", 90, seed=1)], 1)
     rows[70:76] = normal(_means()["eye"][0] + 0.5 * np.random.default_rng(7).standard_normal((6, 2, SIDE)))[:, :, :]
+    light = np.tile(LIT, (90, 1))
     for side in sides:
         rows[40:60, side] = things(20, 5 + side)
-    found = covered_eyes(np.tile(LIT, (90, 1)), rows, np.zeros(90), 25)
+    assert not covered_eyes(light, rows, np.zeros(90), 25).any(), "another look in the same light"
+    for side in sides:
+        light[40:60, 2 - 2 * side : 4 - 2 * side] *= (1.1, 0.3)
+    found = covered_eyes(light, rows, np.zeros(90), 25)
     assert np.flatnonzero(found[:66]).tolist() == list(range(40 - BEFORE, 60 + AFTER)) and not found[80:].any()
 
 
