@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ GONE_S = 5.0
 """Time in which the children of a killed process have to end."""
 SAME = {".npz", ".safetensors", ".jpg", ".png", ".csv", ".mp4"}
 """Endings of files that are to be equal; others hold times."""
+CACHE_KEY = re.compile(r"derived/[0-9a-f]{16}/")
 CAPTURE = {"frames.max_frames": 26, "cameras.method": "landmarks"}
 TRAIN = {
     "finetune.steps": 6, "finetune.batch": 1, "finetune.checkpoint_every": 2, "pairs.count": 20, "expression_map.steps": 20,
@@ -121,9 +123,10 @@ def orphans(mark: str) -> int:
 
 
 def contents(folder: Path, results: list[str]) -> dict[str, str]:
-    """A hash of what each file says, by its relative path."""
+    """A hash of what each file says, by its relative path (a cache's folder without its key, which hashes times as well)."""
     files = [path for name in results for path in ((folder / name).rglob("*") if (folder / name).is_dir() else [folder / name])]
-    return {str(path.relative_to(folder)): content(path) for path in sorted(files) if path.suffix in SAME}
+    names = {path: CACHE_KEY.sub("derived/", str(path.relative_to(folder))) for path in sorted(files) if path.suffix in SAME}
+    return {name: content(path) for path, name in names.items()}
 
 
 def content(path: Path) -> str:
