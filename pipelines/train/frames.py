@@ -95,7 +95,7 @@ def _empty_above(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     first = inside.any(2).argmax(1)[:, None]
     border = (row >= first) & (row < first + TOUCH_PX)
     touched = np.asarray((border & (alpha > TOUCH).any(2)).any(1, keepdims=True))
-    above = np.less(row, first) & np.logical_not(touched)
+    above = np.asarray(np.less(row, first) & np.logical_not(touched))
     return inside | above[:, :, None] & inside.any(1)[:, None, :]
 
 

@@ -94,8 +94,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("made")
     settings = replace(
-        PRESETS["quick"], prior=str(write_unit_prior(place / "prior")), torso="none", finetune=FINETUNE,
-        pairs=PairSettings(count=40, render_px=32), expression_map=MapSettings(steps=200, hidden=16),
+        PRESETS["quick"], prior=str(write_unit_prior(place / "prior")), frame="prior", references="none",
+        torso="none", scene="none", finetune=FINETUNE, pairs=PairSettings(count=40, render_px=32),
+        expression_map=MapSettings(steps=200, hidden=16),
     )  # fmt: skip
     write_solid_capture(place / "solid.capture")
     write_solid_capture(place / "wide.capture", opening=2.5, begins=np.pi, fingerprint="b" * 64)
