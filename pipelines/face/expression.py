@@ -42,8 +42,8 @@ RIGID = np.array([
 ])  # fmt: skip
 """Points that expression moves least: eye corners, bridge and base of the nose, temples, cheekbones, rim of the forehead.
 On real clips they stay within 1.3-2.7 % of the distance of the pupils (root mean square), chin and lips move 10-50 %."""
-SHUT_SHARE, SHUT_GAP, OPEN_LIDS = 0.1, 0.01, 40
-"""Rows whose lips are nearest to shut, lips' gap over mouth width at which they are, percentile of lids at rest."""
+SHUT_SHARE, NEARLY, OPEN_LIDS = 0.1, 0.02, 40
+"""Rows whose lips are nearest to shut, what makes no difference there, and the percentile of lids at rest."""
 RELIABLE_DEG = 20.0
 """Toward the profile the tracker's landmarks bend to the frontal face: beyond this yaw they count less and less."""
 
@@ -133,21 +133,26 @@ def measure_expression(points: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     return channel_scores(laid / np.linalg.norm(canonical[33] - canonical[263]), turn=float(rotation[2, 0]))
 
 
-def rest_of(expression: np.ndarray, openings: np.ndarray, names: tuple[str, ...], neutral: np.ndarray) -> np.ndarray:
+def rest_of(expression: np.ndarray, apart: np.ndarray, names: tuple[str, ...], neutral: np.ndarray) -> np.ndarray:
     """[E] the rest `neutral` of rows [T,E] with shut lips and open lids, as far as the rows show them.
 
     Who talks, sings or smiles from the first to the last frame has a usual mouth that is open; the rest is that of the rows
-    whose lips are shut, or nearest to it: the tenth with the least gap (openings [T,3], see pipelines.face.openings). Lids rest
-    where they are open: at the 40th percentile of their scores at most, so that a squint is none.
+    whose lips are shut, or nearest to it: the tenth in which they are least `apart` [T], and all that are nearly as near. Lids
+    rest where they are open: at the 40th percentile of their scores at most, so that a squint is none.
     """
-    gap = openings[:, 0]
-    shut = gap <= max(float(np.quantile(gap, SHUT_SHARE)), SHUT_GAP)
+    shut = apart <= float(np.quantile(apart, SHUT_SHARE, method="lower")) + NEARLY
     rest, regions = np.array(neutral, np.float64), [region_of(name) for name in names]
     mouth = [column for column, region in enumerate(regions) if region == "mouth"]
     lids = [column for column, name in enumerate(names) if name.startswith("eyeBlink")]
     rest[mouth] = calibrate(expression, shut).neutral[mouth]
     rest[lids] = np.minimum(rest[lids], np.percentile(expression[:, lids], OPEN_LIDS, axis=0))
     return rest.astype(np.float32)
+
+
+def lips_apart(expression: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """[T] how far lips are apart by the scores [T,E] alone: of the jaw, less what ARKit's mouthClose takes back of it."""
+    shut = expression[:, names.index("mouthClose")] if "mouthClose" in names else 0.0
+    return expression[:, names.index("jawOpen")] - shut
 
 
 def calibrate(expression: np.ndarray, valid: np.ndarray) -> Calibration:

@@ -74,7 +74,7 @@ def range_of(space: ExpressionSpace, expression: np.ndarray, dataset: Dataset) -
     rest, low, high = channels.neutral, channels.low, channels.high
     if len(filmed) >= LEAST_FRONTAL:
         scores = dataset.expression(space)[filmed]
-        rest = rest_of(scores, dataset.openings()[filmed], names, rest)
+        rest = rest_of(scores, dataset.openings()[filmed, 0], names, rest)
         edges = np.sort(scores, axis=0)
         low, high = np.minimum(low, edges[RARE]), np.maximum(high, edges[-1 - RARE])
     low, high = np.minimum(low, rest), np.maximum(high, rest)

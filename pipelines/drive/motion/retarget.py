@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.core.errors import SettingError
 from pipelines.drive.settings import RetargetSettings
 from pipelines.face.channels import region_of
-from pipelines.face.expression import Calibration, calibrate, rest_of
+from pipelines.face.expression import Calibration, calibrate, lips_apart, rest_of
 from pipelines.face.openings import of_open_eyes
 from pipelines.face.track import Track
 from pipelines.geometry.filters import by_shots, one_euro
@@ -76,8 +76,9 @@ def driver_range(track: Track, neutral_s: float | None) -> Calibration:
     trusted = track.valid & (track.confidence > 0.5)
     rows = trusted if trusted.sum() >= 5 else track.valid
     found = calibrate(track.expression, rows)
-    if track.openings is not None and rows.sum() >= 5:
-        rest = rest_of(track.expression[rows], track.openings[rows], track.names, found.neutral)
+    if not track.is_still:
+        scores = track.expression[rows]
+        rest = rest_of(scores, lips_apart(scores, track.names), track.names, found.neutral)
         found = Calibration(neutral=rest, low=np.minimum(found.low, rest), high=np.maximum(found.high, rest))
     if neutral_s is None:
         return rested(found, track)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.face.canonical import canonical_landmarks
-from pipelines.face.expression import MEASURED, calibrate, rest_of
+from pipelines.face.expression import MEASURED, calibrate, lips_apart, rest_of
 from pipelines.face.openings import of_open_eyes, openings
 
 JAW, SMILE, LID = (MEASURED.index(name) for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft"))
@@ -36,12 +36,18 @@ def test_who_talks_all_the_time_rests_with_shut_lips_all_the_same() -> None:
     rows[:, JAW], rows[:, SMILE] = 0.4, 0.5
     rows[::10, [JAW, SMILE]], gaps[::10, 0] = 0.02, 0.0
     usual = calibrate(rows, np.ones(100, bool)).neutral
-    rest = rest_of(rows, gaps, MEASURED, usual)
+    rest = rest_of(rows, gaps[:, 0], MEASURED, usual)
     assert rest[[JAW, SMILE]] == pytest.approx([0.02, 0.02])
 
 
 def test_who_squints_most_of_the_time_rests_with_open_lids() -> None:
     rows, gaps = np.zeros((100, len(MEASURED))), np.zeros((100, 3))
     rows[:55, LID] = 0.5
-    rest = rest_of(rows, gaps, MEASURED, calibrate(rows, np.ones(100, bool)).neutral)
+    rest = rest_of(rows, gaps[:, 0], MEASURED, calibrate(rows, np.ones(100, bool)).neutral)
     assert rest[LID] == pytest.approx(0.0)
+
+
+def test_lips_that_scores_alone_say_are_shut() -> None:
+    names = ("jawOpen", "mouthClose", "eyeBlinkLeft")
+    assert lips_apart(np.array([[0.5, 0.5, 0.1], [0.5, 0.0, 0.1]]), names) == pytest.approx([0.0, 0.5])
+    assert lips_apart(np.array([[0.5, 0.1]]), ("jawOpen", "eyeBlinkLeft")) == pytest.approx([0.5])

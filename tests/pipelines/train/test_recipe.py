@@ -61,6 +61,7 @@ def test_a_capture_becomes_an_avatar(tmp_path: Path, settings: TrainSettings) ->
         "expression_map",
         "torso",
         "scene",
+        "references",
         "evaluation",
     ]
     assert (tmp_path / "solid.avatar" / "report.html").exists()
