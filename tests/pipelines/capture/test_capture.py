@@ -134,6 +134,11 @@ def test_nothing_says_where_or_by_whom_it_was_made(folder: Path, clip: Path) -> 
     assert {"contact.png", "overlay.png", "report.html", "stage.json"} <= {path.name for path in folder.iterdir()}
 
 
+def test_what_could_be_filmed_better_is_kept_with_the_capture(folder: Path) -> None:
+    warnings = read_json(folder / "stage.json")["warnings"]
+    assert any("come closer to the camera" in said for said in warnings), warnings
+
+
 def test_a_second_run_has_nothing_to_do_and_other_settings_are_refused(folder: Path, clip: Path) -> None:
     assert capture(clip, folder, SETTINGS).status == "unchanged"
     with pytest.raises(SettingError, match="--overwrite"):
