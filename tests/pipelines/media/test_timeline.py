@@ -107,10 +107,10 @@ def test_pictures_before_the_first_key_frame_do_not_count_and_sound_begins_with_
 @pytest.mark.parametrize("order", ["ab", "aab", "ba"])
 def test_joined_recordings_go_on_behind_one_another(tmp_path: Path, order: str) -> None:
     """Recording a has 40 pictures and is silent; b has 60 and a beep at 1.0 s. Each one's clock begins anew."""
-    for name, count, begin in (("a", 40, 9.0), ("b", 60, 1.0)):
+    for name, count, begin, start in (("a", 40, 9.0, "50"), ("b", 60, 1.0, "7")):
         loud = f"aevalsrc='0.5*sin(3000*t)*between(t,{begin},{begin + 0.2})':d={count / 25}"
         ffmpeg("-i", clip(tmp_path / f"{name}.mp4", count), "-f", "lavfi", "-i", loud, "-c:v", "libx264", "-g", "30",
-               "-bf", "2", "-c:a", "mp2", "-output_ts_offset", {"a": 50, "b": 7}[name], tmp_path / f"{name}.ts")  # fmt: skip
+               "-bf", "2", "-c:a", "mp2", "-output_ts_offset", start, tmp_path / f"{name}.ts")  # fmt: skip
     joined = tmp_path / "joined.ts"
     joined.write_bytes(b"".join((tmp_path / f"{name}.ts").read_bytes() for name in order))
     lengths = [40 if name == "a" else 60 for name in order]
