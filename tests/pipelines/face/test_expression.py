@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from pipelines.artifacts.prior import load_prior
 from pipelines.core.errors import SettingError
-from pipelines.face.channels import LEFT
+from pipelines.face.canonical import canonical_landmarks
+from pipelines.face.channels import LEFT, half_features
 from pipelines.face.expression import (
     ARKIT_52,
     MEASURED,
@@ -168,3 +169,12 @@ def test_blendshapes_need_their_model(canonical: np.ndarray):
 
 def test_a_landmark_counts_half_at_twenty_degrees_and_little_in_profile() -> None:
     assert frontality(np.array([0.0, 20.0, -40.0])) == pytest.approx([1, 1 / 2, 1 / 17])
+
+
+def test_lids_and_irises_are_measured_in_eye_widths() -> None:
+    points = canonical_landmarks() * 10
+    points[LEFT.iris, :2] += (0.02, 0.05)
+    small, large = (half_features(scale * points, LEFT) for scale in (1.0, 2.0))
+    for name in ("lids", "lower_lid_y", "iris_x", "iris_y"):
+        assert large[name] == pytest.approx(small[name]) and small[name] != 0
+    assert large["upper_y"] == pytest.approx(2 * small["upper_y"])
