@@ -63,9 +63,10 @@ def profiled(avatar: Path, settings: DriveSettings) -> str:
     motion = Motion(
         expression=np.tile(loaded.neutral, (8, 1)), world_from_camera=np.tile(pose, (8, 1, 1)), torso=np.zeros((8, 3))
     )
+    side = settings.size or loaded.image_size
     painter = Painter(
-        portrait=portrait_of(loaded, settings), canvas=Canvas.of_square(settings.size or loaded.image_size), torso=None,
-        batch=settings.batch, background=make_background("#808080", (settings.size or 128,) * 2),
+        portrait=portrait_of(loaded, settings), canvas=Canvas.of_square(side), torso=None,
+        batch=settings.batch, background=make_background("#808080", (side, side)),
     )  # fmt: skip
     list(painter.paint(motion, 0, 8))
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as found:

@@ -66,7 +66,7 @@ def _networks(families: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, 
     """The shipped one and those of 512 pixels first."""
     named = [SHIPPED] if SHIPPED[0] in families else []
     named += [(family, "published") for family in families]
-    return [(*name, size) for size in sorted(sizes, reverse=True) for name in named]
+    return [(family, network, size) for size in sorted(sizes, reverse=True) for family, network in named]
 
 
 @dataclass

@@ -40,14 +40,15 @@ def render_pictures(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features [B,N,C], expected depth [B,N,1] and alpha [B,N,1] of the rays [B,N,3] of pictures of side x side pixels."""
     steps, blocks = stepped(field), side // sampling.stride
-    found = _first_pass(steps, *(_block_rays(rays, side, blocks) for rays in (origins, directions)), sampling, volume, chunk)
+    starts, ways = (_block_rays(rays, side, blocks) for rays in (origins, directions))
+    found = _first_pass(steps, starts, ways, sampling, volume, chunk)
     weights = _of_neighbors(found, blocks, sampling.stride).view(*origins.shape[:2], -1)
     near, far = ray_limits(origins, directions, volume, sampling.limits)
     hit = weights.sum(-1) > EMPTY
     order = hit.byte().argsort(dim=1, descending=True, stable=True)[:, : max(int(hit.sum(1).max()), 1)]
     rays = [_taken(values, order) for values in (origins, directions, near, far, weights * hit[..., None], hit[..., None])]
     pieces = zip(*(values.split(chunk, dim=1) for values in rays), strict=True)
-    parts = zip(*(_second_pass(steps, *piece, sampling, volume) for piece in pieces), strict=True)
+    parts = zip(*(_second_pass(steps, sampling, volume, *piece) for piece in pieces), strict=True)
     color, depth, alpha = (torch.cat(list(values), dim=1) for values in parts)
     everywhere = far.scatter(1, order[..., None], depth)
     color, alpha = (_put(values, order, origins.shape[1]) for values in (color, alpha))
@@ -79,8 +80,8 @@ def _of_neighbors(weights: Tensor, blocks: int, stride: int) -> Tensor:
 
 
 def _second_pass(
-    steps: SteppedField, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, weights: Tensor, hit: Tensor,
-    sampling: Sampling, volume: Volume,
+    steps: SteppedField, sampling: Sampling, volume: Volume, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor,
+    weights: Tensor, hit: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Color [B,K,C] not yet scaled, depth and alpha [B,K,1]; rays that are no `hit` [B,K,1] are empty."""
     first = stratified(near, far, sampling.coarse, coarse_uniforms(sampling, origins), volume.disparity)

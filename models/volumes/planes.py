@@ -98,7 +98,7 @@ def _products(index: Tensor, share: float, steps: list[tuple[int, Tensor, Tensor
     weight: Tensor | float = share
     for size, corners, shares in steps:
         index = ((index * size)[:, :, None] + corners[:, None]).flatten(1, 2)
-        weight = shares * weight if isinstance(weight, float) else (weight[:, :, None] * shares[:, None]).flatten(1, 2)
+        weight = (weight[:, :, None] * shares[:, None]).flatten(1, 2) if isinstance(weight, Tensor) else shares * weight
     assert isinstance(weight, Tensor)
     return index, weight
 

@@ -94,7 +94,7 @@ def _empty_above(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     row = np.arange(inside.shape[1])
     first = inside.any(2).argmax(1)[:, None]
     border = (row >= first) & (row < first + TOUCH_PX)
-    touched = np.asarray((border & (alpha > TOUCH).any(2)).any(1, keepdims=True))
+    touched = np.asarray(np.any(border & np.any(alpha > TOUCH, axis=2), axis=1, keepdims=True))
     above = np.asarray(np.less(row, first) & np.logical_not(touched))
     return inside | above[:, :, None] & inside.any(1)[:, None, :]
 

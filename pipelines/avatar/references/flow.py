@@ -1,6 +1,7 @@
 """Optical flow and warps of squares: a picture is premultiplied float32 [S,S,4] in 0..1, a flow float32 [S,S,2] in px."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -20,23 +21,28 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    library: Any = cv2  # its stubs know neither this flow nor a map of both coordinates
+    engine = library.DISOpticalFlow_create(library.DISOPTICAL_FLOW_PRESET_FAST)
     return blurred(engine.calc(first, second, None), FLOW_BLUR)
 
 
 def warped(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """The picture [S,S,...] at x + flow(x); its edge is repeated."""
-    import cv2
-
-    return cv2.remap(picture, flow + _positions(len(flow)), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _read(picture, flow + _positions(len(flow)))
 
 
 def warped_part(picture: np.ndarray, flow: np.ndarray, part: Part) -> np.ndarray:
     """The same of a part [h,w,...] alone."""
+    return _read(picture, flow[part] + _positions(len(flow))[part])
+
+
+def _read(picture: np.ndarray, places: np.ndarray, *, cubic: bool = True) -> np.ndarray:
+    """[h,w,...] the picture at places [h,w,2]."""
     import cv2
 
-    places = flow[part] + _positions(len(flow))[part]
-    return cv2.remap(picture, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    library: Any = cv2
+    how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return library.remap(picture, places, None, how, borderMode=cv2.BORDER_REPLICATE)
 
 
 @lru_cache(maxsize=8)
@@ -48,10 +54,7 @@ def _positions(size: int) -> np.ndarray:
 
 def chained(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The flow x -> first(x) + second(x + first(x)): along `first`, and on along `second`. Flows are smooth: linear will do."""
-    import cv2
-
-    places = first + _positions(len(first))
-    return first + cv2.remap(second, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return first + _read(second, first + _positions(len(first)), cubic=False)
 
 
 def limited(flow: np.ndarray, longest: float) -> np.ndarray:

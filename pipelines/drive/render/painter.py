@@ -19,7 +19,7 @@ from pipelines.artifacts.avatar import Avatar
 from pipelines.avatar.background import Backdrop
 from pipelines.avatar.canvas import Canvas, Place
 from pipelines.avatar.layers import Layers
-from pipelines.avatar.portrait import Portrait, views_at
+from pipelines.avatar.portrait import Portrait, Views, views_at
 from pipelines.avatar.references.choice import Choice, LiveChooser
 from pipelines.avatar.references.distance import Faces
 from pipelines.avatar.still_layer import StillLayer, face_in, still_around
@@ -58,12 +58,15 @@ class Painter:
     def paint(self, motion: Motion, first: int, last: int) -> Iterator[np.ndarray]:
         """uint8 [H,W,3], or [H,W,4] straight alpha over a transparent background, for frames first..last-1."""
         batches = (slice(start, min(start + self.batch, last)) for start in range(first, last, self.batch))
-        render = partial(self.heads, motion)
-        compose = self.costs.timed("compose", lambda frame: self.layers(frame[1], motion, frame[0]).pixels()[0])
+
+        def compose(frame: tuple[int, np.ndarray]) -> np.ndarray:
+            index, head = frame
+            return self.layers(head, motion, index).pixels()[0]
+
         with shared_cores(self.workers) as ready:
-            heads = in_order(render, batches, self.workers, ready=ready)
+            heads = in_order(partial(self.heads, motion), batches, self.workers, ready=ready)
             frames = enumerate((head for batch in heads for head in batch), first)
-            yield from in_order(compose, frames, min(self.workers, 1))
+            yield from in_order(self.costs.timed("compose", compose), frames, min(self.workers, 1))
 
     def begin(self, motion: Motion) -> Callable[[], np.ndarray]:
         """How to paint a motion's first row: filmed frames are chosen now, from frame to frame, all else when it is called."""
@@ -78,14 +81,19 @@ class Painter:
     def heads(self, motion: Motion, rows: slice, choices: list[Choice] | None = None) -> np.ndarray:
         """float32 [B,side,side,4] premultiplied heads, each in its square; of the filmed frames `choices`, or those planned."""
         camera = self.square_cameras(motion, rows)
-        render = self.costs.timed("render", lambda expression: self.portrait.views(self.scene(expression), camera))
-        views = render(motion.expression[rows])
+
+        def render(expression: np.ndarray) -> Views:
+            return self.portrait.views(self.scene(expression), camera)
+
+        def fuse(choices: list[Choice]) -> tuple[np.ndarray, np.ndarray]:
+            return self.portrait.references(views, camera, choices, self.canvas.side)
+
+        views = self.costs.timed("render", render)(motion.expression[rows])
         heads = views_at(views, self.canvas.side)
         choices = self.choices(motion, rows) if choices is None else choices
         if choices is None:
             return heads
-        fuse = self.costs.timed("references", lambda these: self.portrait.references(views, camera, these, self.canvas.side))
-        filmed, share = fuse(choices)
+        filmed, share = self.costs.timed("references", fuse)(choices)
         return Layers(generator=heads, references=filmed, share=share).head
 
     def square_cameras(self, motion: Motion, rows: slice) -> Camera:

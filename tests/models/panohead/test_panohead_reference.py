@@ -16,6 +16,7 @@ from models.panohead.config import PANOHEAD512, PANOHEAD_TINY128, PanoHeadConfig
 from models.panohead.generator import PanoHead
 from models.rendering.compositing import composite, expected_depth, interval_weights, sample_weights
 from models.rendering.sampling import Sampling
+from models.trigrid.config import TrigridConfig
 from models.trigrid.generator import opacity
 from tests import plain
 from tests.material import shared
@@ -152,7 +153,7 @@ def plain_render(state: Tensors, planes: Tensor, label: Tensor, size: int, count
 
 
 def plain_panohead(
-    state: Tensors, ws: Tensor, ws_background: Tensor, label: Tensor, config: PanoHeadConfig = PANOHEAD_TINY128
+    state: Tensors, ws: Tensor, ws_background: Tensor, label: Tensor, config: TrigridConfig = PANOHEAD_TINY128
 ) -> Rendering:
     size = config.neural_rendering_resolution
     planes = plain.synthesis(state, "backbone.synthesis", ws, "const").unflatten(1, (3, -1))

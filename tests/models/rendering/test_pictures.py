@@ -96,9 +96,9 @@ def test_a_pixel_depends_neither_on_chunks_nor_on_other_heads_nor_on_other_views
         color, _ = ball()(points)
         return color, 400 * (radii[:, None] - points.norm(dim=-1)) + 1
 
-    both = [values.expand(2, -1, -1) for values in rays()]
+    starts, ways = (values.expand(2, -1, -1) for values in rays())
     with torch.no_grad():
-        pair = render_rays(two, *both, SHARED, Volume(), side=SIDE)
+        pair = render_rays(two, starts, ways, SHARED, Volume(), side=SIDE)
         assert all(torch.allclose(a[:1], b, atol=1e-5) for a, b in zip(pair, whole, strict=True))
         views = render_rays(ball(), *rays(count=2), SHARED, Volume(), side=SIDE)
         second = render_rays(ball(), *rays(turn=0.1), SHARED, Volume(), side=SIDE)

@@ -16,7 +16,7 @@ from pipelines.face.canonical import canonical_landmarks
 from pipelines.media.pixels import to_bytes
 
 SMALL, SIZE = 64, 256
-MASKS = dict.fromkeys(REGIONS, np.zeros((SMALL, SMALL), np.float32))
+MASKS: dict[str, np.ndarray] = {region: np.zeros((SMALL, SMALL), np.float32) for region in REGIONS}
 
 
 def blobs(size: int, shift: float = 0.0, fine: float = 0.0, seed: int = 0) -> np.ndarray:
