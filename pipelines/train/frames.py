@@ -96,7 +96,8 @@ def _empty_above(inside: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     border = (row >= first) & (row < first + TOUCH_PX)
     touched = np.asarray(np.any(border & np.any(alpha > TOUCH, axis=2), axis=1, keepdims=True))
     above = np.asarray(np.less(row, first) & np.logical_not(touched))
-    return inside | above[:, :, None] & inside.any(1)[:, None, :]
+    columns = np.asarray(inside.any(1))
+    return inside | above[:, :, None] & columns[:, None, :]
 
 
 def _rarity(dataset: Dataset, rows: np.ndarray) -> Tensor | None:
