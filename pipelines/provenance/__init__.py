@@ -88,8 +88,9 @@ class Provenance:
         figures = {"avatar": self.id, "mark": self.payload, "manifest": None, "unsigned_sha256": sha256_file(unsigned)}
         if not self.settings.manifest:
             return figures
-        consent = load_avatar_record(self.avatar).consent
-        said = manifest(unsigned.name, avatar=self.id, consent=consent, mark=self.payload, composite=composite)
+        record = load_avatar_record(self.avatar)
+        filmed = composite or record.filmed_frames > 0
+        said = manifest(unsigned.name, avatar=self.id, consent=record.consent, mark=self.payload, composite=filmed)
         out.parent.mkdir(exist_ok=True)
         sign(unsigned, out, said)
         return {**figures, "manifest": out.name if out.suffix == SIDECAR else "embedded"}

@@ -90,6 +90,8 @@ def _prior(avatar: Path, record: AvatarRecord) -> Item:
 def _footage(record: AvatarRecord) -> Iterator[Item]:
     """The film whose pixels lie in the avatar as they were filmed."""
     shown = [what for name, what in FILMED.items() if name in record.files]
+    if record.filmed_frames:
+        shown.append(f"{record.filmed_frames} frames of the head (references/)")
     if shown and record.capture is not None:
         said = "consent is on record" if record.consent else "no consent is on record"
         yield Item(

@@ -130,3 +130,10 @@ def test_packages_licenses_from_their_metadata(monkeypatch: pytest.MonkeyPatch, 
     assert package_license("x") == license
     kept = Item(kind="package", name="x", version="1", license=license, role="")
     assert kept.commercial
+
+
+def test_filmed_frames_in_the_avatar_are_named(avatar: Path) -> None:
+    assert not of(bill(avatar), "footage")
+    write_json(avatar / "avatar.json", read_json(avatar / "avatar.json") | {"filmed_frames": 120})
+    (item,) = of(bill(avatar), "footage").values()
+    assert "120 frames of the head" in item.role and item.remark == "no consent is on record" and item.commercial
