@@ -9,7 +9,7 @@ are covered all the time.
 
 Notable choices: the person is compared with themself, because mouths and eyes of two people resemble each other less than
 those of one person in two expressions; rows amid a fast change (something comes, lids fall) link nothing. `part_pictures.npz`
-holds the mean pictures of mouths and eyes of synthetic people (`benchmarks/part_pictures.py` makes them): shut, half and wide
+holds the mean pictures of mouths and eyes of synthetic people (`pipelines.prior.part_pictures` makes them): shut, half and wide
 open. Lips that are as red against the skin around them as usual are seen.
 """
 

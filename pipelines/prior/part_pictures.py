@@ -1,7 +1,7 @@
 """The mean pictures of mouths and eyes of synthetic people, by which `pipelines.face.covered` knows such parts.
 
     avatarcli prior synth -o people --people 48 --size 160 --seed 5 --set views=1 --set pairs=1
-    python benchmarks/part_pictures.py people
+    python -m pipelines.prior.part_pictures people
 
 Writes pipelines/face/part_pictures.npz: `mouth` and `eye`, three pictures each (shut, half open, wide open), of faces within 30
 degrees of the front. Nobody who was filmed is in it.
@@ -9,20 +9,19 @@ degrees of the front. Nobody who was filmed is in it.
 
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pipelines.core.files import write_arrays
+from pipelines.face.canonical import canonical_landmarks
+from pipelines.face.covered import PART_PX, part_pictures
+from pipelines.face.expression import align_to_canonical
+from pipelines.face.tracker import FaceTracker
+from pipelines.prior.people.shards import shard_paths
 
-from pipelines.core.files import write_arrays  # noqa: E402
-from pipelines.face.canonical import canonical_landmarks  # noqa: E402
-from pipelines.face.covered import PART_PX, part_pictures  # noqa: E402
-from pipelines.face.expression import align_to_canonical  # noqa: E402
-from pipelines.face.tracker import FaceTracker  # noqa: E402
-from pipelines.prior.people.shards import shard_paths  # noqa: E402
-
-OUT = Path(__file__).resolve().parents[1] / "pipelines" / "face" / "part_pictures.npz"
+OUT = Path(str(resources.files("pipelines.face") / "part_pictures.npz"))
 SEEN_PX = 400
 """Side to which the pictures are enlarged for the tracker."""
 TURNED = 0.5
@@ -66,7 +65,6 @@ def main() -> None:
         kinds["eye"][opening(points, "left")].append(left)
     means = {name: np.array([np.mean(rows, 0) for rows in groups]) for name, groups in kinds.items()}
     for name, rows in means.items():
-        print(name, [len(group) for group in kinds[name]])
         means[name] = ((rows - rows.mean(1, keepdims=True)) / rows.std(1, keepdims=True)).round(3).astype(np.float32)
     write_arrays(OUT, **means)
 
