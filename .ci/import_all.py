@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 
 PACKAGES = ("models", "pipelines", "avatarcli")
-NEEDS_NUMBA = "pipelines.prior.people."
-"""Synthetic people are compiled when their modules are imported, which only `prior synth` does."""
+NEED_NUMBA = ("pipelines.prior.people.", "models.heads.nearest_face_search")
+"""Compiled when they are imported: synthetic people, by `prior synth` alone, and the search for faces, when a body is posed."""
 
 
 def modules() -> Iterator[str]:
@@ -18,7 +18,7 @@ def modules() -> Iterator[str]:
 
 def failures() -> Iterator[str]:
     for name in modules():
-        if not name.startswith(NEEDS_NUMBA):
+        if not name.startswith(NEED_NUMBA):
             try:
                 importlib.import_module(name)
             except ImportError as error:
