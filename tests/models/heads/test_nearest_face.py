@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from models.heads.bust import bust
-from models.heads.nearest_face import TIE, FaceTree
+from models.heads.nearest_face import FaceTree
+from models.heads.nearest_face_search import TIE
 from tests.models.heads.bodies import smpl_like, vectors
 from tests.reference import largest_difference
 
