@@ -7,7 +7,7 @@ import numpy as np
 
 Part = tuple[slice, slice]
 """Rows and columns of a picture."""
-FLOW_BLUR = 2.0
+FLOW_BLUR = 4.0
 """Standard deviation in px: what flow between two renders says about single pixels is noise."""
 TEXTURE = 0.03
 """Standard deviation, over the side, of the brightness that `texture` leaves out."""

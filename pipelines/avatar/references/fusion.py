@@ -74,6 +74,7 @@ class Fusion:
         coarse = [resized_flow(flow, small) for flow in flows]
         renders = [warped(self._render(row), flow) for row, flow in zip(rows, coarse, strict=True)]
         errors = np.stack([blurred(((render - head) ** 2).mean(-1), AGREEMENT * small) for render in renders])
+        errors = of_regions(errors, masks)
         films = [warped(self._film(row, small), flow) for row, flow in zip(rows, coarse, strict=True)]
         lacking = [film - render for film, render in zip(films, renders, strict=True)]
         low = head + np.einsum("kij,kijc->ijc", weights(errors, prior, BROAD), np.stack(lacking))
@@ -122,6 +123,14 @@ def prior_weights(choice: Choice, masks: Mapping[str, np.ndarray]) -> np.ndarray
     for region, mask in masks.items():
         penalty = penalty + EXPRESSION * choice.lack[region][:, None, None] * mask
     return (choice.presence[:, None, None] * np.exp(penalty.min(0) - penalty)).astype(np.float32)
+
+
+def of_regions(errors: np.ndarray, masks: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Errors [K,s,s] that are one number in each region: a mouth is one frame's, not pieces of several."""
+    for mask in masks.values():
+        mean = (errors * mask).sum((1, 2), keepdims=True) / max(float(mask.sum()), 1e-6)
+        errors = errors + mask * (mean - errors)
+    return errors
 
 
 def weights(errors: np.ndarray, prior: np.ndarray, scale: float) -> np.ndarray:

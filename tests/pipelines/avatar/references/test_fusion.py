@@ -9,7 +9,7 @@ from pipelines.avatar.references.bank import Bank, name_of
 from pipelines.avatar.references.choice import Choice
 from pipelines.avatar.references.distance import LACKS, REGIONS
 from pipelines.avatar.references.flow import chained, flow_between, gray, limited, resized_flow, sized, warped
-from pipelines.avatar.references.fusion import Fusion, prior_weights, weights, within_alpha
+from pipelines.avatar.references.fusion import Fusion, of_regions, prior_weights, weights, within_alpha
 from pipelines.avatar.references.regions import region_masks
 from pipelines.core.files import write_image
 from pipelines.face.canonical import canonical_landmarks
@@ -128,3 +128,13 @@ def test_masks_lie_on_their_region() -> None:
     assert middle["brows"][1] < middle["left eye"][1] < middle["mouth"][1]
     assert middle["right eye"][0] < middle["mouth"][0] < middle["left eye"][0]
     assert all(mask.max() > 0.9 and mask.mean() < 0.2 for mask in masks.values())
+
+
+def test_a_region_is_one_frames_and_not_pieces_of_several() -> None:
+    errors = np.zeros((2, SMALL, SMALL), np.float32)
+    errors[0, :, :32], errors[1, :, 32:] = 0.02, 0.01
+    mask = np.zeros((SMALL, SMALL), np.float32)
+    mask[16:48, 16:48] = 1
+    judged = of_regions(errors, {**MASKS, "mouth": mask})
+    shares = weights(judged, np.ones((2, SMALL, SMALL), np.float32), 1e-4)
+    assert (shares[1, 16:48, 16:48] > 0.99).all() and np.array_equal(judged[:, :16], errors[:, :16])
