@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipelines.prior.people.scene import draw_light, harmonics, light_label
-from pipelines.prior.people.shading import irradiance
+from pipelines.prior.people.shading import _roughen, irradiance
+from pipelines.prior.people.surfaces import Look
 
 
 def sphere(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -41,3 +42,19 @@ def test_a_label_of_light_is_the_sky_and_the_lamps() -> None:
         np.outer(harmonics(direction), color) for direction, color in zip(lamps.directions, lamps.colors, strict=True)
     )
     assert light_label(lamps) == pytest.approx(label, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_relief_turns_a_normal_across_itself(seed: int) -> None:
+    """What is taken off a normal is the slope's part across it: its length stays, to first order."""
+    random = np.random.default_rng(seed)
+    normal = random.normal(size=3)
+    normal /= np.linalg.norm(normal)
+    none = np.zeros((1, 1, 1))
+    look = Look(
+        face=none, scalp=none, eyes=none[0], gaze=none[0], iris=none[0, 0], cloth=none, relief=1e-3,
+        grain=random.normal(size=(64, 64, 64)),
+    )  # fmt: skip
+    turned = normal.copy()
+    _roughen(turned, random.normal(size=3), look)
+    assert np.linalg.norm(turned - normal) > 1e-6 and (turned - normal) @ normal == pytest.approx(0, abs=1e-7)

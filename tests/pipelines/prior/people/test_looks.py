@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.face.ict import load_face_model
+from pipelines.prior.people import parts
 from pipelines.prior.people.body import draw_posture
 from pipelines.prior.people.person import Person
 from pipelines.prior.people.posed import Pose, Posed
@@ -54,3 +55,10 @@ def test_a_seed_is_the_person_it_was(stock: Stock, number: int) -> None:
     with np.load(GOLDEN) as golden:
         off = np.abs(looks(stock, number) - golden["looks"][number])
     assert off.mean() < 0.1 and off.max() < 4, "change the seeds' people only with the version of `prior synth`"
+
+
+def test_hair_is_rooted_in_skin_by_its_height(stock: Stock) -> None:
+    center = stock.model.mean[stock.mesh_faces].mean(1)
+    rooted = np.isfinite(stock.rooted)
+    assert 50 < rooted.sum() < len(rooted) and stock.rooted[rooted] == pytest.approx(center[rooted, 1])
+    assert center[rooted, 1].min() > -6 and np.isin(stock.part[rooted], (parts.SKIN_PART, parts.NECK)).all()
