@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipelines.artifacts.avatar_record import insist_whole, load_avatar_record
+from pipelines.artifacts.kinds import insist_kind
 from pipelines.avatar.background import BLUR, OWN, TRANSPARENT, check_backdrop, is_film
 from pipelines.core.errors import SettingError, UnusableMaterial
 from pipelines.drive.motion.driver_files import Driver, check_space, open_driver
@@ -37,7 +38,8 @@ def check(avatar: Path, video: Path, out: Path, settings: DriveSettings) -> None
 
 
 def insist_on_avatar(avatar: Path) -> None:
-    """UnusableMaterial where there is no folder."""
+    """UnusableMaterial where there is no folder, or it is none of an avatar."""
+    insist_kind(avatar, "avatar")
     if not avatar.is_dir():
         raise UnusableMaterial(f"{avatar} is not a folder; make an avatar with `avatarcli train CAPTURE -o NAME.avatar`.")
 

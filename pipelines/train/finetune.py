@@ -23,7 +23,6 @@ from pipelines.engine.checkpoint import flatten, load_checkpoint, save_checkpoin
 from pipelines.engine.distributed import ALONE, Processes
 from pipelines.engine.memory import OutOfMemory, describe_batches, release_memory, smaller
 from pipelines.engine.tensorboard_log import EventLog
-from pipelines.train.budget import LEAST_STEPS
 from pipelines.train.context import Batches
 from pipelines.train.settings import FinetuneSettings
 from pipelines.train.steps import Step, run_step
@@ -121,8 +120,7 @@ class Finetuning:
         return ending
 
     def is_late(self) -> bool:
-        enough = LEAST_STEPS <= self.trainer.step < self.steps
-        return self.processes.first and enough and self.late(self.seconds, self.pace)
+        return self.processes.first and self.trainer.step < self.steps and self.late(self.seconds, self.pace)
 
     def make_step(self) -> dict[str, float]:
         """One step, in smaller micro-batches where it does not fit in memory."""
