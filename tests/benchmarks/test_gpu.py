@@ -14,6 +14,7 @@ from models.families import FAMILIES
 TOY = Row(family="eg3d", network="toy", size=32, work="render", precision="float32")
 
 
+@pytest.mark.slow
 def test_every_family_renders_and_trains_in_every_number_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--device", "cpu", "--toy", "--eager", "--seconds", "0.05", "--minutes", "5", "--box", "120"]
     gpu.main([*words, "--rows", str(tmp_path / "rows.jsonl")])
