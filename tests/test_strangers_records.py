@@ -162,7 +162,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=TOLERATED)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=TOLERATED)
 @given(data=st.data())
 def test_records(folders: dict[str, tuple[Path, Reader]], name: str, data: st.DataObject) -> None:
     file, read = folders[name]
@@ -181,7 +181,7 @@ def as_toml(value: Value) -> str:
 ROW = {"name": "anna", "video": "a.mp4", "drive": "b.mp4", "budget": "5m", "settings": {"train": {"seed": 1}}}
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=TOLERATED)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=TOLERATED)
 @given(data=st.data())
 def test_jobs_and_settings(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     file = tmp_path_factory.mktemp("jobs") / "jobs.toml"
